@@ -1,0 +1,1 @@
+"""kube-apiserver: HTTPS over the registry."""

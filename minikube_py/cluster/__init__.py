@@ -1,0 +1,1 @@
+"""The machine's side of a cluster: profile, PKI, containerd, CNI, preflight."""

@@ -1,0 +1,1 @@
+"""kube-controller-manager: a file per controller."""

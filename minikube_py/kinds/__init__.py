@@ -1,0 +1,1 @@
+"""One file per resource kind, in a folder per API group."""

@@ -1,0 +1,9 @@
+"""ControllerRevision."""
+
+from minikube_py.meta.kind import Kind
+
+ControllerRevision = Kind(
+    "ControllerRevision",
+    "apps/v1",
+    "controllerrevisions",
+)

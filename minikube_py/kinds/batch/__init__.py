@@ -1,0 +1,1 @@
+"""Kinds of the batch/v1 API."""

@@ -1,0 +1,1 @@
+"""Volume plugins, a file each."""

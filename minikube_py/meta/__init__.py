@@ -1,0 +1,1 @@
+"""API machinery without I/O: kinds, schema, objects, selectors, patches, quantities, validation."""

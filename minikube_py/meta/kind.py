@@ -1,0 +1,118 @@
+"""Kind: all that the API server, the registry and the CLI must know of one resource kind, as a value.
+
+Routes, discovery, storage prefix, RBAC names, tables and validation derive from it. A built-in kind is a
+module-level value in `kinds/`; a custom resource builds the same value at run time.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from minikube_py.errors import Cause
+from minikube_py.meta.objects import Obj, dig
+
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+Cell = str | Callable[[Obj, datetime], Any]
+"""A dotted path into the object, or a function of the object and the time now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the server-side Table. priority 0 is shown always, above it with `-o wide`."""
+
+    name: str
+    cell: Cell
+    type: str = "string"
+    format: str = ""
+    priority: int = 0
+    description: str = ""
+
+    def value(self, obj: Obj, now: datetime) -> Any:
+        """The cell of `obj`; None where it is missing."""
+        return dig(obj, self.cell) if isinstance(self.cell, str) else self.cell(obj, now)
+
+
+Violation = Cause
+"""One refused field: reason (FieldValueRequired, FieldValueInvalid, ...), message and field path."""
+
+
+def _nothing(obj: Obj) -> None:
+    return None
+
+
+def _no_violations(obj: Obj, old: Obj | None) -> Iterable[Violation]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A resource kind. The hooks are pure: they see JSON objects, never the store or a clock."""
+
+    kind: str
+    api_version: str
+    plural: str
+    singular: str = ""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    namespaced: bool = True
+    verbs: tuple[str, ...] = ALL_VERBS
+    subresources: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Selectable fields besides metadata.name and metadata.namespace: selector name > path in the object."""
+    default: Callable[[Obj], None] = _nothing
+    """Fills in defaults, in place, on an object owned by the request."""
+    prepare: Callable[[Obj, Obj | None], None] = lambda obj, old: None
+    """The strategy: clears or carries over (from `old` on update) what a client may not set, in place."""
+    validate: Callable[[Obj, Obj | None], Iterable[Violation]] = _no_violations
+    """The refusals of an object after defaulting; with `old`, also forbidden changes."""
+    schema: Mapping[str, Any] | None = None
+    """The OpenAPI v3 schema of a custom resource; None: the built-in facts for group, version and kind."""
+    conversions: Mapping[str, Any] = field(default_factory=dict)
+    storage_kind: str = ""
+
+    @property
+    def group(self) -> str:
+        """The API group, empty for the core group."""
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        return self.api_version.rpartition("/")[2]
+
+    @property
+    def resource(self) -> str:
+        """`deployments.apps`, or `pods` in the core group."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def list_kind(self) -> str:
+        return f"{self.kind}List"
+
+    @property
+    def singular_name(self) -> str:
+        return self.singular or self.kind.lower()
+
+    @property
+    def has_status(self) -> bool:
+        return "status" in self.subresources
+
+    def prefix(self, namespace: str = "") -> str:
+        """The storage prefix of all objects, or of those in `namespace`."""
+        return f"/registry/{self.resource}/{namespace}/" if namespace else f"/registry/{self.resource}/"
+
+    def storage_key(self, namespace: str, name: str) -> str:
+        """The storage key of one object."""
+        return f"{self.prefix(namespace if self.namespaced else '')}{name}"
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The URL path of the collection, of one object, or of its subresource."""
+        root = f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
+        scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        parts = [part for part in (name, subresource) if part]
+        return "/".join([f"{root}{scope}/{self.plural}", *parts])
+
+    def __hash__(self) -> int:
+        return hash((self.api_version, self.kind))

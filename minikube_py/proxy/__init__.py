@@ -1,0 +1,1 @@
+"""kube-proxy: Services forwarded by nftables."""

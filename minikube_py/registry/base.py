@@ -1,0 +1,163 @@
+"""What the registry takes and gives: users, request contexts, admission, options and results."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import Obj
+from minikube_py.store.base import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asks: an authenticated identity."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+SYSTEM = User("system:apiserver", groups=("system:masters", "system:authenticated"))
+"""The cluster itself, for what no client asked."""
+
+
+@dataclass(slots=True)
+class Context:
+    """One request's circumstances. `warnings` collects what clients are shown as Warning headers."""
+
+    user: User = SYSTEM
+    field_manager: str = ""
+    user_agent: str = ""
+    dry_run: bool = False
+    field_validation: str = "Warn"  # Strict, Warn or Ignore
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Attributes:
+    """What an admission plugin judges. `object` may be changed in place by `mutate`, never by `validate`."""
+
+    operation: str  # CREATE, UPDATE, DELETE or CONNECT
+    kind: Kind
+    namespace: str
+    name: str
+    object: Obj | None
+    old: Obj | None
+    context: Context
+    subresource: str = ""
+    options: Obj = field(default_factory=dict)
+
+
+class Admission(Protocol):
+    """The ordered admission plugins, as the registry calls them. Refusals are raised as ApiErrors."""
+
+    async def mutate(self, request: Attributes) -> None:
+        """Change the object before it is validated."""
+
+    async def validate(self, request: Attributes) -> None:
+        """Refuse what may not be."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """The query of a list. `resource_version` and `match` as the API documents them; selectors as text."""
+
+    labels: str = ""
+    fields: str = ""
+    limit: int = 0
+    continue_token: str = ""
+    resource_version: str = ""
+    match: str = ""  # resourceVersionMatch: Exact, NotOlderThan or empty
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """The query of a watch."""
+
+    labels: str = ""
+    fields: str = ""
+    resource_version: str = ""
+    match: str = ""
+    bookmarks: bool = False
+    send_initial_events: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Entries of a list at one revision, in key order."""
+
+    entries: Sequence[Entry]
+    revision: int
+    continue_token: str = ""
+    remaining: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """type is ADDED, MODIFIED, DELETED or BOOKMARK (whose entry has no key and only a revision).
+    `entry` holds the object's bytes, shared by every watcher."""
+
+    type: str
+    entry: Entry
+    initial_end: bool = False
+    """On a BOOKMARK: it ends the initial events (annotation k8s.io/initial-events-end)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """type is the media type: application/json-patch+json, merge-patch+json, strategic-merge-patch+json,
+    apply-patch+yaml. `body` is the decoded patch."""
+
+    type: str
+    body: Any
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """grace_period None: the kind's default. propagation: Background, Foreground, Orphan or empty (default)."""
+
+    grace_period: int | None = None
+    propagation: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    orphan_dependents: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """The object as a delete left it: `gone`, or waiting for its grace period or finalizers."""
+
+    entry: Entry
+    gone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """What the registry must know of the cluster: the CA for root CA ConfigMaps, the ranges it allocates."""
+
+    root_ca: str = ""  # PEM
+    service_cidr: str = "10.96.0.0/12"
+    node_port_range: tuple[int, int] = (30000, 32767)
+
+
+class TokenSigner(Protocol):
+    """Signs bound ServiceAccount tokens (the TokenRequest subresource)."""
+
+    def sign(self, claims: Mapping[str, Any]) -> str:
+        """A JWT of `claims`."""
+
+    def issue(
+        self,
+        namespace: str,
+        name: str,
+        uid: str,
+        *,
+        audiences: Sequence[str],
+        seconds: int,
+        bound: Obj | None,
+    ) -> tuple[str, datetime]:
+        """A token for the ServiceAccount, bound to the object reference `bound`, and when it expires."""

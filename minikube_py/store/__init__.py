@@ -1,0 +1,1 @@
+"""etcd's place: a durable, watchable, revisioned key-value store."""
