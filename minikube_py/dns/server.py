@@ -1,0 +1,333 @@
+"""Cluster DNS: answers for the cluster's domain from the client's cache, forwards the rest.
+
+Serves UDP and TCP on the same addresses. No state of its own but a short cache of upstream answers: what a
+query is told is what the API server has just told everyone. An upstream that does not answer within 2 s is
+skipped for the next; where all are silent, or none is known, the client gets SERVFAIL.
+"""
+
+import asyncio
+import logging
+import random
+import struct
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from minikube_py.aio.tasks import Tasks
+from minikube_py.client.base import Client
+from minikube_py.dns import wire
+from minikube_py.dns.records import Answer, Zone
+from minikube_py.kinds.core.namespace import Namespace
+from minikube_py.kinds.core.service import Service
+from minikube_py.kinds.discovery.endpointslice import EndpointSlice
+from minikube_py.meta.objects import Key, Obj, dig, labels_of, namespace_of
+
+log = logging.getLogger(__name__)
+
+UPSTREAM_TIMEOUT = 2.0
+IDLE_TIMEOUT = 10.0
+MAX_FORWARDS = 1000
+"""Queries that wait for upstream at once; beyond it clients get SERVFAIL."""
+
+
+@dataclass(frozen=True, slots=True)
+class DnsConfig:
+    """Where to listen, the cluster's domain, and whom to ask about everything else (host or host:port)."""
+
+    addresses: Sequence[str]
+    port: int = 53
+    domain: str = "cluster.local"
+    upstreams: Sequence[str] = ()
+
+
+def upstreams_of(resolv_conf: Path) -> list[str]:
+    """The name servers that a resolv.conf names; none where it cannot be read."""
+    try:
+        lines = resolv_conf.read_text().splitlines()
+    except OSError:
+        return []
+    words = [line.split() for line in lines]
+    return [entry[1] for entry in words if len(entry) > 1 and entry[0] == "nameserver" and "%" not in entry[1]]
+
+
+class CacheView:
+    """The zone's view of the client's cache; indexes are kept by the cache."""
+
+    def __init__(self, client: Client) -> None:
+        self._cache = client.cache
+        self._cache.add_index(EndpointSlice, "service", _service_of_slice)
+        self._cache.add_index(EndpointSlice, "address", _addresses_of_slice)
+        self._cache.add_index(Service, "cluster-ip", _cluster_ips)
+
+    def service(self, namespace: str, name: str) -> Obj | None:
+        return self._cache.get(Service, Key(namespace, name))
+
+    def slices(self, namespace: str, service: str) -> Iterable[Obj]:
+        return self._cache.indexed(EndpointSlice, "service", f"{namespace}/{service}")
+
+    def has_namespace(self, name: str) -> bool:
+        return self._cache.get(Namespace, Key("", name)) is not None
+
+    def service_by_ip(self, address: str) -> Obj | None:
+        found = self._cache.indexed(Service, "cluster-ip", address)
+        return found[0] if found else None
+
+    def slices_by_ip(self, address: str) -> Iterable[Obj]:
+        return self._cache.indexed(EndpointSlice, "address", address)
+
+
+def _service_of_slice(slice: Obj) -> Iterable[str]:
+    name = labels_of(slice).get("kubernetes.io/service-name")
+    return (f"{namespace_of(slice)}/{name}",) if name else ()
+
+
+def _addresses_of_slice(slice: Obj) -> Iterable[str]:
+    return (address for e in slice.get("endpoints") or () for address in e.get("addresses") or ())
+
+
+def _cluster_ips(service: Obj) -> Iterable[str]:
+    spec = service.get("spec") or {}
+    return (ip for ip in dig(spec, "clusterIPs") or [spec.get("clusterIP")] if ip and ip != "None")
+
+
+class DnsServer:
+    """Serves DNS until cancelled."""
+
+    name = "cluster-dns"
+
+    def __init__(self, client: Client, config: DnsConfig) -> None:
+        self._config = config
+        self._client = client
+        self._zone = Zone(config.domain, CacheView(client))
+        self._forwarder = Forwarder(config.upstreams)
+        self._tasks = Tasks("dns")
+        self.queries = 0
+
+    async def run(self, ready: asyncio.Event) -> None:
+        """Listen on every address by UDP and TCP. Errors: OSError where a port is taken."""
+        loop = asyncio.get_running_loop()
+        transports: list[asyncio.DatagramTransport] = []
+        servers: list[asyncio.Server] = []
+        try:
+            for address in self._config.addresses:
+                where = (address, self._config.port)
+                transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=where)
+                transports.append(transport)
+                servers.append(await asyncio.start_server(self._serve_tcp, *where))
+            ready.set()
+            await asyncio.Event().wait()
+        finally:
+            for transport in transports:
+                transport.close()
+            for server in servers:
+                server.close()
+            await self._tasks.cancel()
+
+    def respond(self, message: bytes, limit: int) -> "bytes | Pending":
+        """The response at once, or what must be asked upstream first. Errors: Malformed."""
+        self.queries += 1
+        query = wire.parse(message)
+        limit = min(limit, query.udp_size) if limit <= wire.EDNS_UDP else limit
+        if query.opcode:
+            return wire.answer(query, (), code=wire.NOTIMP, authoritative=False)
+        if self._zone.holds(query.name):
+            answer = self._zone.answer(query.name, query.type)
+            if answer.follow and query.type != wire.CNAME:
+                return self._follow(query, answer, limit)
+            return self._render(query, answer, limit)
+        if query.name.endswith(".in-addr.arpa") and (found := self._zone.reverse(query.name, query.type)):
+            return self._render(query, found, limit)
+        return Pending(query, message, limit)
+
+    def _follow(self, query: wire.Query, answer: Answer, limit: int) -> "bytes | Pending":
+        """An ExternalName: a target in the zone is resolved here, another one upstream."""
+        if self._zone.holds(answer.follow):
+            target = self._zone.answer(answer.follow, query.type)
+            return self._render(query, Answer([*answer.records, *target.records]), limit)
+        question = wire.encode_name(answer.follow) + query.type.to_bytes(2, "big") + b"\0\1"
+        message = struct.pack("!HHHHHH", query.id, 0x0100, 1, 0, 0, 0) + question
+        return Pending(query, message, limit, answer)
+
+    def _render(self, query: wire.Query, answer: Answer, limit: int) -> bytes:
+        authority = () if answer.records else (wire.soa(self._zone.domain, 1, self._zone.ttl),)
+        return wire.answer(query, answer.records, code=answer.code, authority=authority, limit=limit)
+
+    async def resolve(self, pending: "Pending", *, tcp: bool) -> bytes:
+        """Ask upstream; SERVFAIL where nobody answers."""
+        query = pending.query
+        found = await self._forwarder.ask(pending.message, tcp=tcp)
+        if pending.alias is not None:
+            addresses = _addresses_in(found) if found else []
+            target = pending.alias.follow
+            records = [
+                wire.Record(target, kind, ttl, data) for kind, ttl, data in addresses if kind == query.type
+            ]
+            return wire.answer(query, [*pending.alias.records, *records], limit=pending.limit)
+        if found is None:
+            return wire.answer(query, (), code=wire.SERVFAIL, authoritative=False)
+        return found
+
+    def spawn(self, pending: "Pending", transport: asyncio.DatagramTransport, peer: tuple[str, int]) -> None:
+        """Resolve in the background and answer by UDP."""
+        if len(self._tasks) >= MAX_FORWARDS:
+            transport.sendto(wire.answer(pending.query, (), code=wire.SERVFAIL, authoritative=False), peer)
+            return
+        self._tasks.spawn(self._forward(pending, transport, peer), pending.query.name)
+
+    async def _forward(
+        self, pending: "Pending", transport: asyncio.DatagramTransport, peer: tuple[str, int]
+    ) -> None:
+        response = await self.resolve(pending, tcp=False)
+        if len(response) > pending.limit:
+            response = wire.answer(pending.query, (), authoritative=False, limit=0)
+        if not transport.is_closing():
+            transport.sendto(response, peer)
+
+    async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                async with asyncio.timeout(IDLE_TIMEOUT):
+                    size = int.from_bytes(await reader.readexactly(2), "big")
+                    message = await reader.readexactly(size)
+                response = self.respond(message, 65535)
+                if isinstance(response, Pending):
+                    response = await self.resolve(response, tcp=True)
+                writer.write(len(response).to_bytes(2, "big") + response)
+                await writer.drain()
+        except (TimeoutError, asyncio.IncompleteReadError, OSError, wire.Malformed):
+            pass  # the client is done, gone, or does not speak DNS
+        finally:
+            writer.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A question for upstream: the client's query, the message to send, and the alias that led to it."""
+
+    query: wire.Query
+    message: bytes
+    limit: int
+    alias: Answer | None = None
+
+
+class _Udp(asyncio.DatagramProtocol):
+    """One UDP socket of the server."""
+
+    def __init__(self, server: DnsServer) -> None:
+        self._server = server
+        self._transport: asyncio.DatagramTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def datagram_received(self, data: bytes, peer: tuple[str, int]) -> None:
+        try:
+            response = self._server.respond(data, wire.EDNS_UDP)
+        except wire.Malformed:
+            return  # answering what is not a query would make the server a reflector
+        if isinstance(response, Pending):
+            self._server.spawn(response, self._transport, peer)
+        else:
+            self._transport.sendto(response, peer)
+
+
+class _Asking(asyncio.DatagramProtocol):
+    """One question on its way upstream, from a port of its own."""
+
+    def __init__(self, message: bytes, reply: asyncio.Future[bytes]) -> None:
+        self._message = message
+        self._reply = reply
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.sendto(self._message)  # type: ignore[attr-defined]
+
+    def datagram_received(self, data: bytes, _: tuple[str, int]) -> None:
+        if not self._reply.done() and data[:2] == self._message[:2]:
+            self._reply.set_result(data)
+
+    def error_received(self, error: Exception) -> None:
+        if not self._reply.done():
+            self._reply.set_exception(error)
+
+
+class Forwarder:
+    """Asks upstream name servers in turn, and remembers answers for a few seconds."""
+
+    CACHE_SECONDS = 5.0
+    CACHE_SIZE = 4096
+
+    def __init__(self, upstreams: Sequence[str]) -> None:
+        self._upstreams = [_host_port(upstream) for upstream in upstreams]
+        self._cache: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
+
+    async def ask(self, message: bytes, *, tcp: bool) -> bytes | None:
+        """The response to `message` under its id; None where nobody answers."""
+        question, now = message[2:], asyncio.get_running_loop().time()
+        known = self._cache.get(question)
+        if known and known[0] > now and not (tcp and known[1][2] & 0x02):
+            return message[:2] + known[1][2:]
+        disguised = random.SystemRandom().randbytes(2) + question
+        for host, port in self._upstreams:
+            try:
+                async with asyncio.timeout(UPSTREAM_TIMEOUT):
+                    ask = self._ask_tcp if tcp else self._ask_udp
+                    response = await ask(disguised, host, port)
+            except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+                log.debug("upstream %s:%d does not answer: %r", host, port, error)
+                continue
+            self._remember(question, response, now)
+            return message[:2] + response[2:]
+        return None
+
+    def _remember(self, question: bytes, response: bytes, now: float) -> None:
+        self._cache[question] = (now + self.CACHE_SECONDS, response)
+        if len(self._cache) > self.CACHE_SIZE:
+            self._cache.popitem(last=False)
+
+    async def _ask_udp(self, message: bytes, host: str, port: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        reply: asyncio.Future[bytes] = loop.create_future()
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: _Asking(message, reply), remote_addr=(host, port)
+        )
+        try:
+            return await reply
+        finally:
+            transport.close()
+
+    async def _ask_tcp(self, message: bytes, host: str, port: int) -> bytes:
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            writer.write(len(message).to_bytes(2, "big") + message)
+            size = int.from_bytes(await reader.readexactly(2), "big")
+            return await reader.readexactly(size)
+        finally:
+            writer.close()
+
+
+def _host_port(upstream: str) -> tuple[str, int]:
+    if upstream.count(":") == 1:
+        host, _, port = upstream.partition(":")
+        return host, int(port)
+    return upstream, 53
+
+
+def _addresses_in(message: bytes) -> list[tuple[int, int, bytes]]:
+    """(type, ttl, data) of the address records in a response's answer section."""
+    found = []
+    _, _, questions, answers, _, _ = struct.unpack_from("!HHHHHH", message)
+    offset = 12
+    try:
+        for _ in range(questions):
+            offset = wire.read_name(message, offset)[1] + 4
+        for _ in range(answers):
+            offset = wire.read_name(message, offset)[1]
+            kind, _, ttl, length = struct.unpack_from("!HHIH", message, offset)
+            offset += 10
+            if kind in (wire.A, wire.AAAA):
+                found.append((kind, ttl, message[offset : offset + length]))
+            offset += length
+    except (struct.error, wire.Malformed):
+        log.debug("an upstream's response is malformed")
+    return found

@@ -1,0 +1,164 @@
+"""kube-proxy: keeps the kernel's forwarding in step with Services, EndpointSlices and this node's hostPorts.
+
+A change marks its Service (or pod) as dirty; one task computes the elements of what is dirty and hands the
+difference to the kernel in one transaction. While it works, changes gather for the next one. Rules outlive
+the process: after a crash traffic goes on as it was, and the next start replaces the table in one step.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Iterable
+
+from minikube_py.aio.clock import Clock
+from minikube_py.client.base import Change, Client
+from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.core.service import Service
+from minikube_py.kinds.discovery.endpointslice import EndpointSlice
+from minikube_py.meta.objects import Key, Obj, dig, key_of, labels_of, namespace_of
+from minikube_py.proxy.nftables import Nftables
+from minikube_py.proxy.rules import Place, ProxyConfig, pod_elements, service_elements
+
+log = logging.getLogger(__name__)
+
+Source = tuple[str, Key]
+"""What elements come from: ("service" or "pod", its key)."""
+
+RETRY_SECONDS = 1.0
+
+
+class KubeProxy:
+    """Forwards Services until cancelled."""
+
+    name = "kube-proxy"
+
+    def __init__(self, client: Client, clock: Clock, config: ProxyConfig) -> None:
+        self._cache = client.cache
+        self._clock = clock
+        self._config = config
+        self._nft = Nftables(config)
+        self._elements: dict[Source, dict[Place, str]] = {}
+        self._uses: Counter[Place] = Counter()
+        self._dirty: dict[Source, None] = {}
+        self._changed = asyncio.Event()
+        self._marks: dict[Key, int] = {}
+        self._free_marks: list[int] = []
+        self._next_mark = itertools.count(1, 256)
+        self.syncs = 0
+        self.synced = asyncio.Condition()
+
+    async def run(self, ready: asyncio.Event) -> None:
+        """Load the table, then follow changes. Errors: CommandFailed where nft does not work at all."""
+        self._cache.add_index(EndpointSlice, "service", service_of_slice)
+        self._elements.clear()
+        self._uses.clear()
+        stops = [
+            self._cache.subscribe(Service, lambda change: self._mark("service", key_of(change.object))),
+            self._cache.subscribe(EndpointSlice, self._slice_changed),
+            self._cache.subscribe(Pod, self._pod_changed),
+        ]
+        try:
+            first = {p: data for p, data in self._collect().items() if data is not None}
+            await self._nft.replace(first)
+            ready.set()
+            while True:
+                await self._changed.wait()
+                await self._sync()
+        finally:
+            for stop in stops:
+                stop()
+
+    async def remove(self) -> None:
+        """Take everything out of the kernel (the cluster is being stopped)."""
+        await self._nft.remove()
+
+    def _mark(self, kind: str, key: Key) -> None:
+        self._dirty[kind, key] = None
+        self._changed.set()
+
+    def _slice_changed(self, change: Change) -> None:
+        for obj in (change.object, change.old):
+            for value in service_of_slice(obj) if obj else ():
+                namespace, _, name = value.partition("/")
+                self._mark("service", Key(namespace, name))
+
+    def _pod_changed(self, change: Change) -> None:
+        pod = change.object
+        if dig(pod, "spec.nodeName") != self._config.node:
+            return
+        has_ports = any(
+            p.get("hostPort") for c in dig(pod, "spec.containers", []) for p in c.get("ports") or ()
+        )
+        if has_ports:
+            self._mark("pod", key_of(pod))
+
+    async def _sync(self) -> None:
+        changes = self._collect()
+        try:
+            freed = self._freed_endpoints(changes)
+            await self._nft.update(changes)
+            if freed:
+                await self._nft.forget_affinity(freed)
+        except Exception:
+            log.exception("nft refused a change; the whole table is loaded again in %g s", RETRY_SECONDS)
+            await self._clock.sleep(RETRY_SECONDS)
+            await self._nft.replace(self._all())
+        self.syncs += 1
+        async with self.synced:
+            self.synced.notify_all()
+
+    def _collect(self) -> dict[Place, str | None]:
+        """What changes for the dirty sources; an element used by several goes with the last."""
+        self._changed.clear()
+        dirty, self._dirty = self._dirty, {}
+        changes: dict[Place, str | None] = {}
+        for source in dirty:
+            new = self._compute(*source)
+            old = self._elements.pop(source, {})
+            if new:
+                self._elements[source] = new
+            self._uses.update(new.keys())
+            for place in old:
+                self._uses[place] -= 1
+                if not self._uses[place]:
+                    del self._uses[place]
+                    changes[place] = None
+            changes.update(new)
+        return changes
+
+    def _compute(self, kind: str, key: Key) -> dict[Place, str]:
+        if kind == "pod":
+            pod = self._cache.get(Pod, key)
+            return pod_elements(pod) if pod else {}
+        service = self._cache.get(Service, key)
+        if service is None:
+            if key in self._marks:
+                self._free_marks.append(self._marks.pop(key))
+            return {}
+        slices = self._cache.indexed(EndpointSlice, "service", f"{key.namespace}/{key.name}")
+        return service_elements(service, slices, self._config.node, self._mark_of(key, service))
+
+    def _mark_of(self, key: Key, service: Obj) -> int:
+        if dig(service, "spec.sessionAffinity") != "ClientIP":
+            return 0
+        if key not in self._marks:
+            self._marks[key] = self._free_marks.pop() if self._free_marks else next(self._next_mark)
+        return self._marks[key]
+
+    def _freed_endpoints(self, changes: dict[Place, str | None]) -> set[str]:
+        """Endpoints that vanish while a service has affinity: nobody may stay bound to them."""
+        if not self._marks:
+            return set()
+        before = self._nft.endpoints()
+        gone = {before[p] for p, data in changes.items() if p in before and before[p] != data}
+        return gone - {data for data in changes.values() if data}
+
+    def _all(self) -> dict[Place, str]:
+        return {place: data for elements in self._elements.values() for place, data in elements.items()}
+
+
+def service_of_slice(slice: Obj) -> Iterable[str]:
+    """`namespace/name` of the Service that an EndpointSlice belongs to."""
+    name = labels_of(slice).get("kubernetes.io/service-name")
+    return (f"{namespace_of(slice)}/{name}",) if name else ()

@@ -1,0 +1,324 @@
+"""What the kernel must know of Services: pure functions from Services and EndpointSlices to map elements.
+
+The ruleset is flat. A packet is looked up once in `services` (address . protocol . port > a chain that picks
+among N endpoints) and that chain looks up `endpoints` with a random number below N. The number of rules does
+not grow with the number of Services, and a change is a few elements, applied atomically.
+
+Maps and sets of the table, by their names here:
+
+- services, endpoints: virtual addresses (cluster, external, load-balancer) and what they lead to
+- node-services, node-endpoints: the same for node ports, on any local address but loopback
+- affine, node-affine, affinity, learners: ClientIP session affinity; a connection's mark names the service
+  port, `affinity` remembers client and mark > endpoint once a connection has been made
+- refused, node-refused: service ports without endpoints, which get a refusal instead of a timeout
+- cluster-ips: every virtual address; ports that no Service has are refused too
+- hairpin: endpoints that may reach themselves through a Service, whose source must then be rewritten
+- hostports, hostports-at: hostPort of this node's pods (on any local address, or on one)
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from minikube_py.meta.objects import Obj, annotations_of, dig
+
+MAPS = {
+    "services": "typeof ip daddr . meta l4proto . th dport : verdict",
+    "endpoints": "typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport",
+    "node-services": "typeof meta l4proto . th dport : verdict",
+    "node-endpoints": "typeof meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport",
+    "affine": "typeof ip daddr . meta l4proto . th dport : ct mark",
+    "node-affine": "typeof meta l4proto . th dport : ct mark",
+    "learners": "typeof ct mark : verdict",
+    "refused": "typeof ip daddr . meta l4proto . th dport : verdict",
+    "node-refused": "typeof meta l4proto . th dport : verdict",
+    "hostports": "typeof meta l4proto . th dport : ip daddr . th dport",
+    "hostports-at": "typeof ip daddr . meta l4proto . th dport : ip daddr . th dport",
+}
+SETS = {"cluster-ips": "typeof ip daddr", "hairpin": "typeof ip saddr . ip daddr"}
+
+MARK = 0x6D6B0000
+"""The upper half of the connection marks that session affinity uses; the lower half counts service ports."""
+
+
+class Place(NamedTuple):
+    """Where an element stands: its map or set, and its key in nft's syntax."""
+
+    map: str
+    key: str
+
+
+Elements = Mapping[Place, str]
+"""Elements with their data in nft's syntax; a set's have none ("")."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    """This node: its name, its pods' range and bridge, and the name of the nft table that is ours."""
+
+    node: str
+    table: str = "minikube-py"
+    pod_cidr: str = "10.244.0.0/24"
+    cluster_cidr: str = "10.244.0.0/16"
+    bridge: str = "mkpy0"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address and port that a service port leads to."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.address} . {self.port}"
+
+
+def service_elements(service: Obj, slices: Sequence[Obj], node: str, mark: int) -> dict[Place, str]:
+    """The elements of one Service. `mark` is the first of its marks, one per port (used if it has affinity)."""
+    spec = service.get("spec") or {}
+    if spec.get("type") == "ExternalName" or spec.get("clusterIP") in (None, "", "None"):
+        return {}
+    elements: dict[Place, str] = {}
+    for number, port in enumerate(spec.get("ports") or ()):
+        backends = list(_endpoints(port, slices))
+        internal = _near(backends, node, spec.get("internalTrafficPolicy") == "Local")
+        external = _near(backends, node, spec.get("externalTrafficPolicy") == "Local")
+        affinity = _affinity(spec, MARK | (mark + number))
+        protocol = f"{port.get('protocol', 'TCP').lower()} . {port['port']}"
+        for address in _cluster_ips(spec):
+            elements |= _way("", f"{address} . {protocol}", internal, affinity)
+            elements[Place("cluster-ips", address)] = ""
+        for address in _external_ips(service):
+            elements |= _way("", f"{address} . {protocol}", external, affinity)
+        if port.get("nodePort"):
+            key = f"{port.get('protocol', 'TCP').lower()} . {port['nodePort']}"
+            elements |= _way("node-", key, external, affinity)
+        for endpoint in {*internal, *external}:
+            elements[Place("hairpin", f"{endpoint.address} . {endpoint.address}")] = ""
+    return elements
+
+
+def _way(prefix: str, key: str, endpoints: Sequence[Endpoint], affinity: "Affinity | None") -> dict[Place, str]:
+    if not endpoints:
+        return {Place(f"{prefix}refused", key): "goto refuse"}
+    chain = f"{prefix}{'affine' if affinity else 'pick'}-{len(endpoints)}"
+    elements = {Place(f"{prefix}services", key): f"goto {chain}"}
+    for number, endpoint in enumerate(endpoints):
+        elements[Place(f"{prefix}endpoints", f"{key} . {number}")] = str(endpoint)
+    if affinity:
+        elements[Place(f"{prefix}affine", key)] = f"{affinity.mark:#x}"
+        elements[Place("learners", f"{affinity.mark:#x}")] = f"goto learn-{affinity.seconds}"
+    return elements
+
+
+@dataclass(frozen=True, slots=True)
+class Affinity:
+    """ClientIP affinity of one service port: its connection mark, and for how many seconds it is kept."""
+
+    mark: int
+    seconds: int
+
+
+def _affinity(spec: Obj, mark: int) -> Affinity | None:
+    if spec.get("sessionAffinity") != "ClientIP":
+        return None
+    return Affinity(mark, int(dig(spec, "sessionAffinityConfig.clientIP.timeoutSeconds", 10800)))
+
+
+def _cluster_ips(spec: Obj) -> Iterator[str]:
+    for address in spec.get("clusterIPs") or [spec["clusterIP"]]:
+        if ":" not in address:
+            yield address
+
+
+def _external_ips(service: Obj) -> Iterator[str]:
+    yield from (ip for ip in dig(service, "spec.externalIPs", []) if ":" not in ip)
+    for ingress in dig(service, "status.loadBalancer.ingress", []):
+        if ingress.get("ip") and ":" not in ingress["ip"] and ingress.get("ipMode", "VIP") == "VIP":
+            yield ingress["ip"]
+
+
+class _Backend(NamedTuple):
+    endpoint: Endpoint
+    node: str
+    ready: bool
+
+
+def _endpoints(port: Obj, slices: Iterable[Obj]) -> Iterator[_Backend]:
+    """The backends of one service port: ready ones, and those that still serve while terminating."""
+    wanted = (port.get("name") or "", port.get("protocol") or "TCP")
+    for slice in slices:
+        if slice.get("addressType", "IPv4") != "IPv4":
+            continue
+        numbers = [
+            int(p["port"])
+            for p in slice.get("ports") or ()
+            if p.get("port") and (p.get("name") or "", p.get("protocol") or "TCP") == wanted
+        ]
+        for endpoint in slice.get("endpoints") or ():
+            conditions = endpoint.get("conditions") or {}
+            ready = conditions.get("ready", True) is not False
+            serving = conditions.get("serving", ready) is not False
+            if not ready and not (serving and conditions.get("terminating")):
+                continue
+            for number in numbers:
+                for address in endpoint.get("addresses") or ():
+                    yield _Backend(Endpoint(address, number), endpoint.get("nodeName") or "", ready)
+
+
+def _near(backends: Iterable[_Backend], node: str, local: bool) -> list[Endpoint]:
+    """Backends that may be used, in a stable order: terminating ones only where no other is left (KEP-1669)."""
+    usable = [backend for backend in backends if not local or backend.node == node]
+    ready = [backend for backend in usable if backend.ready]
+    chosen = {backend.endpoint for backend in ready or usable}
+    return sorted(chosen, key=lambda endpoint: (endpoint.address, endpoint.port))
+
+
+def pod_elements(pod: Obj) -> dict[Place, str]:
+    """The hostPort elements of a pod of this node; none once it has ended or before it has an address."""
+    status = pod.get("status") or {}
+    address = status.get("podIP")
+    if not address or ":" in address or status.get("phase") in ("Succeeded", "Failed"):
+        return {}
+    if dig(pod, "spec.hostNetwork", False) or annotations_of(pod).get("kubernetes.io/config.mirror"):
+        return {}
+    elements = {}
+    for container in dig(pod, "spec.containers", []):
+        for port in container.get("ports") or ():
+            if not port.get("hostPort"):
+                continue
+            key = f"{port.get('protocol', 'TCP').lower()} . {port['hostPort']}"
+            target = f"{address} . {port['containerPort']}"
+            host = port.get("hostIP") or ""
+            if host in ("", "0.0.0.0"):
+                elements[Place("hostports", key)] = target
+            elif ":" not in host:
+                elements[Place("hostports-at", f"{host} . {key}")] = target
+            elements[Place("hairpin", f"{address} . {address}")] = ""
+    return elements
+
+
+_L4 = "meta l4proto { tcp, udp, sctp }"
+_DEST = "ip daddr . meta l4proto . th dport"
+_PORT = "meta l4proto . th dport"
+
+
+PICKERS = ("pick", "affine", "node-pick", "node-affine")
+"""Kinds of chains that pick among N endpoints; one of each exists for every N up to the table's capacity."""
+
+
+def base(config: ProxyConfig, capacity: int = 16) -> str:
+    """The table without any element, as an nft script; loading it replaces an older one atomically.
+
+    Chains that pick are made here for up to `capacity` endpoints, not when one is first needed: nft 1.0.6
+    cannot add such a rule to a table that it has read back from the kernel."""
+    table = f"ip {config.table}"
+    maps = [f"map {name} {{\n    {type}\n  }}" for name, type in MAPS.items()]
+    sets = [f"set {name} {{\n    {type}\n  }}" for name, type in SETS.items()]
+    affinity = """map affinity {
+    typeof ip saddr . ct mark : ip daddr . th dport
+    flags dynamic,timeout
+    size 262144
+    timeout 3h
+  }"""
+    sizes = range(1, capacity + 1)
+    pickers = [_chain(name, *chain_rules(name)) for name in (f"{kind}-{n}" for n in sizes for kind in PICKERS)]
+    body = "\n  ".join([*maps, *sets, affinity, *pickers, *_chains(config)])
+    return f"table {table}\ndelete table {table}\ntable {table} {{\n  {body}\n}}\n"
+
+
+def _chains(config: ProxyConfig) -> Iterator[str]:
+    local = "fib daddr type local ip daddr != 127.0.0.0/8"
+    yield "chain refuse {\n    reject\n  }"
+    yield _chain(
+        "forwarding",
+        f"{_L4} {_DEST} vmap @services",
+        f"{local} {_L4} {_PORT} vmap @node-services",
+        f"{_L4} dnat ip to {_DEST} map @hostports-at",
+        f"{local} {_L4} dnat ip to {_PORT} map @hostports",
+    )
+    yield _chain(
+        "refusing",
+        f"{_L4} {_DEST} vmap @refused",
+        f"{local} {_L4} {_PORT} vmap @node-refused",
+        "ip daddr @cluster-ips reject",
+    )
+    for hook in ("prerouting", "output"):
+        yield _hook(f"nat-{hook}", "nat", hook, -100, "jump forwarding")
+    for hook in ("input", "forward", "output"):
+        yield _hook(f"filter-{hook}", "filter", hook, -1, "ct state new jump refusing")
+    pods = f"ip saddr {config.pod_cidr}"
+    yield _hook(
+        "nat-postrouting",
+        "nat",
+        "postrouting",
+        90,
+        "ct status dnat ct mark vmap @learners",
+        "jump masquerading",
+    )
+    yield _chain(
+        "masquerading",
+        "ct status dnat ip saddr . ip daddr @hairpin masquerade",
+        f'{pods} ip daddr != {config.cluster_cidr} oifname != "{config.bridge}" masquerade',
+        f"ct status dnat fib saddr type != local ip saddr != {config.cluster_cidr}"
+        f' oifname != "{config.bridge}" masquerade',
+    )
+
+
+def _chain(name: str, *rules: str) -> str:
+    return f"chain {name} {{\n    " + "\n    ".join(rules) + "\n  }"
+
+
+def _hook(name: str, type: str, hook: str, priority: int, *rules: str) -> str:
+    return _chain(name, f"type {type} hook {hook} priority {priority}; policy accept;", *rules)
+
+
+def chain_rules(chain: str) -> list[str]:
+    """The rules of a chain that an element leads to, by its name: pick-3, node-affine-2, learn-10800, ..."""
+    kind, _, number = chain.rpartition("-")
+    if kind == "learn":
+        return [f"{_L4} update @affinity {{ ip saddr . ct mark timeout {number}s : ip daddr . th dport }}"]
+    prefix = "node-" if kind.startswith("node-") else ""
+    key = _PORT if prefix else _DEST
+    pick = f"{_L4} dnat ip to {key} . numgen random mod {number} map @{prefix}endpoints"
+    if not kind.endswith("affine"):
+        return [pick]
+    return [
+        f"ct mark set {key} map @{prefix}affine",
+        f"{_L4} dnat ip to ip saddr . ct mark map @affinity",
+        pick,
+    ]
+
+
+def learners_of(elements: Elements) -> set[str]:
+    """The chains that remember session affinity, one for each timeout, that elements lead to."""
+    leads = {data.removeprefix("goto ") for place, data in elements.items() if place.map == "learners"}
+    return {chain for chain in leads if chain}
+
+
+def capacity_of(elements: Elements) -> int:
+    """The largest number of endpoints that an element picks among."""
+    verdicts = (data for place, data in elements.items() if place.map in ("services", "node-services"))
+    return max((int(verdict.rpartition("-")[2]) for verdict in verdicts), default=0)
+
+
+def delta(table: str, old: Elements, new: Elements, known: set[str]) -> str:
+    """The nft script that turns `old` elements into `new`; `known` learner
+    chains exist. Empty where nothing changes."""
+    fresh = {place: data for place, data in new.items() if old.get(place) != data}
+    lines: list[str] = []
+    for chain in sorted(learners_of(fresh) - known):
+        lines.append(f"add chain ip {table} {chain}")
+        lines += [f"add rule ip {table} {chain} {rule}" for rule in chain_rules(chain)]
+    removed: dict[str, list[str]] = {}
+    added: dict[str, list[str]] = {}
+    for place, data in old.items():
+        if new.get(place) != data:
+            removed.setdefault(place.map, []).append(place.key)
+    for place, data in fresh.items():
+        added.setdefault(place.map, []).append(f"{place.key} : {data}" if data else place.key)
+    for verb, changes in (("delete", removed), ("add", added)):
+        for map, items in changes.items():
+            lines.append(f"{verb} element ip {table} {map} {{ {', '.join(items)} }}")
+    return "\n".join(lines) + "\n" if lines else ""

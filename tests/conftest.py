@@ -1,0 +1,40 @@
+"""What holds for every test: no task is left behind, and nothing blocks the event loop."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+MAX_BLOCKED = 0.25
+"""Seconds of CPU that one callback may take. Wall time would blame a busy machine on the test."""
+
+
+@pytest.fixture(autouse=True)
+def loop_is_never_blocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test in which one callback keeps the event loop for long."""
+    slow: list[str] = []
+    run = asyncio.Handle._run  # type: ignore[attr-defined]
+
+    def timed(handle: Any) -> Any:
+        begin = time.thread_time()
+        result = run(handle)
+        if (taken := time.thread_time() - begin) > MAX_BLOCKED:
+            slow.append(f"{taken:.3f} s in {handle!r}")
+        return result
+
+    monkeypatch.setattr(asyncio.Handle, "_run", timed)
+    yield
+    assert slow == []
+
+
+@pytest.fixture(autouse=True)
+async def no_task_is_left() -> Any:
+    """Fail a test that leaves a task running."""
+    before = asyncio.all_tasks()
+    yield
+    await asyncio.sleep(0)
+    known = before | {asyncio.current_task()}
+    left = [task for task in asyncio.all_tasks() - known if not task.done()]
+    assert [task.get_name() for task in left] == []

@@ -1,0 +1,175 @@
+"""kube-proxy in the kernel: real nftables in a network namespace of the test's own, real connections."""
+
+import asyncio
+import os
+import shutil
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from minikube_py.aio import process
+from minikube_py.aio.clock import SystemClock
+from minikube_py.aio.tasks import Tasks
+from minikube_py.client.local import LocalClient
+from minikube_py.kinds.core.service import Service
+from minikube_py.kinds.discovery.endpointslice import EndpointSlice
+from minikube_py.meta.objects import Key, Obj
+from minikube_py.proxy.proxier import KubeProxy
+from minikube_py.proxy.rules import ProxyConfig
+from minikube_py.testing.inprocess import local_cluster
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("nft"), reason="needs root and nft")
+
+TABLE = "minikube-py-test-proxy"
+VIP = "10.96.77.1"
+
+
+@dataclass
+class Kernel:
+    """A running kube-proxy, a client to feed it, and backends that say who they are."""
+
+    client: LocalClient
+    proxy: KubeProxy
+    ports: list[int]
+
+    async def service(self, **spec: object) -> None:
+        body = {"clusterIP": VIP, "ports": [{"port": 80, "protocol": "TCP"}]} | spec
+        await self.client.create(Service, {"metadata": {"name": "web", "namespace": "default"}, "spec": body})
+
+    async def endpoints(self, ports: list[int]) -> None:
+        for number, port in enumerate(self.ports):
+            key = Key("default", f"web-{number}")
+            known = self.client.cache.get(EndpointSlice, key) is not None
+            if port in ports and not known:
+                await self.client.create(EndpointSlice, slice_at(key.name, port))
+            elif port not in ports and known:
+                await self.client.delete(EndpointSlice, key)
+
+    async def settled(self, element: str, *, there: bool = True) -> None:
+        """Return once the kernel's table holds (or no longer holds) an element."""
+        async with asyncio.timeout(10):
+            while True:
+                seen = self.proxy.syncs
+                listed = await process.run(["nft", "list", "table", "ip", TABLE], check=False)
+                if (element in listed.stdout) is there:
+                    return
+                async with self.proxy.synced:
+                    if self.proxy.syncs == seen:
+                        await self.proxy.synced.wait()
+
+    async def ask(self, address: str = VIP, port: int = 80) -> int:
+        """The port of the backend that answered. Errors: ConnectionError, TimeoutError."""
+        async with asyncio.timeout(3):
+            reader, writer = await asyncio.open_connection(address, port)
+            answer = await reader.read()
+            writer.close()
+        return int(answer)
+
+
+def slice_at(name: str, port: int) -> Obj:
+    return {
+        "metadata": {"name": name, "namespace": "default", "labels": {"kubernetes.io/service-name": "web"}},
+        "addressType": "IPv4",
+        "ports": [{"port": port, "protocol": "TCP"}],
+        "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
+    }
+
+
+@pytest.fixture
+async def kernel() -> AsyncIterator[Kernel]:
+    client = (await local_cluster()).named("test")
+    proxy = KubeProxy(client, SystemClock(), ProxyConfig("here", table=TABLE, bridge="none0"))
+    servers = []
+    for _ in range(3):
+
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(str(writer.get_extra_info("sockname")[1]).encode())
+            writer.close()
+
+        servers.append(await asyncio.start_server(answer, "127.0.0.1", 0))
+    ports = [server.sockets[0].getsockname()[1] for server in servers]
+    ready = asyncio.Event()
+    async with Tasks("test") as tasks:
+        tasks.spawn(proxy.run(ready), "proxy")
+        await ready.wait()
+        try:
+            yield Kernel(client, proxy, ports)
+        finally:
+            await tasks.cancel()
+            await proxy.remove()
+            for server in servers:
+                server.close()
+
+
+async def test_cluster_ip_spreads_over_ready_endpoints(kernel: Kernel) -> None:
+    """Connections to the virtual address reach every endpoint; one that goes gets no more."""
+    await kernel.service()
+    await kernel.endpoints(kernel.ports)
+    await kernel.settled("pick-3")
+    seen = Counter([await kernel.ask() for _ in range(60)])
+    assert set(kernel.ports) == set(seen)
+    await kernel.endpoints(kernel.ports[:1])
+    await kernel.settled("goto pick-1")
+    assert {kernel.ports[0]} == {await kernel.ask() for _ in range(10)}
+
+
+async def test_no_endpoints_are_refused_at_once(kernel: Kernel) -> None:
+    """Without endpoints, and on ports that no Service has, a client is refused instead of left waiting."""
+    await kernel.service()
+    await kernel.settled("goto refuse")
+    for port in (80, 81):
+        with pytest.raises(ConnectionRefusedError):
+            await kernel.ask(port=port)
+
+
+async def test_node_ports_answer_on_local_addresses(kernel: Kernel) -> None:
+    """A node port leads to the endpoints from any address of the machine but loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.254", 9))
+        except OSError:
+            pytest.skip("the machine has no address but loopback")
+        address = probe.getsockname()[0]
+    await kernel.service(type="NodePort", ports=[{"port": 80, "nodePort": 31777}])
+    await kernel.endpoints(kernel.ports)
+    await kernel.settled("node-pick-3")
+    assert await kernel.ask(address, 31777) in kernel.ports
+    with pytest.raises(ConnectionRefusedError):
+        await kernel.ask("127.0.0.1", 31777)
+
+
+async def test_session_affinity_sticks_until_the_endpoint_goes(kernel: Kernel) -> None:
+    """A client stays with its endpoint while others come and go, and moves on when it is gone."""
+    await kernel.service(sessionAffinity="ClientIP")
+    await kernel.endpoints(kernel.ports)
+    await kernel.settled("affine-3")
+    mine = await kernel.ask()
+    assert {mine} == {await kernel.ask() for _ in range(20)}
+    other = next(port for port in kernel.ports if port != mine)
+    await kernel.endpoints([mine, other])
+    await kernel.settled("goto affine-2")
+    assert {mine} == {await kernel.ask() for _ in range(20)}
+    await kernel.endpoints([other])
+    await kernel.settled("goto affine-1")
+    await kernel.settled(f": 127.0.0.1 . {mine}", there=False)
+    assert {other} == {await kernel.ask() for _ in range(5)}
+
+
+async def test_a_flushed_table_is_made_again(kernel: Kernel) -> None:
+    """If somebody deletes the table, the next change brings all of it back."""
+    await kernel.service()
+    await kernel.settled("goto refuse")
+    await process.run(["nft", "delete", "table", "ip", TABLE])
+    await kernel.endpoints(kernel.ports)
+    await kernel.settled("pick-3")
+    assert await kernel.ask() in kernel.ports
+
+
+async def test_removal_leaves_no_table(kernel: Kernel) -> None:
+    """Stopping the cluster takes the table out of the kernel."""
+    await kernel.proxy.remove()
+    listed = await process.run(["nft", "list", "tables"])
+    assert TABLE not in listed.stdout

@@ -1,0 +1,162 @@
+"""The proxy's rules: Services and EndpointSlices to map elements, by tables."""
+
+from typing import Any
+
+import pytest
+
+from minikube_py.meta.objects import Obj
+from minikube_py.proxy.rules import Place, ProxyConfig, base, delta, pod_elements, service_elements
+
+VIP = "10.96.0.9"
+WEB = f"{VIP} . tcp . 80"
+
+
+def service(**spec: Any) -> Obj:
+    usual = {"clusterIP": VIP, "ports": [{"port": 80, "protocol": "TCP"}]}
+    return {"metadata": {"name": "web", "namespace": "default"}, "spec": usual | spec}
+
+
+def slice_of(*endpoints: tuple[str, str, bool | str], port: int = 8080) -> Obj:
+    listed = []
+    for address, node, state in endpoints:
+        conditions = {"ready": state is True, "serving": bool(state), "terminating": state == "terminating"}
+        listed.append({"addresses": [address], "nodeName": node, "conditions": conditions})
+    return {"addressType": "IPv4", "ports": [{"port": port, "protocol": "TCP"}], "endpoints": listed}
+
+
+TWO = slice_of(("10.244.0.3", "here", True), ("10.244.1.4", "there", True))
+
+
+@pytest.mark.parametrize(
+    ("given", "slices", "expected"),
+    [
+        pytest.param(
+            service(),
+            [TWO],
+            {
+                "services": {WEB: "goto pick-2"},
+                "endpoints": {
+                    f"{WEB} . 0": "10.244.0.3 . 8080",
+                    f"{VIP} . tcp . 80 . 1": "10.244.1.4 . 8080",
+                },
+            },
+            id="cluster-ip",
+        ),
+        pytest.param(service(), [], {"refused": {WEB: "goto refuse"}}, id="no-endpoints"),
+        pytest.param(
+            service(),
+            [slice_of(("10.244.0.3", "here", False), ("10.244.0.4", "here", True))],
+            {
+                "services": {WEB: "goto pick-1"},
+                "endpoints": {f"{WEB} . 0": "10.244.0.4 . 8080"},
+            },
+            id="unready-left-out",
+        ),
+        pytest.param(
+            service(),
+            [slice_of(("10.244.0.3", "here", "terminating"))],
+            {
+                "services": {WEB: "goto pick-1"},
+                "endpoints": {f"{WEB} . 0": "10.244.0.3 . 8080"},
+            },
+            id="terminating-if-no-other",
+        ),
+        pytest.param(
+            service(internalTrafficPolicy="Local"),
+            [TWO],
+            {
+                "services": {WEB: "goto pick-1"},
+                "endpoints": {f"{WEB} . 0": "10.244.0.3 . 8080"},
+            },
+            id="internal-traffic-local",
+        ),
+        pytest.param(
+            service(ports=[{"port": 80, "nodePort": 30080}], type="NodePort", externalTrafficPolicy="Local"),
+            [TWO],
+            {
+                "node-services": {"tcp . 30080": "goto node-pick-1"},
+                "node-endpoints": {"tcp . 30080 . 0": "10.244.0.3 . 8080"},
+            },
+            id="node-port-local",
+        ),
+        pytest.param(
+            service(sessionAffinity="ClientIP", sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}}),
+            [TWO],
+            {
+                "services": {WEB: "goto affine-2"},
+                "affine": {WEB: "0x6d6b0001"},
+                "learners": {"0x6d6b0001": "goto learn-60"},
+            },
+            id="affinity",
+        ),
+        pytest.param(
+            service(externalIPs=["192.0.2.7"]),
+            [TWO],
+            {"services": {WEB: "goto pick-2", "192.0.2.7 . tcp . 80": "goto pick-2"}},
+            id="external-ip",
+        ),
+        pytest.param(service(clusterIP="None"), [TWO], {"services": {}, "refused": {}}, id="headless"),
+        pytest.param(service(type="ExternalName"), [], {"services": {}, "refused": {}}, id="external-name"),
+    ],
+)
+def test_service_elements(given: Obj, slices: list[Obj], expected: dict[str, dict[str, str]]) -> None:
+    """Each kind of Service gives the elements that forward, remember or refuse it."""
+    elements = service_elements(given, slices, "here", 1)
+    for map, items in expected.items():
+        assert items == {place.key: data for place, data in elements.items() if place.map == map}
+
+
+def test_named_ports_lead_to_the_slice_port_of_that_name() -> None:
+    """A Service's port is matched by name and protocol with those of the slices."""
+    given = service(ports=[{"name": "a", "port": 1}, {"name": "b", "port": 2}])
+    slice = slice_of(("10.244.0.3", "here", True))
+    slice["ports"] = [
+        {"name": "b", "port": 22, "protocol": "TCP"},
+        {"name": "a", "port": 11, "protocol": "TCP"},
+    ]
+    elements = service_elements(given, [slice], "here", 1)
+    assert elements[Place("endpoints", f"{VIP} . tcp . 1 . 0")] == "10.244.0.3 . 11"
+    assert elements[Place("endpoints", f"{VIP} . tcp . 2 . 0")] == "10.244.0.3 . 22"
+
+
+def test_host_ports_of_a_running_pod() -> None:
+    """A hostPort leads to the pod's address, on all or on one of the node's."""
+    ports = [
+        {"containerPort": 80, "hostPort": 8080},
+        {"containerPort": 81, "hostPort": 8081, "hostIP": "192.0.2.1"},
+    ]
+    pod = {"metadata": {}, "spec": {"containers": [{"ports": ports}]}, "status": {"podIP": "10.244.0.9"}}
+    elements = pod_elements(pod)
+    assert elements[Place("hostports", "tcp . 8080")] == "10.244.0.9 . 80"
+    assert elements[Place("hostports-at", "192.0.2.1 . tcp . 8081")] == "10.244.0.9 . 81"
+    assert pod_elements({**pod, "status": {"podIP": "10.244.0.9", "phase": "Succeeded"}}) == {}
+
+
+def test_delta_touches_only_what_changes() -> None:
+    """From two endpoints to one: the verdict is replaced, one endpoint goes, the other stays."""
+    old = service_elements(service(), [TWO], "here", 1)
+    new = service_elements(service(), [slice_of(("10.244.0.3", "here", True))], "here", 1)
+    assert (
+        f"delete element ip t services {{ {VIP} . tcp . 80 }}\n"
+        f"delete element ip t endpoints {{ {VIP} . tcp . 80 . 1 }}\n"
+        "delete element ip t hairpin { 10.244.1.4 . 10.244.1.4 }\n"
+        f"add element ip t services {{ {VIP} . tcp . 80 : goto pick-1 }}\n"
+    ) == delta("t", old, new, set())
+    assert delta("t", new, new, set()) == ""
+
+
+def test_rules_do_not_grow_with_services() -> None:
+    """A thousand Services with three endpoints each need no more rules than one."""
+    three = slice_of(*((f"10.244.0.{n}", "here", True) for n in (3, 4, 5)))
+    many: dict[Place, str] = {}
+    for number in range(1000):
+        many |= service_elements(service(clusterIP=f"10.97.{number // 250}.{number % 250}"), [three], "here", 1)
+    one = service_elements(service(), [three], "here", 1)
+    rules = [line for line in delta("t", {}, many, set()).splitlines() if line.startswith("add rule")]
+    assert [line for line in delta("t", {}, one, set()).splitlines() if line.startswith("add rule")] == rules
+
+
+def test_base_names_only_its_own_table() -> None:
+    """Loading the table replaces itself and nothing that others made."""
+    tables = [line for line in base(ProxyConfig("here", table="mine")).splitlines() if "table ip" in line]
+    assert tables == ["table ip mine", "delete table ip mine", "table ip mine {"]

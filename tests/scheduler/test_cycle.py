@@ -1,0 +1,75 @@
+"""The scheduling decision: sampling, rotation, scores and the message of a refusal."""
+
+import random
+
+import pytest
+from builders import node, pod_info
+
+from minikube_py.scheduler.cycle import Cycle, Placement, Unschedulable, normalized, sample_size
+from minikube_py.scheduler.scheduler import default_plugins
+from minikube_py.scheduler.snapshot import Snapshot
+
+
+def snapshot(count: int, **rest: object) -> Snapshot:
+    nodes = Snapshot()
+    for number in range(count):
+        nodes.put_node(node(f"n{number}", **rest))  # type: ignore[arg-type]
+    return nodes
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"), [(1, 1), (100, 100), (150, 100), (1000, 420), (5000, 500), (10000, 500)]
+)
+def test_sample_size(nodes: int, expected: int) -> None:
+    """The share that is looked at falls with the number of nodes, to 5%."""
+    assert expected == sample_size(nodes)
+
+
+@pytest.mark.parametrize(
+    ("how", "raw", "expected"),
+    [("", [3, 9], [3, 9]), ("max", [0, 5, 10], [0, 50, 100]), ("reverse", [0, 5, 10], [100, 50, 0])],
+)
+def test_normalized(how: str, raw: list[int], expected: list[int]) -> None:
+    """Raw scores are brought to 0..100, the best at the end the plugin says."""
+    assert expected == normalized(raw, how)
+
+
+def test_pods_spread_over_equal_nodes() -> None:
+    """Each pod goes where there is most room, so that equal nodes fill evenly."""
+    nodes, cycle = snapshot(4), Cycle(default_plugins(), random.Random(1))
+    for number in range(8):
+        pod = pod_info(f"p{number}", cpu="100m", memory="100Mi")
+        decision = cycle.decide(pod, nodes)
+        assert isinstance(decision, Placement)
+        nodes.put_pod(pod, decision.node)
+    assert [len(info.pods) for info in nodes.nodes] == [2, 2, 2, 2]
+
+
+def test_search_goes_on_where_it_ended() -> None:
+    """On many nodes each search takes up the next part of them."""
+    nodes, cycle = snapshot(300), Cycle(default_plugins(), random.Random(1))
+    enough, begin = sample_size(300), 0
+    for number in range(4):
+        decision = cycle.decide(pod_info(f"p{number}"), nodes)
+        assert isinstance(decision, Placement)
+        assert enough == decision.examined
+        assert (int(decision.node[1:]) - begin) % 300 in range(enough)
+        begin += enough
+
+
+def test_refusal_names_every_reason_with_its_count() -> None:
+    """The message counts each reason over the nodes, in a stable order."""
+    nodes = snapshot(2, cpu="1")
+    nodes.put_node(node("t", taints=[{"key": "k", "value": "v", "effect": "NoSchedule"}]))
+    decision = Cycle(default_plugins()).decide(pod_info("p", cpu="4"), nodes)
+    assert isinstance(decision, Unschedulable)
+    refusals = "1 node(s) had untolerated taint {k: v}, 2 Insufficient cpu"
+    assert decision.message == f"0/3 nodes are available: {refusals}."
+    assert {"NodeResourcesFit", "TaintToleration"} == {type(plugin).__name__ for plugin in decision.plugins}
+
+
+def test_no_nodes_at_all() -> None:
+    """An empty cluster says so."""
+    decision = Cycle(default_plugins()).decide(pod_info("p"), Snapshot())
+    assert isinstance(decision, Unschedulable)
+    assert decision.message == "no nodes available to schedule pods"
