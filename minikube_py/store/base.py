@@ -45,6 +45,15 @@ class StoreDamaged(Exception):
     """The database cannot be trusted; the message names the file and the way out."""
 
 
+class StoreLocked(Exception):
+    """Another process (or another store of this one) has the database open."""
+
+
+class StoreUnavailable(Exception):
+    """The write could not be made durable (disk full, I/O error, store closed); nothing of it was stored.
+    Reads go on, and writes come back once the cause is gone."""
+
+
 class Value(NamedTuple):
     """Encoded bytes, with the object they encode where the writer has it at hand (so nobody decodes it)."""
 
@@ -88,8 +97,7 @@ class Delete:
 Op = Put | Delete
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """A change. `entry` is the new state (of a deletion: the last state, at the deletion's revision);
     `previous` the state before, or None where the key was created."""
 
@@ -126,10 +134,13 @@ class Watch(Protocol):
 class Store(Protocol):
     """A watchable key-value store; see the module for what is guaranteed."""
 
-    revision: int
-    """The last durable revision."""
-    compacted: int
-    """History up to and including this revision is gone."""
+    @property
+    def revision(self) -> int:
+        """The last durable revision."""
+
+    @property
+    def compacted(self) -> int:
+        """History up to and including this revision is gone."""
 
     def get(self, key: str) -> Entry | None:
         """The current entry, or None."""
@@ -140,7 +151,9 @@ class Store(Protocol):
 
     async def commit(self, ops: Iterable[Op]) -> Sequence[Entry | None]:
         """Apply `ops` as one atomic, durable change; the entry of each (None for a delete of an absent key).
-        Errors: RevisionMismatch. A cancelled caller does not cancel a commit that was already queued."""
+        A key may stand in one op only. A commit that changes nothing takes no revision.
+        A cancelled caller does not cancel a commit that was already queued.
+        Errors: RevisionMismatch, StoreUnavailable."""
 
     def watch(self, prefix: str, *, after: int | None = None, capacity: int = 1000) -> Watch:
         """Events under `prefix` with a revision greater than `after` (None: from now on).
