@@ -72,6 +72,8 @@ class Kind:
     """The OpenAPI v3 schema of a custom resource; None: the built-in facts for group, version and kind."""
     conversions: Mapping[str, Any] = field(default_factory=dict)
     storage_kind: str = ""
+    create_on_update: bool = False
+    """Whether a PUT of an object that does not exist creates it."""
 
     @property
     def group(self) -> str:

@@ -1,9 +1,29 @@
-"""Lease."""
+"""Lease: who holds a lock, or that a node is alive, until when."""
 
-from minikube_py.meta.kind import Kind
+from collections.abc import Iterable
+
+from minikube_py.kinds.columns import AGE, NAME, text
+from minikube_py.meta.kind import Column, Kind, Violation
+from minikube_py.meta.objects import Obj, dig
+from minikube_py.meta.violations import invalid, non_negative
+
+
+def validate(lease: Obj, old: Obj | None) -> Iterable[Violation]:
+    seconds = dig(lease, "spec.leaseDurationSeconds")
+    if seconds is not None and seconds <= 0:
+        yield invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0")
+    yield from non_negative(lease, "spec.leaseTransitions")
+
 
 Lease = Kind(
     "Lease",
     "coordination.k8s.io/v1",
     "leases",
+    create_on_update=True,
+    validate=validate,
+    columns=(
+        NAME,
+        Column("Holder", text("spec.holderIdentity"), description="Who holds the lease"),
+        AGE,
+    ),
 )

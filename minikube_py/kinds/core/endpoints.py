@@ -1,10 +1,89 @@
-"""Endpoints."""
+"""Endpoints: the addresses behind a Service, in their first form."""
 
-from minikube_py.meta.kind import Kind
+import ipaddress
+from collections.abc import Iterable
+from datetime import datetime
+
+from minikube_py.kinds.columns import AGE, NAME, NONE, first_three
+from minikube_py.kinds.podspec.containers import PROTOCOLS
+from minikube_py.kinds.strategy import if_empty
+from minikube_py.meta.kind import Column, Kind, Violation
+from minikube_py.meta.names import dns1123_label, ip_address, port_number
+from minikube_py.meta.objects import Obj
+from minikube_py.meta.violations import invalid, not_supported, required
+
+
+def default(endpoints: Obj) -> None:
+    for subset in endpoints.get("subsets") or ():
+        for port in subset.get("ports") or ():
+            if_empty(port, "protocol", "TCP")
+
+
+def validate(endpoints: Obj, old: Obj | None) -> Iterable[Violation]:
+    for index, subset in enumerate(endpoints.get("subsets") or ()):
+        path = f"subsets[{index}]"
+        if not subset.get("addresses") and not subset.get("notReadyAddresses"):
+            yield required(path, "must specify `addresses` or `notReadyAddresses`")
+        for field in ("addresses", "notReadyAddresses"):
+            for number, address in enumerate(subset.get(field) or ()):
+                yield from validate_endpoint_address(address.get("ip") or "", f"{path}.{field}[{number}].ip")
+        ports = subset.get("ports") or ()
+        for number, port in enumerate(ports):
+            yield from _port(port, len(ports) > 1, f"{path}.ports[{number}]")
+
+
+def validate_endpoint_address(address: str, path: str) -> Iterable[Violation]:
+    """The refusals of an address behind a Service: it must be reachable from other nodes."""
+    reasons = ip_address(address)
+    for reason in reasons:
+        yield invalid(path, address, reason)
+    if reasons:
+        return
+    parsed = ipaddress.ip_address(address)
+    for wrong, told in (
+        (parsed.is_unspecified, "may not be unspecified (0.0.0.0 or ::)"),
+        (parsed.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        (parsed.is_link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+    ):
+        if wrong:
+            yield invalid(path, address, told)
+
+
+def _port(port: Obj, need_name: bool, path: str) -> Iterable[Violation]:
+    if need_name and not port.get("name"):
+        yield required(f"{path}.name")
+    for reason in dns1123_label(port["name"]) if port.get("name") else ():
+        yield invalid(f"{path}.name", port["name"], reason)
+    for reason in port_number(port.get("port") or 0):
+        yield invalid(f"{path}.port", port.get("port") or 0, reason)
+    if port.get("protocol") not in PROTOCOLS:
+        yield not_supported(f"{path}.protocol", port.get("protocol"), PROTOCOLS)
+
+
+def _addresses(endpoints: Obj, now: datetime) -> str:
+    subsets = endpoints.get("subsets") or ()
+    if not subsets:
+        return NONE
+    shown, more = first_three(
+        f"{_host(address.get('ip', ''))}:{port.get('port')}"
+        for subset in subsets
+        for port in subset.get("ports") or ()
+        for address in subset.get("addresses") or ()
+    )
+    return f"{shown} + {more} more..." if more else shown
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
 
 Endpoints = Kind(
     "Endpoints",
     "v1",
     "endpoints",
     short_names=("ep",),
+    default=default,
+    validate=validate,
+    create_on_update=True,
+    columns=(NAME, Column("Endpoints", _addresses, description="Addresses and ports"), AGE),
 )

@@ -1,6 +1,76 @@
-"""Node."""
+"""Node: a machine that runs pods."""
 
-from minikube_py.meta.kind import Kind
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from minikube_py.kinds.columns import AGE, NAME, NONE, UNKNOWN, text
+from minikube_py.meta.kind import Column, Kind, Violation
+from minikube_py.meta.names import label_value, qualified_name
+from minikube_py.meta.objects import Obj, condition, dig, labels_of
+from minikube_py.meta.violations import duplicate, forbidden, invalid, not_supported, required
+
+ROLE_PREFIX, ROLE_LABEL = "node-role.kubernetes.io/", "kubernetes.io/role"
+
+
+def default(node: Obj) -> None:
+    spec = node.get("spec")
+    if spec and spec.get("podCIDR") and not spec.get("podCIDRs"):
+        spec["podCIDRs"] = [spec["podCIDR"]]
+    status = node.get("status")
+    if status and status.get("capacity") and not status.get("allocatable"):
+        status["allocatable"] = dict(status["capacity"])
+
+
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+
+
+def validate(node: Obj, old: Obj | None) -> Iterable[Violation]:
+    seen: set[tuple[str, str]] = set()
+    for index, taint in enumerate(dig(node, "spec.taints", ())):
+        path, key, effect = f"spec.taints[{index}]", taint.get("key") or "", taint.get("effect") or ""
+        for reason in qualified_name(key):
+            yield invalid(f"{path}.key", key, reason)
+        if reasons := label_value(taint.get("value") or ""):
+            yield invalid(f"{path}.value", taint["value"], ";".join(reasons))
+        if not effect:
+            yield required(f"{path}.effect")
+        elif effect not in _EFFECTS:
+            yield not_supported(f"{path}.effect", effect, _EFFECTS)
+        if (key, effect) in seen:
+            yield duplicate(path, taint)
+        seen.add((key, effect))
+    if old is None:
+        return
+    for field, shown in (("podCIDRs", "podCIDR"), ("providerID", "providerID")):
+        before = dig(old, f"spec.{field}")
+        if before and dig(node, f"spec.{field}") != before:
+            yield forbidden(f"spec.{field}", f'node updates may not change {shown} except from "" to valid')
+
+
+def _status(node: Obj, now: datetime) -> str:
+    ready = condition(node, "Ready")
+    state = "Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"
+    return f"{state},SchedulingDisabled" if dig(node, "spec.unschedulable") else state
+
+
+def _roles(node: Obj, now: datetime) -> str:
+    roles = {key.removeprefix(ROLE_PREFIX) for key in labels_of(node) if key.startswith(ROLE_PREFIX)}
+    roles.add(labels_of(node).get(ROLE_LABEL) or "")
+    return ",".join(sorted(roles - {""})) or NONE
+
+
+def _address(type: str) -> Any:
+    def cell(node: Obj, now: datetime) -> str:
+        found = (a["address"] for a in dig(node, "status.addresses", ()) if a.get("type") == type)
+        return next(found, NONE)
+
+    return cell
+
+
+def _info(name: str, default: str = UNKNOWN) -> Any:
+    return text(f"status.nodeInfo.{name}", default)
+
 
 Node = Kind(
     "Node",
@@ -9,4 +79,19 @@ Node = Kind(
     short_names=("no",),
     namespaced=False,
     subresources=("status", "proxy"),
+    default=default,
+    validate=validate,
+    fields={"spec.unschedulable": "spec.unschedulable"},
+    columns=(
+        NAME,
+        Column("Status", _status, description="The status of the node"),
+        Column("Roles", _roles, description="The roles of the node"),
+        AGE,
+        Column("Version", _info("kubeletVersion", ""), description="The kubelet's version"),
+        Column("Internal-IP", _address("InternalIP"), priority=1, description="Address within the cluster"),
+        Column("External-IP", _address("ExternalIP"), priority=1, description="Address from outside"),
+        Column("OS-Image", _info("osImage"), priority=1, description="The operating system"),
+        Column("Kernel-Version", _info("kernelVersion"), priority=1, description="The kernel's version"),
+        Column("Container-Runtime", _info("containerRuntimeVersion"), priority=1, description="The runtime"),
+    ),
 )

@@ -1,6 +1,61 @@
-"""Pod."""
+"""Pod: containers that live and die together on one node."""
 
-from minikube_py.meta.kind import Kind
+from collections.abc import Iterable
+
+from minikube_py.kinds.podspec.columns import COLUMNS
+from minikube_py.kinds.podspec.defaults import default_pod, mirror_service_account
+from minikube_py.kinds.podspec.qos import qos_class
+from minikube_py.kinds.podspec.update import validate_pod_update
+from minikube_py.kinds.podspec.validation import validate_pod_spec
+from minikube_py.kinds.strategy import count_generation
+from minikube_py.meta.kind import Kind, Violation
+from minikube_py.meta.objects import Obj
+from minikube_py.meta.violations import forbidden
+
+SELECTABLE = (
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccountName",
+    "spec.hostNetwork",
+    "status.phase",
+    "status.podIP",
+    "status.podIPs",
+    "status.nominatedNodeName",
+)
+
+
+def prepare(pod: Obj, old: Obj | None) -> None:
+    mirror_service_account(pod["spec"])
+    if old is None:
+        pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod["spec"])}
+        if pod["spec"].get("schedulingGates"):
+            pod["status"]["conditions"] = [
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "reason": "SchedulingGated",
+                    "message": "Scheduling is blocked due to non-empty scheduling gates",
+                }
+            ]
+    elif ephemeral := old["spec"].get("ephemeralContainers"):
+        pod["spec"]["ephemeralContainers"] = ephemeral  # only their subresource adds some
+    count_generation(pod, old)
+
+
+def validate(pod: Obj, old: Obj | None) -> Iterable[Violation]:
+    spec = pod["spec"]
+    if old is not None and spec == old["spec"]:
+        return
+    yield from validate_pod_spec(spec, "spec")
+    if old is not None:
+        yield from validate_pod_update(spec, old["spec"])
+        return
+    if spec.get("ephemeralContainers"):
+        yield forbidden("spec.ephemeralContainers", "cannot be set on create")
+    if spec.get("nodeName") and spec.get("schedulingGates"):
+        yield forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared")
+
 
 Pod = Kind(
     "Pod",
@@ -19,4 +74,9 @@ Pod = Kind(
         "proxy",
         "ephemeralcontainers",
     ),
+    default=default_pod,
+    prepare=prepare,
+    validate=validate,
+    fields={path: path for path in SELECTABLE},
+    columns=COLUMNS,
 )

@@ -1,6 +1,137 @@
-"""Service."""
+"""Service: one stable address for a set of pods."""
 
-from minikube_py.meta.kind import Kind
+from collections.abc import Iterable
+from datetime import datetime
+
+from minikube_py.kinds.columns import AGE, NAME, NONE, UNKNOWN, format_labels
+from minikube_py.kinds.core.serviceports import validate_service, validate_service_update
+from minikube_py.kinds.strategy import if_absent, if_empty, section
+from minikube_py.meta.kind import Column, Kind, Violation
+from minikube_py.meta.objects import Obj, dig
+
+EXPOSED = ("NodePort", "LoadBalancer")
+
+
+def default(service: Obj) -> None:
+    spec = section(service, "spec")
+    if_empty(spec, "type", "ClusterIP")
+    if_empty(spec, "sessionAffinity", "None")
+    if spec["sessionAffinity"] == "None":
+        spec.pop("sessionAffinityConfig", None)
+    else:
+        if_absent(section(section(spec, "sessionAffinityConfig"), "clientIP"), "timeoutSeconds", 10800)
+    for port in spec.get("ports") or ():
+        if_empty(port, "protocol", "TCP")
+        if port.get("targetPort") in (None, "", 0):
+            port["targetPort"] = port.get("port")
+    external = spec["type"] in EXPOSED or (spec["type"] == "ClusterIP" and bool(spec.get("externalIPs")))
+    if external:
+        if_empty(spec, "externalTrafficPolicy", "Cluster")
+    if spec["type"] == "ExternalName":
+        return
+    if_absent(spec, "internalTrafficPolicy", "Cluster")
+    if_absent(spec, "ipFamilyPolicy", "SingleStack")
+    if spec["type"] == "LoadBalancer":
+        if_absent(spec, "allocateLoadBalancerNodePorts", True)
+    _pair_addresses(spec)
+
+
+def _pair_addresses(spec: Obj) -> None:
+    """clusterIP and clusterIPs name the same address; clients may give either."""
+    if spec.get("clusterIP") and not spec.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
+    elif spec.get("clusterIPs") and not spec.get("clusterIP"):
+        spec["clusterIP"] = spec["clusterIPs"][0]
+
+
+def prepare(service: Obj, old: Obj | None) -> None:
+    """On an update, keep what was allocated where the client leaves it out (as `kubectl replace` does)."""
+    if old is None:
+        service["status"] = {"loadBalancer": {}}
+        return
+    spec, before = service["spec"], old.get("spec") or {}
+    _drop_fields_of_old_type(spec, before)
+    if "ExternalName" in (spec.get("type"), before.get("type")):
+        return
+    if not spec.get("clusterIP") and not spec.get("clusterIPs"):
+        for field in ("clusterIP", "clusterIPs"):
+            if before.get(field):
+                spec[field] = before[field]
+    if_empty(spec, "ipFamilies", before.get("ipFamilies") or [])
+    if spec["type"] in EXPOSED and before.get("type") in EXPOSED:
+        _keep_node_ports(spec, before)
+    if spec["type"] == "LoadBalancer" and before.get("healthCheckNodePort"):
+        if_empty(spec, "healthCheckNodePort", before["healthCheckNodePort"])
+
+
+def _drop_fields_of_old_type(spec: Obj, before: Obj) -> None:
+    """A change of type takes along what only the old type has, unless the client set it to something else."""
+    if spec["type"] == before.get("type"):
+        return
+    fields = (
+        ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] if spec["type"] == "ExternalName" else []
+    )
+    if before.get("type") == "LoadBalancer":
+        fields += ["healthCheckNodePort", "allocateLoadBalancerNodePorts", "loadBalancerClass"]
+    if spec["type"] not in EXPOSED:
+        if not spec.get("externalIPs"):
+            fields.append("externalTrafficPolicy")
+        allocated = {port.get("nodePort") for port in before.get("ports") or ()}
+        for port in spec.get("ports") or ():
+            if port.get("nodePort") in allocated:
+                port.pop("nodePort", None)
+    for field in fields:
+        if field in spec and spec[field] == before.get(field):
+            del spec[field]
+
+
+def _keep_node_ports(spec: Obj, before: Obj) -> None:
+    allocated = {(p.get("protocol"), p.get("port")): p.get("nodePort") for p in before.get("ports") or ()}
+    taken = {p.get("nodePort") for p in spec.get("ports") or ()}
+    for port in spec.get("ports") or ():
+        known = allocated.get((port.get("protocol"), port.get("port")))
+        if known and known not in taken:
+            if_empty(port, "nodePort", known)
+
+
+def validate(service: Obj, old: Obj | None) -> Iterable[Violation]:
+    yield from validate_service(service["spec"])
+    if old is not None:
+        yield from validate_service_update(service["spec"], old.get("spec") or {})
+
+
+def _type(service: Obj, now: datetime) -> str:
+    return dig(service, "spec.type", "")
+
+
+def _cluster_ip(service: Obj, now: datetime) -> str:
+    addresses = dig(service, "spec.clusterIPs", ())
+    return addresses[0] if addresses else dig(service, "spec.clusterIP") or NONE
+
+
+def _external_ip(service: Obj, now: datetime) -> str:
+    type, given = dig(service, "spec.type"), dig(service, "spec.externalIPs", [])
+    if type in ("ClusterIP", "NodePort"):
+        return ",".join(given) or NONE
+    if type == "LoadBalancer":
+        ingress = dig(service, "status.loadBalancer.ingress", ())
+        balanced = sorted({a for i in ingress if (a := i.get("ip") or i.get("hostname"))})
+        return ",".join([*balanced, *given]) or "<pending>"
+    return dig(service, "spec.externalName", "") if type == "ExternalName" else UNKNOWN
+
+
+def _port(port: Obj) -> str:
+    node_port = f":{port['nodePort']}" if port.get("nodePort") else ""
+    return f"{port.get('port')}{node_port}/{port.get('protocol')}"
+
+
+def _ports(service: Obj, now: datetime) -> str:
+    return ",".join(map(_port, dig(service, "spec.ports", ()))) or NONE
+
+
+def _selector(service: Obj, now: datetime) -> str:
+    return format_labels(dig(service, "spec.selector"))
+
 
 Service = Kind(
     "Service",
@@ -9,4 +140,18 @@ Service = Kind(
     short_names=("svc",),
     categories=("all",),
     subresources=("status", "proxy"),
+    default=default,
+    prepare=prepare,
+    validate=validate,
+    create_on_update=True,
+    fields={"spec.clusterIP": "spec.clusterIP", "spec.type": "spec.type"},
+    columns=(
+        NAME,
+        Column("Type", _type, description="How the Service is reached"),
+        Column("Cluster-IP", _cluster_ip, description="Address within the cluster"),
+        Column("External-IP", _external_ip, description="Addresses from outside"),
+        Column("Port(s)", _ports, description="Ports, with node ports"),
+        AGE,
+        Column("Selector", _selector, priority=1, description="Labels of the pods behind it"),
+    ),
 )

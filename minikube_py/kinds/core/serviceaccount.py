@@ -1,6 +1,15 @@
-"""ServiceAccount."""
+"""ServiceAccount: the identity of processes in pods."""
 
-from minikube_py.meta.kind import Kind
+from datetime import datetime
+
+from minikube_py.kinds.columns import AGE, NAME
+from minikube_py.meta.kind import Column, Kind
+from minikube_py.meta.objects import Obj
+
+
+def _secrets(account: Obj, now: datetime) -> int:
+    return len(account.get("secrets") or ())
+
 
 ServiceAccount = Kind(
     "ServiceAccount",
@@ -8,4 +17,5 @@ ServiceAccount = Kind(
     "serviceaccounts",
     short_names=("sa",),
     subresources=("token",),
+    columns=(NAME, Column("Secrets", _secrets, description="Number of secrets it names"), AGE),
 )

@@ -1,9 +1,103 @@
-"""EndpointSlice."""
+"""EndpointSlice: a part of the addresses behind a Service."""
 
-from minikube_py.meta.kind import Kind
+from collections.abc import Iterable
+from datetime import datetime
+
+from minikube_py.kinds.columns import AGE, NAME, UNSET, first_three
+from minikube_py.kinds.core.endpoints import validate_endpoint_address
+from minikube_py.kinds.podspec.containers import PROTOCOLS
+from minikube_py.kinds.strategy import if_absent, section
+from minikube_py.meta.kind import Column, Kind, Violation
+from minikube_py.meta.names import port_number
+from minikube_py.meta.objects import Obj
+from minikube_py.meta.violations import duplicate, immutable, invalid, not_supported, required, too_many
+
+MAX_ENDPOINTS = 1000
+MAX_PORTS = 20000
+ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
+
+
+def default(slice: Obj) -> None:
+    for port in slice.get("ports") or ():
+        if_absent(port, "name", "")
+        if_absent(port, "protocol", "TCP")
+    if slice.get("endpoints") is None:
+        slice["endpoints"] = []
+    if slice.get("ports") is None:
+        slice["ports"] = []
+
+
+def prepare(slice: Obj, old: Obj | None) -> None:
+    """The generation counts changes of what the slice says."""
+    metadata = section(slice, "metadata")
+    if old is None:
+        metadata["generation"] = 1
+        return
+    changed = any(slice.get(key) != old.get(key) for key in ("endpoints", "ports", "addressType"))
+    changed = changed or metadata.get("labels") != old["metadata"].get("labels")
+    metadata["generation"] = (old["metadata"].get("generation") or 0) + changed
+
+
+def validate(slice: Obj, old: Obj | None) -> Iterable[Violation]:
+    type = slice.get("addressType") or ""
+    if not type:
+        yield required("addressType")
+    elif type not in ADDRESS_TYPES:
+        yield not_supported("addressType", type, ADDRESS_TYPES)
+    if len(slice["endpoints"]) > MAX_ENDPOINTS:
+        yield too_many("endpoints", len(slice["endpoints"]), MAX_ENDPOINTS)
+    for index, endpoint in enumerate(slice["endpoints"]):
+        path = f"endpoints[{index}].addresses"
+        if not endpoint.get("addresses"):
+            yield required(path, "must contain at least 1 address")
+        if type != "FQDN":
+            for number, address in enumerate(endpoint.get("addresses") or ()):
+                yield from validate_endpoint_address(address, f"{path}[{number}]")
+    yield from _check_ports(slice["ports"])
+    if old is not None:
+        yield from immutable(slice, old, "addressType")
+
+
+def _check_ports(ports: list[Obj]) -> Iterable[Violation]:
+    if len(ports) > MAX_PORTS:
+        yield too_many("ports", len(ports), MAX_PORTS)
+    names: set[str] = set()
+    for index, port in enumerate(ports):
+        if port["name"] in names:
+            yield duplicate(f"ports[{index}].name", port["name"])
+        names.add(port["name"])
+        for reason in port_number(port["port"]) if port.get("port") is not None else ():
+            yield invalid(f"ports[{index}].port", port["port"], reason)
+        if port["protocol"] not in PROTOCOLS:
+            yield not_supported(f"ports[{index}].protocol", port["protocol"], PROTOCOLS)
+
+
+def _listed(texts: Iterable[str]) -> str:
+    shown, more = first_three(texts)
+    return f"{shown} + {more} more..." if more else shown or UNSET
+
+
+def _ports(slice: Obj, now: datetime) -> str:
+    ports = slice.get("ports") or ()
+    return _listed(str(p["port"]) if p.get("port") is not None else p.get("name") or "*" for p in ports)
+
+
+def _endpoints(slice: Obj, now: datetime) -> str:
+    return _listed(address for e in slice.get("endpoints") or () for address in e.get("addresses") or ())
+
 
 EndpointSlice = Kind(
     "EndpointSlice",
     "discovery.k8s.io/v1",
     "endpointslices",
+    default=default,
+    prepare=prepare,
+    validate=validate,
+    columns=(
+        NAME,
+        Column("AddressType", "addressType", description="IPv4, IPv6 or FQDN"),
+        Column("Ports", _ports, description="The ports of every endpoint"),
+        Column("Endpoints", _endpoints, description="The addresses"),
+        AGE,
+    ),
 )

@@ -1,5 +1,6 @@
-"""ClusterRoleBinding."""
+"""ClusterRoleBinding: grants a role's permissions in the whole cluster."""
 
+from minikube_py.kinds.rbac.bindings import COLUMNS, default, validate_in_cluster
 from minikube_py.meta.kind import Kind
 
 ClusterRoleBinding = Kind(
@@ -7,4 +8,8 @@ ClusterRoleBinding = Kind(
     "rbac.authorization.k8s.io/v1",
     "clusterrolebindings",
     namespaced=False,
+    default=default,
+    create_on_update=True,
+    validate=validate_in_cluster,
+    columns=COLUMNS,
 )

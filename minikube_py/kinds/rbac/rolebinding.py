@@ -1,9 +1,14 @@
-"""RoleBinding."""
+"""RoleBinding: grants a role's permissions in one namespace."""
 
+from minikube_py.kinds.rbac.bindings import COLUMNS, default, validate_in_namespace
 from minikube_py.meta.kind import Kind
 
 RoleBinding = Kind(
     "RoleBinding",
     "rbac.authorization.k8s.io/v1",
     "rolebindings",
+    default=default,
+    create_on_update=True,
+    validate=validate_in_namespace,
+    columns=COLUMNS,
 )

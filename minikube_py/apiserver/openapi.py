@@ -1,0 +1,134 @@
+"""OpenAPI: the served types and paths, as kubectl reads them to validate, apply and explain.
+
+    openapi = OpenApi(catalogue, virtual)                   # the same Kinds that Discovery gets
+    document = await openapi.get(path, accept, gzip=True)   # Document or None (404)
+
+`path` is `/openapi/v2`, `/openapi/v3`, `/openapi/v3/api/v1` or `/openapi/v3/apis/<group>/<version>`, without
+its query (the `hash` parameter only names the version of a document).
+With gzip=True (the client's Accept-Encoding has it) the body comes compressed and `encoding` says so.
+
+Each document is built on first use in a thread, one at a time, and kept compressed until the catalogue's
+generation changes. Descriptions are there where the package kubernetes-validate is installed.
+"""
+
+import asyncio
+import gzip as gz
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import orjson
+
+import minikube_py
+from minikube_py.apiserver import openapi_wire
+from minikube_py.apiserver.document import Document, Kinds, media_types
+from minikube_py.apiserver.openapi_names import schemas
+from minikube_py.apiserver.openapi_paths import paths
+from minikube_py.errors import NotAcceptable
+from minikube_py.meta.facts import descriptions, referenced
+from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import Obj
+
+_JSON = frozenset(("application/json", "application/*", "*/*"))
+_V2_PROTOBUF = frozenset(
+    (
+        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+        "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+    )
+)
+_V2_PROTOBUF_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_INFO = {"title": "Kubernetes", "version": minikube_py.KUBERNETES_VERSION}
+
+
+class OpenApi:
+    """Builds each document on first use, off the loop, and keeps it compressed until the kinds change."""
+
+    def __init__(self, catalogue: Kinds, virtual: Sequence[Kind] = ()) -> None:
+        self._catalogue = catalogue
+        self._virtual = tuple(virtual)
+        self._generation: int | None = None
+        self._kept: dict[tuple[str, bool], Document] = {}
+        self._building = asyncio.Lock()
+
+    async def get(self, path: str, accept: str = "", *, gzip: bool = False) -> Document | None:
+        """The document at `path`, or None where nothing is served there. Errors: NotAcceptable."""
+        path = path.rstrip("/")
+        protobuf = _wants_protobuf(path, accept)
+        async with self._building:
+            if self._generation != self._catalogue.generation:
+                self._kept, self._generation = {}, self._catalogue.generation
+            kept = self._kept.get((path, protobuf))
+            if kept is None:
+                kinds = (*self._catalogue.all(), *self._virtual)
+                kept = await asyncio.to_thread(_build, path, kinds, protobuf)
+                if kept is None:
+                    return None
+                self._kept[(path, protobuf)] = kept
+        return kept if gzip else kept._replace(body=gz.decompress(kept.body), encoding="")
+
+
+def _wants_protobuf(path: str, accept: str) -> bool:
+    """Whether the preferred form that is served is protobuf, not JSON. Errors: NotAcceptable."""
+    offered = _V2_PROTOBUF if path == "/openapi/v2" else frozenset[str]()
+    for name, _ in media_types(accept or "*/*"):
+        if name in _JSON or name in offered:
+            return name in offered
+    raise NotAcceptable(
+        f"only the following media types are accepted: {', '.join(('application/json', *offered))}"
+    )
+
+
+def _build(path: str, kinds: Sequence[Kind], protobuf: bool) -> Document | None:
+    if path == "/openapi/v3":
+        body: Obj | None = _index(kinds)
+    elif path == "/openapi/v2":
+        body = _document_v2(kinds)
+    else:
+        body = _document_v3([kind for kind in kinds if f"/openapi/v3/{_root(kind)}" == path])
+    if body is None:
+        return None
+    data = openapi_wire.encode(body) if protobuf else orjson.dumps(body)
+    content_type = _V2_PROTOBUF_TYPE if protobuf else "application/json"
+    etag = hashlib.sha512(data).hexdigest().upper()
+    return Document(gz.compress(data, 6, mtime=0), etag, content_type, "gzip")
+
+
+def _root(kind: Kind) -> str:
+    return f"apis/{kind.api_version}" if kind.group else f"api/{kind.version}"
+
+
+def _index(kinds: Iterable[Kind]) -> Obj:
+    """Where the document of each group version is; its hash changes with the kinds and our own version."""
+    by_root: dict[str, list[Kind]] = {}
+    for kind in kinds:
+        by_root.setdefault(_root(kind), []).append(kind)
+    entries = {
+        root: {"serverRelativeURL": f"/openapi/v3/{root}?hash={_hash(found)}"}
+        for root, found in sorted(by_root.items())
+    }
+    return {"paths": entries}
+
+
+def _hash(kinds: Sequence[Kind]) -> str:
+    facts = [[k.kind, k.api_version, k.plural, k.namespaced, k.verbs, k.subresources, k.schema] for k in kinds]
+    text = orjson.dumps([minikube_py.__version__, facts], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha512(text).hexdigest().upper()
+
+
+def _document_v2(kinds: Sequence[Kind]) -> Obj:
+    found = paths(kinds, 2)
+    definitions = schemas(kinds, _roots(found), 2, descriptions())
+    return {"swagger": "2.0", "info": _INFO, "paths": found, "definitions": definitions}
+
+
+def _document_v3(kinds: Sequence[Kind]) -> Obj | None:
+    if not kinds:
+        return None
+    found = paths(kinds, 3)
+    components = {"schemas": schemas(kinds, _roots(found), 3, descriptions())}
+    return {"openapi": "3.0.0", "info": _INFO, "paths": found, "components": components}
+
+
+def _roots(found: Any) -> Iterator[str]:
+    """The schemas that paths refer to."""
+    return iter(dict.fromkeys(referenced(found)))

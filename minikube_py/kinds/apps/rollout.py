@@ -1,0 +1,42 @@
+"""Validation of how fast a rolling update may go."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from minikube_py.meta.kind import Violation
+from minikube_py.meta.names import percent
+from minikube_py.meta.objects import Obj
+from minikube_py.meta.violations import NOT_NEGATIVE, invalid, required
+
+
+def validate_rolling(rolling: Obj | None, path: str) -> Iterable[Violation]:
+    """The refusals of maxUnavailable and maxSurge, each a number or a percentage, not both zero."""
+    if rolling is None:
+        yield required(path, "this should be defaulted and never be nil")
+        return
+    for field in ("maxUnavailable", "maxSurge"):
+        yield from _amount(rolling.get(field), f"{path}.{field}")
+    if _whole(rolling.get("maxUnavailable")) > 100:
+        yield invalid(f"{path}.maxUnavailable", rolling["maxUnavailable"], "must not be greater than 100%")
+    if _is_zero(rolling.get("maxUnavailable")) and _is_zero(rolling.get("maxSurge")):
+        told = "may not be 0 when `maxSurge` is 0"
+        yield invalid(f"{path}.maxUnavailable", rolling.get("maxUnavailable"), told)
+
+
+def _amount(amount: Any, path: str) -> Iterable[Violation]:
+    if isinstance(amount, str):
+        for reason in percent(amount):
+            yield invalid(path, amount, reason)
+    elif amount is not None and amount < 0:
+        yield invalid(path, amount, NOT_NEGATIVE)
+
+
+def _whole(amount: Any) -> int:
+    """The number of a percentage, 0 for anything else."""
+    return int(amount[:-1]) if isinstance(amount, str) and not percent(amount) else 0
+
+
+def _is_zero(amount: Any) -> bool:
+    return amount in (None, 0, "0%") or (
+        isinstance(amount, str) and not percent(amount) and _whole(amount) == 0
+    )

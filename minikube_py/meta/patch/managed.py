@@ -1,0 +1,205 @@
+"""managedFields: who owns which field, and how writes move ownership.
+
+An entry belongs to a manager (its name, operation and subresource; for Update also the apiVersion). A write
+takes the fields that it changes from all others; a removed field is owned by nobody. An entry's time moves
+only when it takes a field. At most ten Update entries are kept; the oldest fall together.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from minikube_py.meta.objects import Obj
+from minikube_py.meta.patch.compare import object_changes
+from minikube_py.meta.patch.fields import LEAF, Fields, difference, union, without
+from minikube_py.meta.schema import Type
+
+APPLY, UPDATE = "Apply", "Update"
+MAX_UPDATERS = 10
+ANCIENT = "ancient-changes"
+BEFORE_FIRST_APPLY = "before-first-apply"
+MAX_MANAGER_NAME = 128
+
+ResetFields = Sequence[str]
+"""Dotted paths that a write cannot set, and so cannot own: `status` for the object, `spec` for its status."""
+
+
+class Manager(NamedTuple):
+    """Who writes, and how. operation is Apply or Update."""
+
+    name: str
+    operation: str
+    api_version: str
+    subresource: str = ""
+
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """What tells entries apart: appliers keep one entry through versions."""
+        version = self.api_version if self.operation == UPDATE else ""
+        return (self.name, self.operation, version, self.subresource)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A manager's fields, and when it last took some (RFC 3339)."""
+
+    manager: Manager
+    fields: Fields
+    time: str = ""
+
+    def to_json(self) -> Obj:
+        """The entry as it stands in metadata.managedFields."""
+        name, operation, api_version, subresource = self.manager
+        rendered = {
+            "manager": name,
+            "operation": operation,
+            "apiVersion": api_version,
+            "time": self.time,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": self.fields,
+        }
+        if subresource:
+            rendered["subresource"] = subresource
+        if not self.time:
+            del rendered["time"]
+        return rendered
+
+    def owning(self, fields: Fields) -> "Entry":
+        return self if fields is self.fields else Entry(self.manager, fields, self.time)
+
+
+Managed = dict[tuple[str, str, str, str], Entry]
+"""Entries by the identity of their managers."""
+
+
+def manager_name(field_manager: str, user_agent: str) -> str:
+    """The manager's name of a request: its fieldManager, else the first part of its User-Agent."""
+    if field_manager:
+        return field_manager
+    prefix = user_agent.partition("/")[0]
+    return "".join(filter(str.isprintable, prefix))[:MAX_MANAGER_NAME] or "unknown"
+
+
+def decode_managed(entries: Any) -> Managed:
+    """The entries of metadata.managedFields; what is malformed counts as none. Two of one manager join."""
+    found: Managed = {}
+    for one in entries or ():
+        if not isinstance(one, dict) or one.get("operation") not in (APPLY, UPDATE):
+            return {}
+        fields = one.get("fieldsV1")
+        if not isinstance(fields, dict) or not isinstance(one.get("manager", ""), str):
+            return {}
+        version, part = one.get("apiVersion", ""), one.get("subresource", "")
+        manager = Manager(one.get("manager", ""), one["operation"], version, part)
+        identity, moment = manager.identity, one.get("time") or ""
+        known = found.get(identity)
+        if known is not None:
+            fields, moment = union(known.fields, fields), max(known.time, moment)
+        found[identity] = Entry(manager, fields, moment)
+    return found
+
+
+def encode_managed(managed: Managed) -> list[Obj]:
+    """metadata.managedFields, in Kubernetes' order: operation, time, name, version, subresource."""
+
+    def order(entry: Entry) -> tuple[str, ...]:
+        manager = entry.manager
+        return (manager.operation, entry.time, manager.name, manager.api_version, manager.subresource)
+
+    return [entry.to_json() for entry in sorted(managed.values(), key=order)]
+
+
+def managed_of(obj: Mapping[str, Any] | None) -> Any:
+    """metadata.managedFields as it stands."""
+    return ((obj or {}).get("metadata") or {}).get("managedFields")
+
+
+def is_reset(entries: Any) -> bool:
+    """Whether a client asks to forget all owners: a list of one empty entry."""
+    return isinstance(entries, list) and len(entries) == 1 and entries[0] == {}
+
+
+def track(
+    type: Type, old: Obj | None, new: Obj, manager: Manager, now: str, reset: ResetFields = ()
+) -> list[Obj]:
+    """metadata.managedFields after `manager` wrote `new` over `old` (None: created) at `now` (RFC 3339).
+
+    Pure: the caller sets the result on its object, or drops the field where it is empty. A request may carry
+    managedFields of its own; an empty or malformed list means those of `old`. An object that nobody owns
+    (its owners were reset) stays so until it is applied. Where nothing changed, the result equals the old.
+    """
+    asked, before = managed_of(new), managed_of(old)
+    if is_reset(asked):
+        return []
+    entries = before if manager.subresource or asked is None or asked is before else asked
+    managed = decode_managed(entries)
+    if not managed and entries is not before:
+        entries, managed = before, decode_managed(before)
+    if old is not None and not managed:
+        return []
+    changed, removed = changed_fields(type, old, new, reset)
+    if changed is None and removed is None:
+        return entries or []
+    taken = move(managed, changed or LEAF, removed or LEAF)
+    if changed is not None:
+        take(taken, manager, changed, now)
+        cap(taken)
+    elif taken.keys() == managed.keys() and all(taken[one] is managed[one] for one in taken):
+        return entries or []
+    return encode_managed(taken)
+
+
+def changed_fields(
+    type: Type, old: Obj | None, new: Obj, reset: ResetFields
+) -> tuple[Fields | None, Fields | None]:
+    """The fields added or modified and the fields removed, without those that the write cannot set."""
+    skip = frozenset(path for path in reset if "." not in path)
+    changed, removed = object_changes(type, old, new, skip)
+    for path in reset:
+        if "." not in path:
+            continue
+        steps = tuple(path.split("."))
+        changed = (without(changed, steps) or None) if changed else changed
+        removed = (without(removed, steps) or None) if removed else removed
+    return changed, removed
+
+
+def move(managed: Managed, changed: Fields, removed: Fields) -> Managed:
+    """The entries without the fields that were changed or removed; empty ones go."""
+    result: Managed = {}
+    for identity, entry in managed.items():
+        fields = difference(difference(entry.fields, changed), removed)
+        if fields:
+            result[identity] = entry.owning(fields)
+    return result
+
+
+def take(managed: Managed, manager: Manager, fields: Fields, now: str) -> None:
+    """Give `fields` to `manager`, in place."""
+    known = managed.get(manager.identity)
+    owned = union(known.fields, fields) if known else fields
+    managed[manager.identity] = Entry(manager, owned, now)
+
+
+def cap(managed: Managed) -> None:
+    """Join the oldest Update entries, in place, where there are more than ten; one for each version."""
+    updaters = [entry for entry in managed.values() if entry.manager.operation == UPDATE]
+    if len(updaters) <= MAX_UPDATERS:
+        return
+    updaters.sort(key=lambda entry: (entry.time, entry.manager))
+    for entry in updaters:
+        count = sum(one.manager.operation == UPDATE for one in managed.values())
+        if count <= MAX_UPDATERS:
+            return
+        if entry.manager.name == ANCIENT:
+            continue
+        del managed[entry.manager.identity]
+        take(managed, Manager(ANCIENT, UPDATE, entry.manager.api_version), entry.fields, entry.time)
+
+
+def owned_by_all(managed: Iterable[Entry]) -> Fields:
+    """The fields that any manager owns."""
+    fields: Fields = {}
+    for entry in managed:
+        fields = union(fields, entry.fields)
+    return fields

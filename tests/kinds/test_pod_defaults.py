@@ -1,0 +1,179 @@
+"""Defaults and strategy of pods."""
+
+from typing import Any
+
+import pytest
+from kind_objects import container, created, pod, updated, workload
+
+from minikube_py.kinds.apps.deployment import Deployment
+from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.podspec.defaults import pull_policy
+from minikube_py.kinds.podspec.qos import qos_class
+from minikube_py.meta.objects import copy
+
+
+def test_a_plain_pod() -> None:
+    """A pod with a name and an image becomes what Kubernetes stores of it."""
+    stored = created(Pod, pod(container(ports=[{"containerPort": 80}])))
+    assert stored["spec"] == {
+        "containers": [
+            {
+                "name": "main",
+                "image": "nginx:1.27",
+                "imagePullPolicy": "IfNotPresent",
+                "ports": [{"containerPort": 80, "protocol": "TCP"}],
+                "resources": {},
+                "terminationMessagePath": "/dev/termination-log",
+                "terminationMessagePolicy": "File",
+            }
+        ],
+        "dnsPolicy": "ClusterFirst",
+        "enableServiceLinks": True,
+        "restartPolicy": "Always",
+        "schedulerName": "default-scheduler",
+        "securityContext": {},
+        "terminationGracePeriodSeconds": 30,
+    }
+    assert stored["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
+    assert stored["metadata"]["generation"] == 1
+
+
+def test_defaulting_twice_changes_nothing() -> None:
+    """Defaults are idempotent: an object read and written back stays the same."""
+    stored = created(Pod, pod(container(livenessProbe={"httpGet": {"port": 80}}), volumes=[{"name": "v"}]))
+    again = copy(stored)
+    Pod.default(again)
+    assert again == stored
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ("nginx", "Always"),
+        ("nginx:latest", "Always"),
+        ("nginx:1.27", "IfNotPresent"),
+        ("registry:5000/nginx", "Always"),
+        ("registry:5000/nginx:1.27", "IfNotPresent"),
+        ("nginx@sha256:0123", "IfNotPresent"),
+        ("nginx:latest@sha256:0123", "IfNotPresent"),
+    ],
+)
+def test_pull_policy(image: str, expected: str) -> None:
+    """Images without a tag, or with `latest`, are pulled always."""
+    assert pull_policy(image) == expected
+
+
+def test_probes_and_hooks() -> None:
+    """Probes get their counts, HTTP actions a path and a scheme."""
+    stored = created(
+        Pod,
+        pod(
+            container(
+                readinessProbe={"httpGet": {"port": 80}, "periodSeconds": 3},
+                startupProbe={"grpc": {"port": 9}},
+                lifecycle={"preStop": {"httpGet": {"port": 80, "path": "/bye"}}},
+            )
+        ),
+    )
+    found = stored["spec"]["containers"][0]
+    assert found["readinessProbe"] == {
+        "httpGet": {"port": 80, "path": "/", "scheme": "HTTP"},
+        "periodSeconds": 3,
+        "timeoutSeconds": 1,
+        "successThreshold": 1,
+        "failureThreshold": 3,
+    }
+    assert found["startupProbe"]["grpc"] == {"port": 9, "service": ""}
+    assert found["lifecycle"]["preStop"]["httpGet"] == {"port": 80, "path": "/bye", "scheme": "HTTP"}
+
+
+def test_volumes() -> None:
+    """Volumes get file modes, an emptyDir where they have no source, and API versions of field references."""
+    field = {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}
+    volumes = [
+        {"name": "none"},
+        {"name": "secret", "secret": {"secretName": "s"}},
+        {"name": "map", "configMap": {"name": "c", "defaultMode": 0o400}},
+        {"name": "host", "hostPath": {"path": "/tmp"}},
+        {"name": "down", "downwardAPI": {"items": [field]}},
+        {"name": "all", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}},
+    ]
+    expected_field = {"path": "labels", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.labels"}}
+    token = {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}}
+    assert created(Pod, pod(volumes=volumes))["spec"]["volumes"] == [
+        {"name": "none", "emptyDir": {}},
+        {"name": "secret", "secret": {"secretName": "s", "defaultMode": 420}},
+        {"name": "map", "configMap": {"name": "c", "defaultMode": 256}},
+        {"name": "host", "hostPath": {"path": "/tmp", "type": ""}},
+        {"name": "down", "downwardAPI": {"items": [expected_field], "defaultMode": 420}},
+        {"name": "all", "projected": {"sources": [token], "defaultMode": 420}},
+    ]
+
+
+def test_requests_default_to_limits_in_pods_only() -> None:
+    """A pod's requests default to its limits; a template leaves that to its pods, and service links too."""
+    resources = {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}
+    stored = created(Pod, pod(container(resources=resources)))
+    assert stored["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "500m", "memory": "1Gi"}
+    deployment = workload("Deployment")
+    deployment["spec"]["template"]["spec"]["containers"][0]["resources"] = resources
+    template = created(Deployment, deployment)["spec"]["template"]["spec"]
+    assert template["containers"][0]["resources"] == resources
+    assert "enableServiceLinks" not in template
+
+
+def test_host_network_takes_host_ports() -> None:
+    """In the host's network, a container port is the host's port."""
+    stored = created(Pod, pod(container(ports=[{"containerPort": 80}]), hostNetwork=True))
+    assert stored["spec"]["containers"][0]["ports"][0]["hostPort"] == 80
+
+
+def test_service_account_alias() -> None:
+    """The deprecated serviceAccount follows serviceAccountName, whichever was given."""
+    for given in ({"serviceAccountName": "robot"}, {"serviceAccount": "robot"}):
+        stored = created(Pod, pod(**given))["spec"]
+        assert (stored["serviceAccountName"], stored["serviceAccount"]) == ("robot", "robot")
+
+
+def resources(requests: dict[str, str] | None = None, limits: dict[str, str] | None = None) -> dict[str, Any]:
+    return {"resources": {"requests": requests or {}, "limits": limits or {}}}
+
+
+BOTH = {"cpu": "1", "memory": "1Gi"}
+
+
+@pytest.mark.parametrize(
+    ("containers", "expected"),
+    [
+        ([{}], "BestEffort"),
+        ([resources({"cpu": "0"})], "BestEffort"),
+        ([resources({"cpu": "1"})], "Burstable"),
+        ([resources(BOTH, BOTH)], "Guaranteed"),
+        ([resources({"cpu": "1000m", "memory": "1024Mi"}, BOTH)], "Guaranteed"),
+        ([resources(BOTH, BOTH), {}], "Burstable"),
+        ([resources({"cpu": "500m", "memory": "1Gi"}, BOTH)], "Burstable"),
+        ([resources({"nvidia.com/gpu": "1"}, {"nvidia.com/gpu": "1"})], "BestEffort"),
+    ],
+)
+def test_qos_class(containers: list[dict[str, Any]], expected: str) -> None:
+    """The class follows from what each container requests and is limited to."""
+    assert qos_class({"containers": containers}) == expected
+
+
+def test_generation_counts_changes_of_the_spec() -> None:
+    """The generation rises with the spec, not with labels."""
+    old = created(Pod, pod())
+    labelled = copy(old)
+    labelled["metadata"]["labels"] = {"a": "b"}
+    assert updated(Pod, labelled, old)["metadata"]["generation"] == 1
+    changed = copy(old)
+    changed["spec"]["containers"][0]["image"] = "nginx:2"
+    assert updated(Pod, changed, old)["metadata"]["generation"] == 2
+
+
+def test_a_gated_pod_says_so() -> None:
+    """A pod with scheduling gates begins with the condition that tells why it waits."""
+    stored = created(Pod, pod(schedulingGates=[{"name": "example.com/wait"}]))
+    assert [(c["type"], c["reason"]) for c in stored["status"]["conditions"]] == [
+        ("PodScheduled", "SchedulingGated")
+    ]
