@@ -58,8 +58,11 @@ async def run(
     return completed
 
 
-def spawn_detached(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> int:
-    """Start `argv` in a session of its own, so that it outlives this process; output goes to `log`. The pid."""
+def spawn_detached(
+    argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+) -> int:
+    """Start `argv` in a session of its own, so that it outlives this process; output goes to `log`, and it
+    inherits the descriptors `pass_fds`. The pid."""
     with log.open("ab") as output:
         child = subprocess.Popen(
             argv,
@@ -67,6 +70,7 @@ def spawn_detached(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | N
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=pass_fds,
             env={**os.environ, **env} if env else None,
         )
     return child.pid

@@ -64,7 +64,8 @@ def cli(ctx: click.Context, profile: str, verbose: int) -> None:
 def main() -> None:
     """Run the command line and exit."""
     try:
-        cli.main(prog_name="minikube-py", standalone_mode=False)
+        code = cli.main(prog_name="minikube-py", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.exceptions.Abort:

@@ -36,8 +36,9 @@ Index = Callable[[Obj], Iterable[str]]
 class Cache(Protocol):
     """A read-only view of the cluster's objects, indexed by owner, and by what else is asked."""
 
-    revision: int
-    """The store revision up to which every subscribed kind is known."""
+    @property
+    def revision(self) -> int:
+        """The store revision up to which every subscribed kind is known."""
 
     def get(self, kind: Kind, key: Key) -> Obj | None:
         """The object, or None."""
@@ -62,7 +63,9 @@ class Cache(Protocol):
 class Client(Protocol):
     """Verbs on the API as one user. Errors: the ApiErrors of errors.py."""
 
-    cache: Cache
+    @property
+    def cache(self) -> Cache:
+        """The view that all clients of a process share."""
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> Obj:
         """The object as stored now, not from the cache."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from minikube_py.aio.tasks import Tasks
 from minikube_py.client.base import Client
 from minikube_py.dns import wire
+from minikube_py.dns.publish import publish
 from minikube_py.dns.records import Answer, Zone
 from minikube_py.kinds.core.namespace import Namespace
 from minikube_py.kinds.core.service import Service
@@ -39,6 +40,8 @@ class DnsConfig:
     port: int = 53
     domain: str = "cluster.local"
     upstreams: Sequence[str] = ()
+    cluster_ip: str = ""
+    """The address of the kube-dns Service, which then leads to the last of `addresses`; empty: there is none."""
 
 
 def upstreams_of(resolv_conf: Path) -> list[str]:
@@ -115,6 +118,9 @@ class DnsServer:
                 transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=where)
                 transports.append(transport)
                 servers.append(await asyncio.start_server(self._serve_tcp, *where))
+            if self._config.cluster_ip:
+                where = (self._config.addresses[-1], self._config.port)
+                await publish(self._client, self._config.cluster_ip, *where)
             ready.set()
             await asyncio.Event().wait()
         finally:

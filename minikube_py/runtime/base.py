@@ -210,7 +210,8 @@ class ExecResult:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeEvent:
-    """type is started, exited, oom, or deleted; `container_id` names the container or sandbox."""
+    """type is started, exited, oom, or deleted; `container_id` names the container or sandbox. `status` asked
+    after an exited event tells the exit."""
 
     type: str
     container_id: str
@@ -270,8 +271,9 @@ class Images(Protocol):
     async def status(self, reference: str) -> Image | None: ...
     async def remove(self, reference: str) -> None: ...
 
-    async def load(self, archive: Path) -> Sequence[str]:
-        """Import an OCI layout or docker archive (tar, optionally gzip); the names of the images in it."""
+    async def load(self, archive: Path, *, pinned: bool = False) -> Sequence[str]:
+        """Import an OCI layout or docker archive (tar, optionally gzip); the names of the images in it.
+        `pinned`: never to be collected."""
 
 
 class Streams(Protocol):
@@ -301,10 +303,15 @@ class Monitor(Protocol):
 class Runtime(Protocol):
     """One container runtime."""
 
-    sandboxes: Sandboxes
-    containers: Containers
-    images: Images
-    streams: Streams
-    monitor: Monitor
+    @property
+    def sandboxes(self) -> Sandboxes: ...
+    @property
+    def containers(self) -> Containers: ...
+    @property
+    def images(self) -> Images: ...
+    @property
+    def streams(self) -> Streams: ...
+    @property
+    def monitor(self) -> Monitor: ...
 
     async def close(self) -> None: ...

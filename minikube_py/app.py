@@ -1,0 +1,350 @@
+"""The composition root: builds a cluster from its rooms. `Cluster.serve` reads as the boot order.
+
+Everything here runs in one process and one event loop. A SIGTERM stops pods, containerd and the process and
+leaves nothing on the machine but the profile's folder; a killed process leaves the containers running, and the
+next start adopts them.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import orjson
+
+from minikube_py import KUBERNETES_VERSION, __version__, collect
+from minikube_py.aio.clock import SystemClock
+from minikube_py.aio.service import Service, Services
+from minikube_py.apiserver.config import ApiServerConfig
+from minikube_py.apiserver.rbac import Attributes
+from minikube_py.apiserver.server import ApiServer
+from minikube_py.apiserver.tokens import ISSUER, ServiceAccountTokens
+from minikube_py.client.local import LocalClient, LocalClients
+from minikube_py.cluster import kubeconfig, leftovers, pki
+from minikube_py.cluster.cni import CniConfig, plugin_folder
+from minikube_py.cluster.containerd import ContainerdProcess, listener
+from minikube_py.cluster.containerd_config import ContainerdConfig, lacks_resource_capability
+from minikube_py.cluster.network import Bridge
+from minikube_py.cluster.profile import Network, Profile
+from minikube_py.config import Settings
+from minikube_py.controllers.base import ControllerConfig
+from minikube_py.controllers.manager import ControllerManager
+from minikube_py.dns.server import DnsConfig, DnsServer, upstreams_of
+from minikube_py.kinds.core.node import Node
+from minikube_py.kubelet.access import AccessRequest
+from minikube_py.kubelet.agent import Kubelet
+from minikube_py.kubelet.config import KubeletConfig, ServerConfig
+from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import condition_is
+from minikube_py.proxy.nftables import Nftables
+from minikube_py.proxy.proxier import KubeProxy
+from minikube_py.proxy.rules import ProxyConfig
+from minikube_py.registry.base import ClusterFacts, User
+from minikube_py.registry.catalogue import Catalogue
+from minikube_py.registry.resource import Registry
+from minikube_py.runtime.base import Runtime, RuntimeFailed
+from minikube_py.runtime.containerd import Containerd
+from minikube_py.runtime.pause import IMAGE, ensure_pause
+from minikube_py.scheduler.scheduler import Scheduler
+from minikube_py.store.sqlite import Durability, SqliteStore
+
+log = logging.getLogger(__name__)
+
+STATUS_PATH = "/minikube-py/status"
+STOP_GRACE = 10.0
+"""Seconds that containers have to end when the cluster is stopped."""
+
+Say = Callable[[str], None]
+"""Tells the user of a step that is done."""
+
+
+class Cluster:
+    """One cluster on this machine."""
+
+    def __init__(self, profile: Profile, settings: Settings, say: Say) -> None:
+        self.profile, self.settings, self.say = profile, settings, say
+        self.clock = SystemClock()
+        self.begun = time.monotonic()
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """Boot, call `ready` once the API, the node and DNS answer, and run until SIGTERM or SIGINT."""
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        profile = self.profile
+        profile.make_folders()
+        network = profile.claim_network()
+        keys = self._keys(network)
+        await Bridge(profile.bridge, network.gateway_with_prefix, network.service_cidr).ensure()
+        store = await SqliteStore.open(
+            profile.store_file, self.clock, durability=Durability[self.settings.durability.upper()]
+        )
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(store.close)
+            facts = ClusterFacts(root_ca=keys.ca.certificate.read_text(), service_cidr=network.service_cidr)
+            tokens = ServiceAccountTokens.load(keys.service_accounts, clock=self.clock)
+            kinds = Catalogue(collect.values("minikube_py.kinds", Kind))
+            registry = Registry(store, kinds, facts, self.clock, tokens)
+            clients = LocalClients(registry)
+            runtime = await Containerd.connect(await self._containerd())
+            stack.push_async_callback(runtime.close)
+            api = ApiServer(registry, self._api_config(network, keys, facts), self.clock)
+            proxy = KubeProxy(clients.named("kube-proxy"), self.clock, self._proxy_config(network))
+            services = self._services(api, proxy, clients, runtime, network, keys)
+            self._running = Services(services, self.clock)
+            await ensure_pause(runtime.images)
+            await self._running.start()
+            await self._node_ready(clients.named("minikube-py"))
+            self.say(f"the node {profile.node_name} is Ready")
+            _settle_memory()
+            ready()
+            await stopped.wait()
+            await self._running.stop()
+            await end_pods(runtime)
+            await proxy.remove()
+        await remove_traces(profile, network)
+
+    def _keys(self, network: Network) -> pki.Pki:
+        addresses = ["127.0.0.1", network.gateway, network.kubernetes_ip]
+        extra = [self.settings.listen_address] if self.settings.listen_address not in ("", "0.0.0.0") else []
+        leaves = pki.subjects(self.profile.node_name, addresses, extra)
+        keys = pki.ensure(self.profile.pki, leaves, pki.system_now())
+        access = kubeconfig.administrator(self.profile.name, network.api_port, keys)
+        kubeconfig.write_own(access, self.profile.folder / "kubeconfig")
+        return keys
+
+    async def _containerd(self) -> Path:
+        """The socket of a running containerd: the one the user named, or our own, which is then watched."""
+        if self.settings.container_runtime_endpoint:
+            return Path(self.settings.container_runtime_endpoint.removeprefix("unix://"))
+        begin = time.monotonic()
+        child = ContainerdProcess(containerd_config(self.profile))
+        cni(self.profile).write()
+        pid = await child.start()
+        self._child = child
+        self.say(f"containerd runs (pid {pid}, {time.monotonic() - begin:.2f} s)")
+        return self.profile.containerd_socket
+
+    _child: ContainerdProcess | None = None
+    _running: Services
+
+    def _services(
+        self,
+        api: ApiServer,
+        proxy: KubeProxy,
+        clients: LocalClients,
+        runtime: Runtime,
+        network: Network,
+        keys: pki.Pki,
+    ) -> list[Service]:
+        """Every component, in the order in which they start; they stop in reverse."""
+        node = User(f"system:node:{self.profile.node_name}", groups=("system:nodes", "system:authenticated"))
+        controllers = ControllerConfig(
+            root_ca=keys.ca.certificate.read_text(), signer=api.tokens, cluster_cidr=_cluster_cidr(network)
+        )
+        dns = DnsConfig(
+            addresses=("127.0.0.1", network.gateway),
+            port=network.dns_port,
+            upstreams=upstreams_of(Path("/etc/resolv.conf")),
+            cluster_ip=network.dns_ip,
+        )
+        kubelet = Kubelet(
+            clients.named("kubelet", node),
+            runtime,
+            self.clock,
+            self._kubelet_config(network, keys),
+            KubeletAccess(api),
+        )
+        own = [self._child] if self._child is not None else []
+        return [
+            *own,
+            api,
+            ControllerManager(clients, self.clock, controllers),
+            Scheduler(clients.named("kube-scheduler"), self.clock),
+            proxy,
+            DnsServer(clients.named("kube-dns"), dns),
+            kubelet,
+        ]
+
+    def _api_config(self, network: Network, keys: pki.Pki, facts: ClusterFacts) -> ApiServerConfig:
+        hosts = ["127.0.0.1", network.gateway]
+        if self.settings.listen_address:
+            everywhere = self.settings.listen_address == "0.0.0.0"
+            hosts = ["0.0.0.0"] if everywhere else [*hosts, self.settings.listen_address]
+        return ApiServerConfig(
+            listen=[(host, network.api_port) for host in hosts],
+            certificate=keys.apiserver.certificate,
+            key=keys.apiserver.key,
+            client_ca=keys.ca.certificate,
+            service_account_key=keys.service_accounts,
+            kubelet_client_certificate=keys.apiserver_kubelet_client.certificate,
+            kubelet_client_key=keys.apiserver_kubelet_client.key,
+            facts=facts,
+            advertise=(network.gateway, network.api_port),
+            extra={STATUS_PATH: self.status},
+        )
+
+    def _kubelet_config(self, network: Network, keys: pki.Pki) -> KubeletConfig:
+        profile = self.profile
+        return KubeletConfig(
+            node_name=profile.node_name,
+            node_ip=network.gateway,
+            root_dir=profile.kubelet,
+            log_dir=profile.pod_logs,
+            pod_cidr=network.pod_cidr,
+            version=KUBERNETES_VERSION,
+            cluster_dns=(network.dns_ip,),
+            kubernetes_service=(network.kubernetes_ip, 443),
+            cgroup_root=f"{profile.cgroup_root}/kubepods",
+            max_pods=self.settings.max_pods,
+            server=ServerConfig(
+                certificate=keys.kubelet.certificate,
+                key=keys.kubelet.key,
+                client_ca=keys.ca.certificate,
+                addresses=("127.0.0.1", network.gateway),
+                port=network.kubelet_port,
+            ),
+        )
+
+    def _proxy_config(self, network: Network) -> ProxyConfig:
+        profile = self.profile
+        return ProxyConfig(
+            node=profile.node_name,
+            table=profile.nft_table,
+            pod_cidr=network.pod_cidr,
+            cluster_cidr=_cluster_cidr(network),
+            bridge=profile.bridge,
+        )
+
+    async def _node_ready(self, client: LocalClient) -> None:
+        """Wait until the node says it is Ready. Errors: TimeoutError."""
+        found = asyncio.Event()
+        stop = client.cache.subscribe(
+            Node, lambda change: found.set() if condition_is(change.object, "Ready") else None
+        )
+        try:
+            async with asyncio.timeout(30):
+                await found.wait()
+        finally:
+            stop()
+
+    async def status(self) -> bytes:
+        """What `minikube-py status` shows, as JSON."""
+        process = {"pid": os.getpid(), **usage(os.getpid())}
+        components = [_health(asdict(health)) for health in self._running.health.values()]
+        pid = listener(self.profile.containerd_socket) if self._child else None
+        return orjson.dumps(
+            {
+                "profile": self.profile.name,
+                "version": __version__,
+                "kubernetesVersion": KUBERNETES_VERSION,
+                "uptimeSeconds": round(time.monotonic() - self.begun, 3),
+                "process": process,
+                "containerd": {"pid": pid, **usage(pid)} if pid else None,
+                "components": components,
+            }
+        )
+
+
+def _health(health: dict[str, object]) -> dict[str, object]:
+    return {**health, "since": health["since"].isoformat()}  # type: ignore[attr-defined]
+
+
+class KubeletAccess:
+    """The kubelet server's door: asks the API server who a token is, and whether they may."""
+
+    def __init__(self, api: ApiServer) -> None:
+        self._api = api
+
+    async def allowed(self, request: AccessRequest) -> bool:
+        """Whether the request is allowed on nodes/<subresource>. Errors: Unauthorized."""
+        user = User(request.user, groups=request.groups)
+        if request.token:
+            user, _ = self._api.authenticator.by_token(request.token, (ISSUER,))
+        asked = Attributes(request.verb, resource="nodes", subresource=request.subresource, name=request.node)
+        return self._api.authorizer.allows(user, asked)
+
+
+def _cluster_cidr(network: Network) -> str:
+    """The range that all nodes' pods are in: the /16 around this node's /24."""
+    return str(IPv4Network(network.pod_cidr).supernet(new_prefix=16))
+
+
+def containerd_config(profile: Profile) -> ContainerdConfig:
+    """Our own containerd's configuration. Errors: FileNotFoundError without CNI plugins."""
+    plugins = plugin_folder()
+    if plugins is None:
+        raise FileNotFoundError("the CNI plugins are not installed")
+    return ContainerdConfig(
+        folder=profile.containerd,
+        socket=profile.containerd_socket,
+        log=profile.logs / "containerd.log",
+        cni_plugins=plugins,
+        sandbox_image=IMAGE,
+        restrict_oom_score=lacks_resource_capability(),
+    )
+
+
+def cni(profile: Profile) -> CniConfig:
+    """The pods' network as containerd is told of it."""
+    network, config = profile.claim_network(), containerd_config(profile)
+    return CniConfig(config.cni_config, config.cni_data, profile.bridge, network.pod_cidr, network.gateway)
+
+
+async def end_pods(runtime: Runtime) -> None:
+    """Stop and remove every pod sandbox of this runtime, containers first, all at once."""
+    containers = [c for c in await runtime.containers.list() if c.state == "running"]
+    await _all(runtime.containers.stop(container.id, STOP_GRACE) for container in containers)
+    sandboxes = await runtime.sandboxes.list()
+    await _all(runtime.sandboxes.stop(sandbox.id) for sandbox in sandboxes)
+    await _all(runtime.sandboxes.remove(sandbox.id) for sandbox in sandboxes)
+
+
+async def _all(calls: "object") -> None:
+    for result in await asyncio.gather(*calls, return_exceptions=True):  # type: ignore[misc]
+        if isinstance(result, RuntimeFailed):
+            log.warning("a container was not ended cleanly: %s", result)
+        elif isinstance(result, BaseException):
+            raise result
+
+
+async def remove_traces(profile: Profile, network: Network | None) -> None:
+    """Take away what the cluster made on the machine outside its folder, and what is mounted inside:
+    containers, containerd, mounts, cgroups, the bridge, the nft table. Fine if nothing is there."""
+    if plugin_folder() is not None:
+        await ContainerdProcess(containerd_config(profile)).stop()
+    folders = [profile.containerd, profile.kubelet]
+    await asyncio.to_thread(
+        leftovers.remove_all, folders, socket=profile.containerd_socket, cgroup=profile.cgroup_root
+    )
+    if network is not None:
+        await Bridge(profile.bridge, network.gateway_with_prefix).remove()
+        await Nftables(ProxyConfig(profile.node_name, table=profile.nft_table)).remove()
+
+
+def usage(pid: int) -> dict[str, float]:
+    """Memory (bytes, resident) and CPU (seconds) that a process has used; empty once it is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, IndexError):
+        return {}
+    ticks = int(fields[11]) + int(fields[12])
+    return {
+        "memoryBytes": pages * os.sysconf("SC_PAGE_SIZE"),
+        "cpuSeconds": ticks / os.sysconf("SC_CLK_TCK"),
+    }
+
+
+def _settle_memory() -> None:
+    """What was loaded at start stays for good: keep it out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -1,0 +1,158 @@
+"""Leftovers: what containers leave on the machine when nobody ended them, found and removed.
+
+Used after containerd was asked to remove everything, or where it can no longer be asked. Only what lies below
+the folders given, names the socket given, or lies in the cgroup given is touched. Blocking, but short.
+"""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+MNT_DETACH = 2
+CGROUPS = Path("/sys/fs/cgroup")
+LEASES = "cni-data"  # as ContainerdConfig.cni_data
+SHIM_BUNDLES = "state/io.containerd.runtime.v2.task/k8s.io"  # below ContainerdConfig.folder
+
+
+class LeftoversRemain(Exception):
+    """Something could not be removed; the message names it."""
+
+
+def mounts_under(folders: Iterable[Path], mountinfo: str) -> list[Path]:
+    """Mount points at or below `folders` in `mountinfo` (proc(5)), the deepest first."""
+    roots = [folder.resolve() for folder in folders]
+    points = [Path(_unescaped(line.split()[4])) for line in mountinfo.splitlines() if line]
+    found = [point for point in points if any(point.is_relative_to(root) for root in roots)]
+    return sorted(found, key=lambda point: len(point.parts), reverse=True)
+
+
+def _unescaped(text: str) -> str:
+    for code, character in ((r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", "\\")):
+        text = text.replace(code, character)
+    return text
+
+
+def unmount_all(folders: Iterable[Path]) -> list[Path]:
+    """Unmount everything at or below `folders`; what was unmounted. Errors: LeftoversRemain."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    points = mounts_under(folders, Path("/proc/self/mountinfo").read_text())
+    for point in points:
+        if libc.umount2(os.fsencode(point), MNT_DETACH) != 0 and (code := ctypes.get_errno()) != 22:
+            raise LeftoversRemain(f"cannot unmount {point}: {os.strerror(code)}")
+    return points
+
+
+def shims(socket: Path) -> list[int]:
+    """The pids of the shims that serve the containerd at `socket`."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if b"containerd-shim" in words[0] and os.fsencode(socket) in words:
+                found.append(int(folder.name))
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """The child processes of `pid`, over all its threads."""
+    found = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(word) for word in (task / "children").read_text().split()]
+    return found
+
+
+def kill_containers(socket: Path, within: float = 5.0) -> int:
+    """Kill every container of the containerd at `socket`, and its shims; how many processes were killed. The
+    shims go first, so that none acts on the end of its container. Errors: LeftoversRemain."""
+    doomed: list[int] = []
+    for shim in shims(socket):
+        doomed += [shim, *children(shim)]
+    for pid in doomed:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + within
+    while alive := [pid for pid in doomed if _alive(pid)]:
+        if time.monotonic() > deadline:
+            raise LeftoversRemain(f"processes {alive} of containers do not end")
+        time.sleep(0.01)
+    return len(doomed)
+
+
+def _alive(pid: int) -> bool:
+    """Whether the process runs, and is no zombie that somebody has yet to collect."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def remove_shim_sockets(folder: Path) -> None:
+    """Remove the sockets (in /run/containerd/s) of the shims whose bundles are in containerd's `folder`."""
+    for address in (folder / SHIM_BUNDLES).glob("*/address"):
+        with contextlib.suppress(OSError):
+            Path(address.read_text().strip().removeprefix("unix://")).unlink()
+
+
+def remove_cgroups(name: str, root: Path = CGROUPS) -> list[Path]:
+    """Remove the cgroup `name` (such as /minikube-py) with those below it from every hierarchy; which."""
+    removed = []
+    relative = name.strip("/")
+    if not relative:
+        raise LeftoversRemain("refusing to remove the root cgroup")
+    for top in {root / relative, *(hierarchy / relative for hierarchy in root.iterdir() if hierarchy.is_dir())}:
+        for folder, _, _ in os.walk(top, topdown=False):
+            path = Path(folder)
+            _empty(path)
+            with contextlib.suppress(FileNotFoundError):
+                path.rmdir()
+                removed.append(path)
+    return removed
+
+
+def _empty(cgroup: Path, within: float = 2.0) -> None:
+    """Kill what runs in a cgroup and wait until it is out: a cgroup with processes cannot be removed."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            pids = [int(word) for word in (cgroup / "cgroup.procs").read_text().split()]
+        except OSError:
+            return
+        if not pids:
+            return
+        if time.monotonic() > deadline:
+            raise LeftoversRemain(f"processes {pids} in the cgroup {cgroup} do not end")
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove `folder` and all in it; refuses while something is mounted below. Errors: LeftoversRemain."""
+    if mounted := mounts_under([folder], Path("/proc/self/mountinfo").read_text()):
+        raise LeftoversRemain(f"{mounted[0]} is still mounted")
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def remove_all(folders: Iterable[Path], *, socket: Path, cgroup: str = "") -> None:
+    """Everything in order: containers and shims, their sockets, mounts (network namespaces among them), the
+    leases of their addresses, cgroups. The folders themselves stay. Errors: LeftoversRemain."""
+    places = list(folders)
+    kill_containers(socket)
+    for place in places:
+        remove_shim_sockets(place)
+    unmount_all(places)
+    for place in places:
+        shutil.rmtree(place / LEASES, ignore_errors=True)
+    if cgroup:
+        remove_cgroups(cgroup)

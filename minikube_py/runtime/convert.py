@@ -1,0 +1,279 @@
+"""The contract's values as CRI messages and back: pure, no I/O.
+
+Times are nanoseconds in CRI and seconds here. Kubernetes' defaults that the kubelet is to send explicitly
+(masked and read-only paths of an unprivileged container) are filled in here.
+"""
+
+from collections.abc import Sequence
+
+from minikube_py.runtime.base import (
+    Container,
+    ContainerConfig,
+    ContainerStats,
+    Image,
+    Mount,
+    NamespaceOptions,
+    Resources,
+    Sandbox,
+    SandboxConfig,
+    Security,
+)
+from minikube_py.runtime.proto import cri_pb2 as cri
+
+SANDBOX_STATES = ("ready", "notready")
+CONTAINER_STATES = ("created", "running", "exited", "unknown")
+PROTOCOLS = {"TCP": 0, "UDP": 1, "SCTP": 2}
+PROPAGATIONS = ("None", "HostToContainer", "Bidirectional")
+MASKED_PATHS = (
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)
+READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+def security_profile(text: str) -> cri.SecurityProfile | None:
+    """RuntimeDefault, Unconfined or localhost/<path> as a profile; None for ''."""
+    if not text:
+        return None
+    if text.startswith("localhost/"):
+        return cri.SecurityProfile(profile_type="Localhost", localhost_ref=text.removeprefix("localhost/"))
+    return cri.SecurityProfile(profile_type=text)
+
+
+def namespace_option(options: NamespaceOptions) -> cri.NamespaceOption:
+    """Which namespaces are shared with the node (NODE), the pod (POD) or nobody (CONTAINER)."""
+    return cri.NamespaceOption(
+        network="NODE" if options.host_network else "POD",
+        pid="NODE" if options.host_pid else "POD" if options.share_pid else "CONTAINER",
+        ipc="NODE" if options.host_ipc else "POD",
+    )
+
+
+def _wrapped(value: int | None) -> cri.Int64Value | None:
+    return None if value is None else cri.Int64Value(value=value)
+
+
+def sandbox_config(config: SandboxConfig) -> cri.PodSandboxConfig:
+    """The PodSandboxConfig for `config`."""
+    return cri.PodSandboxConfig(
+        metadata=cri.PodSandboxMetadata(
+            name=config.name, uid=config.uid, namespace=config.namespace, attempt=config.attempt
+        ),
+        # On the node's network there is no UTS namespace of the pod's own whose name could be set.
+        hostname="" if config.namespaces.host_network else config.hostname,
+        log_directory=config.log_directory,
+        dns_config=cri.DNSConfig(
+            servers=config.dns_servers, searches=config.dns_searches, options=config.dns_options
+        ),
+        port_mappings=[
+            cri.PortMapping(
+                protocol=PROTOCOLS[port.protocol],
+                container_port=port.container_port,
+                host_port=port.host_port,
+                host_ip=port.host_ip,
+            )
+            for port in config.ports
+        ],
+        labels=config.labels,
+        annotations=config.annotations,
+        linux=cri.LinuxPodSandboxConfig(
+            cgroup_parent=config.cgroup_parent,
+            sysctls=config.sysctls,
+            security_context=cri.LinuxSandboxSecurityContext(
+                namespace_options=namespace_option(config.namespaces),
+                run_as_user=_wrapped(config.run_as_user),
+                run_as_group=_wrapped(config.run_as_group),
+                supplemental_groups=config.supplemental_groups,
+                privileged=config.privileged,
+                seccomp=security_profile(config.seccomp),
+            ),
+        ),
+    )
+
+
+def linux_resources(resources: Resources, oom_score_floor: int = -1000) -> cri.LinuxContainerResources:
+    """The limits; an oom_score_adj below `oom_score_floor` is raised to it."""
+    return cri.LinuxContainerResources(
+        cpu_period=resources.cpu_period,
+        cpu_quota=resources.cpu_quota,
+        cpu_shares=resources.cpu_shares,
+        memory_limit_in_bytes=resources.memory,
+        oom_score_adj=max(oom_score_floor, resources.oom_score_adj),
+        hugepage_limits=[
+            cri.HugepageLimit(page_size=size, limit=limit) for size, limit in resources.hugepages.items()
+        ],
+        unified=resources.unified,
+    )
+
+
+def _paths(given: Sequence[str] | None, default: Sequence[str], privileged: bool) -> Sequence[str]:
+    if privileged:
+        return ()
+    return default if given is None else given
+
+
+def security_context(security: Security, namespaces: NamespaceOptions) -> cri.LinuxContainerSecurityContext:
+    """The container's LinuxContainerSecurityContext."""
+    return cri.LinuxContainerSecurityContext(
+        capabilities=cri.Capability(
+            add_capabilities=security.add_capabilities, drop_capabilities=security.drop_capabilities
+        ),
+        privileged=security.privileged,
+        namespace_options=namespace_option(namespaces),
+        run_as_user=_wrapped(security.run_as_user),
+        run_as_username=security.run_as_username,
+        run_as_group=_wrapped(security.run_as_group),
+        readonly_rootfs=security.read_only_rootfs,
+        supplemental_groups=security.supplemental_groups,
+        no_new_privs=security.no_new_privileges,
+        masked_paths=_paths(security.masked_paths, MASKED_PATHS, security.privileged),
+        readonly_paths=_paths(security.readonly_paths, READONLY_PATHS, security.privileged),
+        seccomp=security_profile(security.seccomp),
+        apparmor=security_profile(security.apparmor),
+    )
+
+
+def container_config(config: ContainerConfig, oom_score_floor: int = -1000) -> cri.ContainerConfig:
+    """The ContainerConfig for `config`."""
+    return cri.ContainerConfig(
+        metadata=cri.ContainerMetadata(name=config.name, attempt=config.attempt),
+        image=cri.ImageSpec(image=config.image, user_specified_image=config.user_image),
+        command=config.command,
+        args=config.args,
+        working_dir=config.working_dir,
+        envs=[cri.KeyValue(key=key, value=value) for key, value in config.env],
+        mounts=[
+            cri.Mount(
+                container_path=mount.container_path,
+                host_path=mount.host_path,
+                readonly=mount.read_only,
+                selinux_relabel=mount.selinux_relabel,
+                propagation=PROPAGATIONS.index(mount.propagation),
+            )
+            for mount in config.mounts
+        ],
+        devices=[
+            cri.Device(
+                container_path=device.container_path,
+                host_path=device.host_path,
+                permissions=device.permissions,
+            )
+            for device in config.devices
+        ],
+        labels=config.labels,
+        annotations=config.annotations,
+        log_path=config.log_path,
+        stdin=config.stdin,
+        stdin_once=config.stdin_once,
+        tty=config.tty,
+        linux=cri.LinuxContainerConfig(
+            resources=linux_resources(config.resources, oom_score_floor),
+            security_context=security_context(config.security, config.namespaces),
+        ),
+    )
+
+
+def sandbox(message: cri.PodSandbox | cri.PodSandboxStatus) -> Sandbox:
+    """A listed sandbox, or its status (which alone knows the addresses)."""
+    ips: tuple[str, ...] = ()
+    on_host = False
+    if isinstance(message, cri.PodSandboxStatus):
+        network = message.network
+        ips = (network.ip, *(more.ip for more in network.additional_ips)) if network.ip else ()
+        on_host = message.linux.namespaces.options.network == cri.NODE
+    return Sandbox(
+        id=message.id,
+        name=message.metadata.name,
+        namespace=message.metadata.namespace,
+        uid=message.metadata.uid,
+        attempt=message.metadata.attempt,
+        state=SANDBOX_STATES[message.state],
+        created_at=message.created_at / 1e9,
+        ips=ips,
+        labels=dict(message.labels),
+        annotations=dict(message.annotations),
+        network_namespace_is_host=on_host,
+    )
+
+
+def listed_container(message: cri.Container) -> Container:
+    """A container as ListContainers tells it: no exit code, no start or finish time."""
+    return Container(
+        id=message.id,
+        sandbox_id=message.pod_sandbox_id,
+        name=message.metadata.name,
+        attempt=message.metadata.attempt,
+        state=CONTAINER_STATES[message.state],
+        image=message.image.image,
+        image_id=message.image_ref,
+        created_at=message.created_at / 1e9,
+        labels=dict(message.labels),
+        annotations=dict(message.annotations),
+    )
+
+
+def container(message: cri.ContainerStatus, sandbox_id: str) -> Container:
+    """A container with everything that is known of it."""
+    return Container(
+        id=message.id,
+        sandbox_id=sandbox_id,
+        name=message.metadata.name,
+        attempt=message.metadata.attempt,
+        state=CONTAINER_STATES[message.state],
+        image=message.image.image,
+        image_id=message.image_ref,
+        created_at=message.created_at / 1e9,
+        started_at=max(0, message.started_at) / 1e9,
+        finished_at=max(0, message.finished_at) / 1e9,
+        exit_code=message.exit_code,
+        reason=message.reason,
+        message=message.message,
+        labels=dict(message.labels),
+        annotations=dict(message.annotations),
+        log_path=message.log_path,
+        mounts=tuple(
+            Mount(
+                host_path=mount.host_path,
+                container_path=mount.container_path,
+                read_only=mount.readonly,
+                propagation=PROPAGATIONS[mount.propagation],
+                selinux_relabel=mount.selinux_relabel,
+            )
+            for mount in message.mounts
+        ),
+    )
+
+
+def image(message: cri.Image) -> Image:
+    """An image; `uid` is None where the image names a user, or nobody."""
+    return Image(
+        id=message.id,
+        tags=tuple(message.repo_tags),
+        digests=tuple(message.repo_digests),
+        size=message.size,
+        uid=message.uid.value if message.HasField("uid") else None,
+        username=message.username,
+        pinned=message.pinned,
+    )
+
+
+def container_stats(message: cri.ContainerStats) -> ContainerStats:
+    """Usage of one container."""
+    memory, disk = message.memory, message.writable_layer
+    return ContainerStats(
+        container_id=message.attributes.id,
+        cpu_nanoseconds=message.cpu.usage_core_nano_seconds.value,
+        memory_working_set=memory.working_set_bytes.value,
+        memory_rss=memory.rss_bytes.value,
+        disk_used=disk.used_bytes.value,
+        inodes_used=disk.inodes_used.value,
+    )

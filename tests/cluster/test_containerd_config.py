@@ -1,0 +1,110 @@
+"""containerd's configuration file is valid TOML of the version that the containerd at hand reads."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from minikube_py.cluster.cni import CniConfig, plugin_folder
+from minikube_py.cluster.containerd_config import (
+    ContainerdConfig,
+    lacks_resource_capability,
+    major_version,
+    render,
+)
+
+CONFIG = ContainerdConfig(
+    folder=Path('/home/a "quoted" user/containerd'),
+    socket=Path("/run/x/containerd.sock"),
+    log=Path("/log"),
+    cni_plugins=Path("/usr/lib/cni"),
+    sandbox_image="minikube-py.local/pause:1",
+    restrict_oom_score=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "major"),
+    [
+        ("containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u3\n", 1),
+        ("containerd containerd.io 1.7.27 05044ec0a9a75232cad458027ca83437aae3f4da\n", 1),
+        ("containerd github.com/containerd/containerd/v2 v2.1.4 75cb2b7193e4e490e9fbdc236c0e811ccaba3376\n", 2),
+        ("something else\n", 1),
+    ],
+)
+def test_major_version(text: str, major: int) -> None:
+    """The version is read from what each distribution prints."""
+    assert major_version(text) == major
+
+
+def test_version_2_for_containerd_1() -> None:
+    """One CRI plugin holds everything."""
+    document = tomllib.loads(render(CONFIG, 1))
+    cri = document["plugins"]["io.containerd.grpc.v1.cri"]
+    assert (document["version"], document["root"], document["grpc"]["address"]) == (
+        2,
+        '/home/a "quoted" user/containerd/root',
+        "/run/x/containerd.sock",
+    )
+    assert (cri["sandbox_image"], cri["restrict_oom_score_adj"], cri["netns_mounts_under_state_dir"]) == (
+        "minikube-py.local/pause:1",
+        True,
+        True,
+    )
+    assert cri["cni"] == {"bin_dir": "/usr/lib/cni", "conf_dir": '/home/a "quoted" user/containerd/cni'}
+    assert cri["containerd"]["runtimes"]["runc"]["options"]["SystemdCgroup"] is False
+
+
+def test_version_3_for_containerd_2() -> None:
+    """Images, runtime and streams are plugins of their own."""
+    document = tomllib.loads(render(CONFIG, 2))
+    plugins = document["plugins"]
+    assert document["version"] == 3
+    assert plugins["io.containerd.cri.v1.images"]["pinned_images"] == {"sandbox": "minikube-py.local/pause:1"}
+    assert plugins["io.containerd.cri.v1.runtime"]["containerd"]["default_runtime_name"] == "runc"
+    assert plugins["io.containerd.grpc.v1.cri"]["stream_server_address"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize(("mask", "lacks"), [("000001ffffffffff", False), ("000001fffeffffff", True)])
+def test_the_capability_for_oom_scores(mask: str, lacks: bool, tmp_path: Path) -> None:
+    """CAP_SYS_RESOURCE is bit 24 of CapEff."""
+    (tmp_path / "status").write_text(f"Name:\tx\nCapEff:\t{mask}\nCapBnd:\t{mask}\n")
+    assert lacks_resource_capability(tmp_path / "status") is lacks
+
+
+def test_the_cni_configuration(tmp_path: Path) -> None:
+    """A bridge with hairpin and host-local addresses; no masquerading, no port mapping; written once."""
+    config = CniConfig(tmp_path / "cni", tmp_path / "data", "mkpy0", "10.244.0.0/24", "10.244.0.1", mtu=1400)
+    config.write()
+    [file] = (tmp_path / "cni").iterdir()
+    changed = file.stat().st_mtime_ns
+    config.write()
+    assert file.stat().st_mtime_ns == changed
+    document = json.loads(file.read_text())
+    assert document["plugins"] == [
+        {
+            "type": "bridge",
+            "bridge": "mkpy0",
+            "isGateway": True,
+            "hairpinMode": True,
+            "ipMasq": False,
+            "mtu": 1400,
+            "ipam": {
+                "type": "host-local",
+                "dataDir": str(tmp_path / "data"),
+                "ranges": [[{"subnet": "10.244.0.0/24", "gateway": "10.244.0.1"}]],
+                "routes": [{"dst": "0.0.0.0/0"}],
+            },
+        }
+    ]
+
+
+def test_the_plugins_folder_holds_all_plugins(tmp_path: Path) -> None:
+    """A folder that lacks one plugin is passed over."""
+    for folder, plugins in (("one", ("bridge", "loopback")), ("two", ("bridge", "loopback", "host-local"))):
+        (tmp_path / folder).mkdir()
+        for plugin in plugins:
+            (tmp_path / folder / plugin).touch(mode=0o755)
+    assert plugin_folder((str(tmp_path / "one"), str(tmp_path / "two"))) == tmp_path / "two"
+    assert plugin_folder((str(tmp_path / "one"),)) is None

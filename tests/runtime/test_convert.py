@@ -1,0 +1,124 @@
+"""Values become CRI messages and back; only what a real container cannot show is tested here."""
+
+from pathlib import Path
+
+import pytest
+
+from minikube_py.runtime import convert
+from minikube_py.runtime.base import (
+    NamespaceOptions,
+    PortMapping,
+    Resources,
+    RuntimeEvent,
+    SandboxConfig,
+    Security,
+)
+from minikube_py.runtime.containerd import oom_score_floor
+from minikube_py.runtime.monitor import event_from
+from minikube_py.runtime.proto import containerd_pb2 as containerd
+from minikube_py.runtime.proto import cri_pb2 as cri
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "path"),
+    [("RuntimeDefault", 0, ""), ("Unconfined", 1, ""), ("localhost//etc/profile.json", 2, "/etc/profile.json")],
+)
+def test_security_profiles(text: str, kind: int, path: str) -> None:
+    """A profile is named, or a file on the node."""
+    assert convert.security_profile(text) == cri.SecurityProfile(profile_type=kind, localhost_ref=path)
+
+
+def test_no_security_profile_is_left_to_the_runtime() -> None:
+    """An empty text sets nothing."""
+    assert convert.security_profile("") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (NamespaceOptions(), ("POD", "CONTAINER", "POD")),
+        (NamespaceOptions(share_pid=True), ("POD", "POD", "POD")),
+        (NamespaceOptions(True, True, True), ("NODE", "NODE", "NODE")),
+    ],
+)
+def test_namespaces(options: NamespaceOptions, expected: tuple[str, str, str]) -> None:
+    """Each namespace is the node's, the pod's or the container's own."""
+    message = convert.namespace_option(options)
+    names = tuple(cri.NamespaceMode.Name(mode) for mode in (message.network, message.pid, message.ipc))
+    assert names == expected
+
+
+def test_ports_of_a_sandbox() -> None:
+    """Port mappings keep protocol, ports and address."""
+    config = SandboxConfig("web", "default", "1", ports=[PortMapping(53, 5353, "UDP", "127.0.0.1")])
+    [port] = convert.sandbox_config(config).port_mappings
+    assert (port.protocol, port.container_port, port.host_port, port.host_ip) == (
+        cri.UDP,
+        53,
+        5353,
+        "127.0.0.1",
+    )
+
+
+def test_a_pod_on_the_nodes_network_has_no_hostname_of_its_own() -> None:
+    """There is no UTS namespace to name."""
+    config = SandboxConfig(
+        "web", "default", "1", hostname="web", namespaces=NamespaceOptions(host_network=True)
+    )
+    assert convert.sandbox_config(config).hostname == ""
+
+
+@pytest.mark.parametrize(
+    ("security", "masked", "readonly"),
+    [
+        (Security(), convert.MASKED_PATHS, convert.READONLY_PATHS),
+        (Security(masked_paths=("/proc/a",), readonly_paths=()), ("/proc/a",), ()),
+        (Security(privileged=True), (), ()),
+    ],
+)
+def test_masked_and_readonly_paths(
+    security: Security, masked: tuple[str, ...], readonly: tuple[str, ...]
+) -> None:
+    """Kubernetes' default paths are hidden unless told otherwise; never in a privileged container."""
+    context = convert.security_context(security, NamespaceOptions())
+    assert (tuple(context.masked_paths), tuple(context.readonly_paths)) == (masked, readonly)
+
+
+@pytest.mark.parametrize(("asked", "floor", "given"), [(-997, -1000, -997), (-997, 0, 0), (500, 0, 500)])
+def test_oom_scores_below_the_floor_are_raised(asked: int, floor: int, given: int) -> None:
+    """No score below what the machine allows is asked for."""
+    assert convert.linux_resources(Resources(oom_score_adj=asked), floor).oom_score_adj == given
+
+
+@pytest.mark.parametrize(
+    ("status", "own", "floor"),
+    [
+        ("Name:\tx\nCapEff:\t000001ffffffffff\n", "100", -1000),
+        ("Name:\tx\nCapEff:\t000001fffeffffff\n", "100", 100),
+        ("Name:\tx\n", "100", -1000),
+    ],
+)
+def test_the_oom_score_floor(tmp_path: Path, status: str, own: str, floor: int) -> None:
+    """Without CAP_SYS_RESOURCE no child can get a lower score than we have."""
+    (tmp_path / "status").write_text(status)
+    (tmp_path / "oom_score_adj").write_text(own)
+    assert oom_score_floor(tmp_path) == floor
+
+
+@pytest.mark.parametrize(
+    ("topic", "message", "event"),
+    [
+        ("/tasks/start", containerd.TaskStart(container_id="a", pid=1), RuntimeEvent("started", "a")),
+        (
+            "/tasks/exit",
+            containerd.TaskExit(container_id="a", id="a", exit_status=3),
+            RuntimeEvent("exited", "a", 3),
+        ),
+        ("/tasks/exit", containerd.TaskExit(container_id="a", id="exec1", exit_status=3), None),
+        ("/tasks/oom", containerd.TaskOOM(container_id="a"), RuntimeEvent("oom", "a")),
+        ("/tasks/paused", containerd.TaskOOM(container_id="a"), None),
+    ],
+)
+def test_events(topic: str, message: object, event: RuntimeEvent | None) -> None:
+    """An exit counts only if it is the container's own process."""
+    assert event_from(topic, message.SerializeToString()) == event  # type: ignore[attr-defined]
