@@ -165,6 +165,7 @@ class Cluster:
         own = [self._child] if self._child is not None else []
         return [
             *own,
+            clients.registry,
             api,
             ControllerManager(clients, self.clock, controllers),
             Scheduler(clients.named("kube-scheduler"), self.clock),

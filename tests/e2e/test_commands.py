@@ -68,6 +68,7 @@ def test_status_shows_every_component(cluster: Cluster) -> None:
     assert {c["name"]: c["state"] for c in state["components"]} == dict.fromkeys(
         (
             "containerd",
+            "registry",
             "kube-apiserver",
             "kube-controller-manager",
             "kube-scheduler",

@@ -1,0 +1,136 @@
+"""The tables of a cache: one kind's objects, indexed, with those who want to hear of changes.
+
+A table never copies: what is put in is handed out, shared and read-only. Both clients feed the same tables, the
+local one from the store's commits, the HTTP one from a list and watch.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from minikube_py.client.base import Change, Index
+from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import Key, Obj, key_of, owner_references
+
+log = logging.getLogger(__name__)
+
+OnChange = Callable[[Change], None]
+OWNER, NAMESPACE = "\0owner", "\0namespace"
+
+
+def _owners(obj: Obj) -> Iterable[str]:
+    return [ref.get("uid", "") for ref in owner_references(obj)]
+
+
+def _namespace(obj: Obj) -> Iterable[str]:
+    return (obj["metadata"].get("namespace") or "",)
+
+
+class Filed:
+    """Objects filed under the values of one index."""
+
+    def __init__(self, of: Index) -> None:
+        self._of = of
+        self._objects: dict[str, dict[Key, Obj]] = {}
+
+    def under(self, value: str) -> Sequence[Obj]:
+        found = self._objects.get(value)
+        return tuple(found.values()) if found else ()
+
+    def file(self, key: Key, new: Obj | None, old: Obj | None) -> None:
+        """Move an object from the values of `old` to those of `new`."""
+        before = set(self._of(old)) if old is not None else set()
+        after = set(self._of(new)) if new is not None else set()
+        for value in before - after:
+            filed = self._objects[value]
+            del filed[key]
+            if not filed:
+                del self._objects[value]
+        if new is not None:
+            for value in after:
+                self._objects.setdefault(value, {})[key] = new
+
+
+class Table:
+    """The known objects of one kind."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self._objects: dict[Key, Obj] = {}
+        self._indexes: dict[str, Filed] = {OWNER: Filed(_owners)}
+        if kind.namespaced:
+            self._indexes[NAMESPACE] = Filed(_namespace)
+        self._readers: tuple[OnChange, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def get(self, key: Key) -> Obj | None:
+        return self._objects.get(key)
+
+    def all(self) -> Sequence[Obj]:
+        return tuple(self._objects.values())
+
+    def under(self, index: str, value: str) -> Sequence[Obj]:
+        """The objects filed under `value`. Errors: KeyError for an index that was not added."""
+        return self._indexes[index].under(value)
+
+    def add_index(self, index: str, of: Index) -> None:
+        """File objects under what `of` gives; an index of that name that is there stays as it is."""
+        if index in self._indexes:
+            return
+        filed = Filed(of)
+        for key, obj in self._objects.items():
+            filed.file(key, obj, None)
+        self._indexes[index] = filed
+
+    def subscribe(self, on_change: OnChange) -> Callable[[], None]:
+        """Tell `on_change` of all objects as ADDED, then of each change."""
+
+        def reader(change: Change) -> None:
+            on_change(change)
+
+        self._readers = (*self._readers, reader)
+        for obj in self.all():
+            on_change(Change("ADDED", self.kind, obj))
+
+        def unsubscribe() -> None:
+            self._readers = tuple(known for known in self._readers if known is not reader)
+
+        return unsubscribe
+
+    def put(self, obj: Obj) -> None:
+        """Show a new state of an object and tell the readers."""
+        key = key_of(obj)
+        old = self._objects.get(key)
+        self._objects[key] = obj
+        for filed in self._indexes.values():
+            filed.file(key, obj, old)
+        self._tell(Change("ADDED" if old is None else "MODIFIED", self.kind, obj, old))
+
+    def remove(self, last: Obj) -> None:
+        """Show an object no longer; `last` is its last state. An object that is not known is passed over."""
+        key = key_of(last)
+        old = self._objects.pop(key, None)
+        if old is None:
+            return
+        for filed in self._indexes.values():
+            filed.file(key, None, old)
+        self._tell(Change("DELETED", self.kind, last, old))
+
+    def replace(self, objects: Mapping[Key, Obj]) -> None:
+        """Show exactly `objects`: what a new list found, in one step, telling the readers what differs."""
+        for key, old in list(self._objects.items()):
+            found = objects.get(key)
+            if found is None or found["metadata"].get("uid") != old["metadata"].get("uid"):
+                self.remove(old)
+        for key, obj in objects.items():
+            known = self._objects.get(key)
+            if known is None or known["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
+                self.put(obj)
+
+    def _tell(self, change: Change) -> None:
+        for reader in self._readers:
+            try:
+                reader(change)
+            except Exception:
+                log.exception("a subscriber to %s failed", self.kind.resource)

@@ -1,0 +1,138 @@
+"""The local client: the registry called in process, and a cache straight over its decoded objects.
+
+Guarantees: the cache shows a write before the write returns; an object is decoded at most once in the process
+and shared by every reader, so the cache costs references only. What verbs return is the caller's own copy.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from minikube_py.client.base import APPLY_PATCH, MERGE_PATCH, Change, Index
+from minikube_py.client.cache import NAMESPACE, OWNER, Table
+from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import Key, Obj, copy, name_of, namespace_of
+from minikube_py.registry.base import Context, Patch, User
+from minikube_py.registry.deletion import delete_options
+from minikube_py.registry.resource import Registry
+
+
+class LocalCache:
+    """A Cache that follows the store's commits; a kind is filed when it is first asked for."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._tables: dict[tuple[str, str], Table] = {}
+        self._unsubscribe: list[Callable[[], None]] = []
+
+    @property
+    def revision(self) -> int:
+        """The store's revision: the cache is told of a commit before the commit returns."""
+        return self._registry.revision
+
+    def get(self, kind: Kind, key: Key) -> Obj | None:
+        return self._table(kind).get(key)
+
+    def list(self, kind: Kind, namespace: str = "") -> Sequence[Obj]:
+        table = self._table(kind)
+        return table.under(NAMESPACE, namespace) if namespace and kind.namespaced else table.all()
+
+    def owned(self, kind: Kind, uid: str) -> Sequence[Obj]:
+        return self._table(kind).under(OWNER, uid)
+
+    def indexed(self, kind: Kind, index: str, value: str) -> Sequence[Obj]:
+        return self._table(kind).under(index, value)
+
+    def add_index(self, kind: Kind, index: str, of: Index) -> None:
+        self._table(kind).add_index(index, of)
+
+    def subscribe(self, kind: Kind, on_change: Callable[[Change], None]) -> Callable[[], None]:
+        return self._table(kind).subscribe(on_change)
+
+    def close(self) -> None:
+        """Follow the store no longer."""
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        self._unsubscribe.clear()
+        self._tables.clear()
+
+    def _table(self, kind: Kind) -> Table:
+        identity = (kind.api_version, kind.kind)
+        table = self._tables.get(identity)
+        return table if table is not None else self._fill(identity, kind)
+
+    def _fill(self, identity: tuple[str, str], kind: Kind) -> Table:
+        table = self._tables[identity] = Table(kind)
+        self._unsubscribe.append(self._registry.follow(kind, table.put, table.remove))
+        return table
+
+
+class LocalClient:
+    """A Client that acts as one user under one component's name."""
+
+    def __init__(self, registry: Registry, cache: LocalCache, component: str, user: User) -> None:
+        self._registry = registry
+        self.cache = cache
+        self.component = component
+        self.user = user
+
+    def _context(self) -> Context:
+        return Context(self.user, field_manager=self.component, user_agent=self.component)
+
+    async def get(self, kind: Kind, name: str, namespace: str = "") -> Obj:
+        return own(self._registry.decoded(self._registry.get(kind, namespace, name)))
+
+    async def create(self, kind: Kind, obj: Obj) -> Obj:
+        entry = await self._registry.create(kind, namespace_of(obj), copy(obj), self._context())
+        return own(self._registry.decoded(entry))
+
+    async def update(self, kind: Kind, obj: Obj, *, subresource: str = "") -> Obj:
+        namespace, name = namespace_of(obj), name_of(obj)
+        entry, _ = await self._registry.update(kind, namespace, name, copy(obj), self._context(), subresource)
+        return own(self._registry.decoded(entry))
+
+    async def patch(
+        self, kind: Kind, key: Key, body: Any, *, type: str = MERGE_PATCH, subresource: str = ""
+    ) -> Obj:
+        patch = Patch(type, copy(body), force=type == APPLY_PATCH)
+        entry, _ = await self._registry.patch(kind, *key, patch, self._context(), subresource)
+        return own(self._registry.decoded(entry))
+
+    async def delete(self, kind: Kind, key: Key, options: Obj | None = None) -> None:
+        context = self._context()
+        context.dry_run = bool(options and options.get("dryRun"))
+        await self._registry.delete(kind, *key, delete_options(options or {}), context)
+
+    async def post(self, kind: Kind, key: Key, subresource: str, body: Obj) -> Obj:
+        return await self._registry.post(kind, *key, subresource, copy(body), self._context())
+
+
+def own(shared: Obj) -> Obj:
+    """The caller's own copy of a shared object."""
+    copied: Obj = copy(shared)
+    return copied
+
+
+def user_of(component: str) -> User:
+    """The user that a component is: a controller its ServiceAccount, others `system:<component>`."""
+    if component.endswith("-controller"):
+        return User(
+            f"system:serviceaccount:kube-system:{component}",
+            groups=("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"),
+        )
+    return User(f"system:{component}", groups=("system:authenticated",))
+
+
+class LocalClients:
+    """Clients over one registry, sharing one cache."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.cache = LocalCache(registry)
+
+    def named(self, component: str, user: User | None = None) -> LocalClient:
+        """A client for `component`; `user` in place of the one that its name implies."""
+        return LocalClient(self.registry, self.cache, component, user or user_of(component))
+
+    def kinds(self) -> tuple[Kind, ...]:
+        """Every kind served now, custom ones too."""
+        return self.registry.catalogue.all()

@@ -1,0 +1,30 @@
+"""Between stored bytes and objects: each entry is decoded at most once, each object encoded exactly once."""
+
+import orjson
+
+from minikube_py.meta.objects import Obj
+from minikube_py.store.base import Encode, Entry, Value
+
+
+def decoded(entry: Entry) -> Obj:
+    """The entry's object, shared and read-only; decoded at the first call."""
+    if entry.decoded is None:
+        entry.decoded = orjson.loads(entry.data)
+    found: Obj = entry.decoded
+    return found
+
+
+def encoding(obj: Obj) -> Encode:
+    """Encodes `obj` once the commit's revision is known, which becomes its resourceVersion. Takes `obj` over:
+    nobody may change it afterwards."""
+
+    def encode(revision: int) -> Value:
+        obj["metadata"]["resourceVersion"] = str(revision)
+        return Value(orjson.dumps(obj), obj)
+
+    return encode
+
+
+def imagined(key: str, obj: Obj, revision: int = 0) -> Entry:
+    """An entry for an object that is not stored as such: a dry run's result, a Scale."""
+    return Entry(key, orjson.dumps(obj), revision, revision, obj)

@@ -1,0 +1,164 @@
+"""LIST: entries by reference at one revision, filtered and paged.
+
+Without selectors a list is a slice of the store's own entries: nothing is decoded. A continue token carries the
+first page's revision, so that all pages together are one consistent snapshot.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from minikube_py.errors import BadRequest, Expired, Invalid
+from minikube_py.meta.kind import Kind
+from minikube_py.registry import faults
+from minikube_py.registry.base import Listing, ListOptions
+from minikube_py.registry.selection import Selection
+from minikube_py.store.base import Compacted, Entry, FutureRevision, Page, Store
+
+TOKEN_VERSION = "meta.k8s.io/v1"
+MATCH = "resourceVersionMatch: "
+CHUNK = 500
+"""Entries looked at per step where a selector and a limit are given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a page begins: after a key (relative to the prefix), at a revision (0: now)."""
+
+    revision: int = 0
+    after: str = ""
+
+    def token(self) -> str:
+        """The opaque continue token."""
+        fields = {"v": TOKEN_VERSION, "rv": self.revision, "start": self.after}
+        return base64.urlsafe_b64encode(orjson.dumps(fields)).decode().rstrip("=")
+
+
+def parse_token(token: str) -> Position:
+    """The position that a continue token names. Errors: BadRequest."""
+    try:
+        fields = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        revision, after = fields["rv"], fields["start"]
+        valid = fields["v"] == TOKEN_VERSION and type(revision) is int and revision >= 0
+        if not valid or not isinstance(after, str):
+            raise ValueError("unexpected fields")
+    except (binascii.Error, ValueError, KeyError, TypeError) as error:
+        raise BadRequest(f"continue key is not valid: {error}") from error
+    return Position(revision, after)
+
+
+def parse_revision(text: str) -> int:
+    """A resourceVersion as the store's revision; empty is 0. Errors: BadRequest."""
+    if not text:
+        return 0
+    if not text.isascii() or not text.isdigit():
+        raise BadRequest(
+            f'invalid resource version "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        )
+    return int(text)
+
+
+def start_of(options: ListOptions, current: int) -> Position:
+    """Where the list begins, by the API's rules for resourceVersion, its match and the continue token.
+    Errors: BadRequest, Invalid, Timeout for a revision of the future."""
+    if options.match and not options.resource_version:
+        raise Invalid(f"{MATCH}Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided")
+    if options.continue_token:
+        if options.match:
+            raise Invalid(
+                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided"
+            )
+        if options.resource_version not in ("", "0"):
+            raise BadRequest("specifying resource version is not allowed when using continue")
+        return parse_token(options.continue_token)
+    asked = parse_revision(options.resource_version)
+    if options.match == "Exact" and asked == 0:
+        raise Invalid(
+            'resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+        )
+    if options.match not in ("", "Exact", "NotOlderThan"):
+        raise Invalid(
+            f'{MATCH}Unsupported value: "{options.match}": supported values: "Exact", "NotOlderThan", ""'
+        )
+    if asked > current:
+        raise faults.too_large(asked, current)
+    exact = options.match == "Exact" or (options.limit > 0 and asked > 0 and not options.match)
+    return Position(asked if exact else 0)
+
+
+def list_entries(store: Store, kind: Kind, namespace: str, options: ListOptions) -> Listing:
+    """The entries of a kind (of all namespaces where `namespace` is empty) that the options select.
+    Errors: BadRequest, Invalid, Expired, Timeout."""
+    if options.limit < 0:
+        raise Invalid("limit: Invalid value: must be greater than or equal to 0")
+    start = start_of(options, store.revision)
+    selection = Selection.of(kind, options.labels, options.fields)
+    prefix = kind.prefix(selection.namespace_within(namespace)) if kind.namespaced else kind.prefix()
+    after = f"{kind.prefix()}{start.after}" if start.after else ""
+    if selection.empty:
+        page = _read(store, prefix, after=after, limit=options.limit, start=start)
+        return _listing(kind, page.entries, page.revision, page.remaining, counted=True)
+    if name := selection.exact_name(kind, namespace):
+        return _single(store, kind, name, selection, start)
+    if not options.limit:
+        page = _read(store, prefix, after=after, limit=0, start=start)
+        return Listing(selection.choose(page.entries), page.revision)
+    return _selected(store, Paging(kind, prefix, selection, options.limit), after, start)
+
+
+def _read(store: Store, prefix: str, *, after: str, limit: int, start: Position) -> Page:
+    try:
+        return store.list(prefix, after=after, limit=limit, revision=start.revision)
+    except FutureRevision as error:
+        raise faults.too_large(start.revision, store.revision) from error
+    except Compacted as error:
+        if start.after:
+            raise faults.ContinueExpired(Position(0, start.after).token()) from error
+        raise Expired("The resourceVersion for the provided list is too old.") from error
+
+
+def _listing(kind: Kind, entries: Sequence[Entry], revision: int, remaining: int, *, counted: bool) -> Listing:
+    if not remaining:
+        return Listing(entries, revision)
+    token = Position(revision, entries[-1].key.removeprefix(kind.prefix())).token()
+    return Listing(entries, revision, token, remaining if counted else 0)
+
+
+def _single(store: Store, kind: Kind, name: tuple[str, str], selection: Selection, start: Position) -> Listing:
+    """The list of at most one object that a metadata.name field selector asks for."""
+    key = kind.storage_key(*name)
+    page = _read(store, key, after="", limit=1, start=start)
+    found = [e for e in page.entries if e.key == key and selection.matches_entry(e)]
+    return Listing(found, page.revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """What the pages of a selective list have in common."""
+
+    kind: Kind
+    prefix: str
+    selection: Selection
+    limit: int
+
+
+def _selected(store: Store, paging: Paging, after: str, start: Position) -> Listing:
+    """Filter chunk by chunk, all at the first one's revision, until `limit` entries are found."""
+    found: list[Entry] = []
+    revision = start.revision
+    while True:
+        page = _read(store, paging.prefix, after=after, limit=CHUNK, start=Position(revision, after))
+        revision = page.revision
+        for index, entry in enumerate(page.entries):
+            if not paging.selection.matches_entry(entry):
+                continue
+            found.append(entry)
+            if len(found) == paging.limit:
+                more = page.remaining + len(page.entries) - index - 1
+                return _listing(paging.kind, found, revision, more, counted=False)
+        if not page.remaining:
+            return Listing(found, revision)
+        after = page.entries[-1].key

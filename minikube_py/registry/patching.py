@@ -1,0 +1,131 @@
+"""PATCH: a patch applied to the stored object, and the result written as an update.
+
+A patch is tried again on the newer object when another write comes first, up to five times, unless it carries a
+resourceVersion. Server-side apply creates the object where there is none.
+"""
+
+from typing import Any
+
+from minikube_py.errors import AlreadyExists, BadRequest, Invalid, UnsupportedMediaType
+from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import Key, Obj, copy, dig, key_of, name_of, namespace_of
+from minikube_py.meta.patch.json import apply_json_patch
+from minikube_py.meta.patch.merge import apply_merge_patch
+from minikube_py.meta.patch.strategic import apply_strategic_patch
+from minikube_py.meta.schema import Type, type_of
+from minikube_py.registry import faults, tracking, validating
+from minikube_py.registry.base import Patch
+from minikube_py.registry.entries import decoded
+from minikube_py.registry.metadata import check_identity
+from minikube_py.registry.pipeline import Pipeline, Write
+from minikube_py.registry.subresources import SCALE, scale_entry, scale_of, scaled
+from minikube_py.registry.writing import Writer
+from minikube_py.store.base import Entry, RevisionMismatch
+
+RETRIES = 5
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
+
+
+class Patcher:
+    """Patches objects, their status and their scale."""
+
+    def __init__(self, pipeline: Pipeline, writer: Writer) -> None:
+        self._pipeline = pipeline
+        self._writer = writer
+
+    async def patch(self, write: Write, key: Key, patch: Patch) -> tuple[Entry, bool]:
+        """Patch the object, or the part that the write is to; whether it was created.
+        Errors: NotFound, Conflict, Invalid, BadRequest, UnsupportedMediaType."""
+        kind = write.kind
+        for _ in range(RETRIES):
+            entry = self._pipeline.store.get(kind.storage_key(*key))
+            try:
+                if entry is not None:
+                    return await self._patched(write, entry, patch), False
+                if patch.type != APPLY_PATCH or write.subresource:
+                    raise faults.not_found(kind, key.name)
+                return await self._created(write, key, patch), True
+            except RevisionMismatch:
+                if _names_version(patch):
+                    break
+        raise faults.conflict(kind, key.name)
+
+    async def _patched(self, write: Write, entry: Entry, patch: Patch) -> Entry:
+        kind, stored = write.kind, decoded(entry)
+        if patch.type == APPLY_PATCH:
+            return await self._applied(write, entry, patch)
+        if write.subresource == "scale":
+            scale = changed(SCALE, scale_of(stored), patch, type_of(SCALE))
+            return scale_entry(await self._writer.replace(write, entry, scaled(stored, scale)))
+        new = changed(kind, stored, patch, type_of(kind))
+        check_identity(kind, new, namespace_of(stored), name_of(stored))
+        new = validating.structured(kind, new, write.context)
+        return await self._writer.replace(write, entry, new)
+
+    async def _applied(self, write: Write, entry: Entry, patch: Patch) -> Entry:
+        stored = decoded(entry)
+        config = _config(write, patch, key_of(stored))
+        new = tracking.applied(write, stored, config, self._pipeline.now(), force=patch.force)
+        replaced = await self._writer.replace(write, entry, copy(new), applied=True)
+        return scale_entry(replaced) if write.subresource == "scale" else replaced
+
+    async def _created(self, write: Write, key: Key, patch: Patch) -> Entry:
+        config = _config(write, patch, key)
+        if uid := config["metadata"].get("uid"):
+            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise faults.conflict(write.kind, key.name, why)
+        new = tracking.applied(write, None, config, self._pipeline.now(), force=patch.force)
+        try:
+            return await self._writer.create(write, key.namespace, copy(new), applied=True)
+        except AlreadyExists as error:  # another write came first: apply to what it made
+            raise RevisionMismatch(write.kind.storage_key(*key), 0, 0) from error
+
+
+def _config(write: Write, patch: Patch, key: Key) -> Obj:
+    """The applied configuration, as one of the object itself. Errors: BadRequest, Invalid."""
+    if not write.context.field_manager:
+        raise Invalid(
+            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
+        )
+    if not isinstance(patch.body, dict):
+        raise BadRequest("error decoding YAML: an applied configuration must be an object")
+    config: Obj = copy(patch.body)
+    if write.subresource == "scale":
+        check_identity(SCALE, config, key.namespace, key.name)
+        config = {"metadata": config["metadata"], "spec": {"replicas": dig(config, "spec.replicas", 0)}}
+    check_identity(write.kind, config, key.namespace, key.name)
+    return config
+
+
+def _names_version(patch: Patch) -> bool:
+    body = patch.body
+    return isinstance(body, dict) and bool((body.get("metadata") or {}).get("resourceVersion"))
+
+
+def changed(kind: Kind, obj: Obj, patch: Patch, type: Type) -> Obj:
+    """A new object: `obj` of `type` as the patch makes it.
+    Errors: BadRequest, Invalid, UnsupportedMediaType."""
+    if patch.type == JSON_PATCH:
+        result = apply_json_patch(obj, patch.body)
+    elif patch.type == MERGE_PATCH:
+        result = apply_merge_patch(obj, patch.body)
+    elif patch.type == STRATEGIC_PATCH and kind.schema is None:
+        result = apply_strategic_patch(obj, patch.body, type)
+    else:
+        accepted = [one for one in TYPES if kind.schema is None or one != STRATEGIC_PATCH]
+        raise UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            + ", ".join(accepted)
+        )
+    if not isinstance(result, dict):
+        raise BadRequest(f"the patch makes a {type_name(result)} of the object")
+    return copy(result)
+
+
+def type_name(value: Any) -> str:
+    """What JSON calls the value."""
+    return "null" if value is None else "list" if isinstance(value, list) else "scalar"

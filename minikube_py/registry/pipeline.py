@@ -1,0 +1,100 @@
+"""What every write shares: the store, the clock, the admission plugins, the allocators, and committing.
+
+`settle` turns the store's refusals into the API's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+
+from minikube_py.aio.clock import Clock
+from minikube_py.errors import ServiceUnavailable
+from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import Obj, timestamp
+from minikube_py.registry import faults
+from minikube_py.registry.allocators import ServiceAllocator
+from minikube_py.registry.base import Admission, Attributes, ClusterFacts, Context
+from minikube_py.registry.entries import encoding, imagined
+from minikube_py.store.base import Delete, Entry, Op, Put, Store, StoreUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A write under way: to what kind, in which request, and to which part of the object."""
+
+    kind: Kind
+    context: Context
+    subresource: str = ""
+
+    @property
+    def to_main(self) -> bool:
+        """Whether it changes the object's main part (all but its status)."""
+        return self.subresource in ("", "scale")
+
+
+class AdmitAll:
+    """The admission of a registry that has been given no other: everything passes as it is."""
+
+    async def mutate(self, request: Attributes) -> None:
+        """Change nothing."""
+
+    async def validate(self, request: Attributes) -> None:
+        """Refuse nothing."""
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """The stages that writes pass through; `admission` may be exchanged at any time."""
+
+    store: Store
+    facts: ClusterFacts
+    clock: Clock
+    services: ServiceAllocator
+    admission: Admission
+    _second: tuple[datetime | None, str] = (None, "")
+
+    def now(self) -> str:
+        """The time now as metav1.Time."""
+        second = self.clock.now().replace(microsecond=0)
+        if self._second[0] != second:
+            self._second = second, timestamp(second)
+        return self._second[1]
+
+    async def mutate(self, request: Attributes) -> None:
+        """Let admission change the request's object, and give defaults to what it added."""
+        obj = request.object
+        before = orjson.dumps(obj)
+        await self.admission.mutate(request)
+        if obj is not None and orjson.dumps(obj) != before:
+            request.kind.default(obj)
+
+    def stored(self, kind: Kind, namespace: str, name: str) -> Entry:
+        """The current entry. Errors: NotFound."""
+        entry = self.store.get(kind.storage_key(namespace, name))
+        if entry is None:
+            raise faults.not_found(kind, name)
+        return entry
+
+    async def commit(self, ops: Sequence[Op]) -> Entry:
+        """Store `ops` as one change; the first one's entry. Errors: RevisionMismatch, ServiceUnavailable."""
+        try:
+            entry = (await self.store.commit(ops))[0]
+        except StoreUnavailable as error:
+            raise ServiceUnavailable(f"the store cannot be written: {error}") from error
+        if entry is None:
+            raise RuntimeError(f"the store gave no entry for {ops[0].key}")
+        return entry
+
+    async def put(self, old: Entry, obj: Obj, *, dry_run: bool) -> Entry:
+        """Store `obj` in the place of `old`. Errors: RevisionMismatch, ServiceUnavailable."""
+        if dry_run:
+            return imagined(old.key, obj, old.revision)
+        return await self.commit([Put(old.key, encoding(obj), old.revision)])
+
+    async def remove(self, old: Entry, last: Obj, *, dry_run: bool) -> Entry:
+        """Remove `old`, showing watchers `last`. Errors: RevisionMismatch, ServiceUnavailable."""
+        if dry_run:
+            return imagined(old.key, last, old.revision)
+        return await self.commit([Delete(old.key, old.revision, encoding(last))])

@@ -1,0 +1,36 @@
+"""managedFields: who set which field, kept with every write (server-side apply, KEP-555)."""
+
+from minikube_py.meta.objects import Obj
+from minikube_py.meta.patch import apply as ssa
+from minikube_py.meta.schema import type_of
+from minikube_py.registry.pipeline import Write
+
+
+def unowned(write: Write) -> tuple[str, ...]:
+    """The parts of the object that the write cannot set, and so does not own."""
+    if write.subresource == "status":
+        return ("spec",)
+    return ("status",) if write.kind.has_status else ()
+
+
+def manager_of(write: Write, operation: str) -> ssa.Manager:
+    """Who writes: the request's field manager, else its user agent's name."""
+    name = ssa.manager_name(write.context.field_manager, write.context.user_agent)
+    return ssa.Manager(name, operation, write.kind.api_version, write.subresource)
+
+
+def track(write: Write, old: Obj | None, new: Obj, now: str) -> None:
+    """Note in `new`, in place, the fields that an ordinary write sets at `now` (RFC 3339)."""
+    manager = manager_of(write, ssa.UPDATE)
+    entries = ssa.track(type_of(write.kind), old, new, manager, now, unowned(write))
+    if entries:
+        new["metadata"]["managedFields"] = entries
+    else:
+        new["metadata"].pop("managedFields", None)
+
+
+def applied(write: Write, live: Obj | None, config: Obj, now: str, *, force: bool) -> Obj:
+    """The object that a server-side apply makes of `live`; it shares parts with both.
+    Errors: BadRequest, Conflict."""
+    type, manager = type_of(write.kind), manager_of(write, ssa.APPLY)
+    return ssa.apply(type, live, config, manager, now, force=force, reset=unowned(write))

@@ -1,0 +1,175 @@
+"""CREATE and UPDATE: the stages of a write, in the order of the API server.
+
+identity > defaults > managed fields > mutating admission > defaults > strategy > allocation > validation >
+validating admission > commit. A write that changes nothing is not stored. Every write is a compare-and-swap on
+the stored revision; one that names no resourceVersion is tried again on the newer object.
+The objects handed in are taken over: the caller may not use them afterwards.
+"""
+
+from minikube_py.errors import BadRequest
+from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import Key, Obj, copy, key_of
+from minikube_py.meta.patch.merge import identical
+from minikube_py.registry import faults, metadata, namespaces, tracking, validating
+from minikube_py.registry.allocators import Claim
+from minikube_py.registry.base import Attributes
+from minikube_py.registry.entries import decoded, encoding, imagined
+from minikube_py.registry.pipeline import Pipeline, Write
+from minikube_py.store.base import Entry, Op, Put, RevisionMismatch
+
+NAME_RETRIES = 8
+UPDATE_RETRIES = 20
+
+
+class Writer:
+    """Creates and replaces objects."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def create(self, write: Write, namespace: str, obj: Obj, *, applied: bool = False) -> Entry:
+        """Store a new object. `applied`: its managedFields are those of a server-side apply.
+        Errors: AlreadyExists, Invalid, BadRequest, what admission raises."""
+        pipeline, kind = self._pipeline, write.kind
+        metadata.check_identity(kind, obj, namespace)
+        obj = validating.structured(kind, obj, write.context)
+        meta = obj["metadata"]
+        if meta.get("resourceVersion") and not applied:
+            raise BadRequest("resourceVersion should not be set on objects to be created")
+        kind.default(obj)
+        if not applied:
+            tracking.track(write, None, obj, pipeline.now())
+        request = Attributes("CREATE", kind, namespace, meta.get("name") or "", obj, None, write.context)
+        await pipeline.mutate(request)
+        generated = not meta.get("name") and bool(meta.get("generateName"))
+        metadata.fill_for_create(meta, pipeline.now())
+        request.name = meta.get("name") or ""
+        kind.prepare(obj, None)
+        if kind.schema is not None and kind.has_status:
+            metadata.count_generation(obj, None)
+        claim = self._claim(write, obj, None)
+        try:
+            validating.check(kind, obj, None)
+            await pipeline.admission.validate(request)
+            return await self._insert(write, namespace, obj, generated=generated)
+        finally:
+            claim.release()
+
+    def _claim(self, write: Write, obj: Obj, old: Obj | None) -> Claim:
+        if write.kind.resource != "services" or not write.to_main:
+            return Claim()
+        return self._pipeline.services.claim(write.kind, obj, old)
+
+    async def _insert(self, write: Write, namespace: str, obj: Obj, *, generated: bool) -> Entry:
+        kind, meta = write.kind, obj["metadata"]
+        for _ in range(NAME_RETRIES):
+            key = kind.storage_key(namespace, meta["name"])
+            try:
+                if write.context.dry_run:
+                    if self._pipeline.store.get(key) is not None:
+                        raise RevisionMismatch(key, 0, 1)
+                    return imagined(key, obj)
+                return await self._pipeline.commit(self._insertion(kind, key, obj))
+            except RevisionMismatch as error:
+                if error.key != key or not generated:
+                    raise faults.already_exists(kind, meta["name"]) from error
+                meta["name"] = metadata.generated_name(meta["generateName"])
+        raise faults.no_unique_name(kind, meta["name"])
+
+    def _insertion(self, kind: Kind, key: str, obj: Obj) -> list[Op]:
+        ops: list[Op] = [Put(key, encoding(obj), expected=0)]
+        if kind.resource == namespaces.RESOURCE:
+            ops += namespaces.companions(obj, self._pipeline.now(), self._pipeline.facts)
+        return ops
+
+    async def update(self, write: Write, key: Key, obj: Obj) -> tuple[Entry, bool]:
+        """Replace an object, or the part that the write is to; whether it was created.
+        Errors: NotFound, Conflict, Invalid, BadRequest, what admission raises."""
+        kind = write.kind
+        metadata.check_identity(kind, obj, key.namespace, key.name)
+        obj = validating.structured(kind, obj, write.context)
+        given = obj["metadata"].get("resourceVersion") not in (None, "", "0")
+        for _ in range(UPDATE_RETRIES):
+            entry = self._pipeline.store.get(kind.storage_key(*key))
+            if entry is None:
+                if not kind.create_on_update or write.subresource or given:
+                    raise faults.not_found(kind, key.name)
+                return await self.create(write, key.namespace, obj), True
+            try:
+                return await self.replace(write, entry, obj if given else copy(obj)), False
+            except RevisionMismatch as error:
+                if given:
+                    raise faults.conflict(kind, key.name) from error
+        raise faults.conflict(kind, key.name)
+
+    async def replace(self, write: Write, entry: Entry, new: Obj, *, applied: bool = False) -> Entry:
+        """Replace the stored `entry` by `new`; the stored entry itself where nothing changes.
+        Errors: RevisionMismatch where another write came first; Conflict, Invalid, what admission raises."""
+        pipeline, kind, old = self._pipeline, write.kind, decoded(entry)
+        metadata.check_preconditions(kind, new["metadata"], old["metadata"])
+        candidate = merged(write, new, old)
+        if write.to_main or write.subresource == "ephemeralcontainers":
+            kind.default(candidate)
+        if not applied:
+            tracking.track(write, old, candidate, pipeline.now())
+        request = _update_of(write, candidate, old)
+        await pipeline.mutate(request)
+        if write.to_main:
+            kind.prepare(candidate, old)
+        if _counts_generation(write, candidate):
+            metadata.count_generation(candidate, old)
+        claim = self._claim(write, candidate, old)
+        try:
+            validating.check(kind, candidate, old, subresource=write.subresource)
+            await pipeline.admission.validate(request)
+            return await self._store(write, entry, candidate)
+        finally:
+            claim.release()
+
+    async def _store(self, write: Write, entry: Entry, new: Obj) -> Entry:
+        dry_run = write.context.dry_run
+        if metadata.is_released(write.kind, new):
+            return await self._pipeline.remove(entry, new, dry_run=dry_run)
+        old = decoded(entry)
+        if new == old and identical(new, old):  # to Python, true equals 1
+            return entry
+        return await self._pipeline.put(entry, new, dry_run=dry_run)
+
+
+def _update_of(write: Write, new: Obj, old: Obj) -> Attributes:
+    key = key_of(old)
+    return Attributes("UPDATE", write.kind, *key, new, old, write.context, write.subresource)
+
+
+def _counts_generation(write: Write, obj: Obj) -> bool:
+    """Whether the registry counts; elsewhere the kind's strategy does."""
+    counted = write.kind.schema is not None or write.subresource == "ephemeralcontainers"
+    return counted and obj["metadata"].get("generation") is not None
+
+
+def merged(write: Write, new: Obj, old: Obj) -> Obj:
+    """The object that a write to a part means: the rest is the stored object's. `new` is used up."""
+    kind, subresource = write.kind, write.subresource
+    metadata.carry_over(new["metadata"], old["metadata"])
+    if write.to_main:
+        if kind.has_status:
+            new.pop("status", None)
+            if "status" in old:
+                new["status"] = copy(old["status"])
+        return new
+    base: Obj = copy(old)
+    if kind.schema is None:  # a custom resource's metadata belongs to the main resource alone
+        base["metadata"] = new["metadata"]
+    if subresource == "status":
+        base.pop("status", None)
+        if "status" in new:
+            base["status"] = new["status"]
+        if (qos := (old.get("status") or {}).get("qosClass")) and kind.resource == "pods":
+            base["status"] = {"qosClass": qos, **(base.get("status") or {})}  # it is fixed at creation
+    elif subresource == "ephemeralcontainers":
+        base["spec"]["ephemeralContainers"] = (new.get("spec") or {}).get("ephemeralContainers") or []
+    elif subresource == "finalize":
+        base["spec"] = new.get("spec") or {}
+    else:
+        raise faults.no_subresource(kind)
+    return base
