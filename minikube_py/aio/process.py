@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,8 @@ def spawn_detached(
 ) -> int:
     """Start `argv` in a session of its own, so that it outlives this process; output goes to `log`, and it
     inherits the descriptors `pass_fds`. The pid."""
-    with log.open("ab") as output:
+    with log.open("ab") as output, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # it is meant to outlive the Popen object
         child = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -73,7 +75,9 @@ def spawn_detached(
             pass_fds=pass_fds,
             env={**os.environ, **env} if env else None,
         )
-    return child.pid
+        pid = child.pid
+        del child
+    return pid
 
 
 def run_blocking(argv: Sequence[str], *, check: bool = True, timeout: float = 60.0) -> Completed:

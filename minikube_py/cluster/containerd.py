@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import struct
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,11 +97,9 @@ class ContainerdProcess:
             await self.stop()
         self._prepare(text)
         environment = {"PATH": os.pathsep.join((os.environ.get("PATH", ""), SEARCH_PATH))}
-        with warnings.catch_warnings():  # it is meant to outlive the Popen object that started it
-            warnings.simplefilter("ignore", ResourceWarning)
-            pid = process.spawn_detached(
-                [config.binary, "--config", str(config.config_file)], log=config.log, env=environment
-            )
+        pid = process.spawn_detached(
+            [config.binary, "--config", str(config.config_file)], log=config.log, env=environment
+        )
         await self._answers(pid)
         return pid
 

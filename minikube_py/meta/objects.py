@@ -65,7 +65,7 @@ def copy(obj: Any) -> Any:
 def dig(obj: Any, path: str, default: Any = None) -> Any:
     """The value at a dotted `path` of maps, such as `spec.replicas`; `default` where a step is missing."""
     for step in path.split("."):
-        if not isinstance(obj, Mapping):
+        if not isinstance(obj, dict) and not isinstance(obj, Mapping):  # the second test is slow
             return default
         obj = obj.get(step)
         if obj is None:

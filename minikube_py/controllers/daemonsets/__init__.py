@@ -1,0 +1,1 @@
+"""The DaemonSet controller's pure parts: placement, rollout, revisions, status."""

@@ -1,0 +1,244 @@
+"""EndpointSlice controller: the pods behind each Service, in slices of at most 100 endpoints.
+
+Guarantees: a slice is written only if it changes, and a change touches as few slices as can be. Limits: a
+Service's slices go with it through their owner reference (garbage collection).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import orjson
+
+from minikube_py.client.base import Change, Index
+from minikube_py.controllers import endpointports as points
+from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
+from minikube_py.controllers.pods import is_ready
+from minikube_py.errors import NotFound
+from minikube_py.kinds.core.node import Node
+from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.core.service import Service
+from minikube_py.kinds.discovery.endpointslice import EndpointSlice
+from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import (
+    Key,
+    Obj,
+    dig,
+    is_deleting,
+    key_of,
+    labels_of,
+    name_of,
+    namespace_of,
+    owner_reference,
+    uid_of,
+)
+
+SERVICE_NAME = "kubernetes.io/service-name"
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+MANAGER = "endpointslice-controller.k8s.io"
+ZONE = "topology.kubernetes.io/zone"
+LIMIT = 100
+SLICES = "controllers/service-slices"
+
+
+@dataclass(slots=True)
+class Changes:
+    """Slices to write. Those to update are full objects."""
+
+    create: list[Obj] = field(default_factory=list)
+    update: list[Obj] = field(default_factory=list)
+    delete: list[Obj] = field(default_factory=list)
+
+
+def endpoint(service: Obj, pod: Obj, node: Obj | None, family: str) -> Obj:
+    """The endpoint that `pod` is for `service`."""
+    serving, terminating = is_ready(pod), is_deleting(pod)
+    ready = points.publishes_not_ready(service) or (serving and not terminating)
+    made: Obj = {
+        "addresses": [points.address(pod, family)],
+        "conditions": {"ready": ready, "serving": serving, "terminating": terminating},
+        "targetRef": points.target(pod),
+    }
+    optional = {
+        "nodeName": dig(pod, "spec.nodeName"),
+        "hostname": points.hostname(service, pod),
+        "zone": labels_of(node or {}).get(ZONE),
+    }
+    return made | {name: value for name, value in optional.items() if value}
+
+
+def labels(service: Obj) -> dict[str, str]:
+    """The labels of a service's slices."""
+    own = {SERVICE_NAME: name_of(service), MANAGED_BY: MANAGER}
+    headless = {points.HEADLESS_LABEL: ""} if points.is_headless(service) else {}
+    return {k: v for k, v in labels_of(service).items() if k != points.HEADLESS_LABEL} | own | headless
+
+
+Group = tuple[str, bytes]
+"""An address family and its ports: what all endpoints of a slice share."""
+
+
+State = tuple[str, str, str | None]
+"""All that an endpoint depends on: the versions of the pod and the service, and the node's zone."""
+
+
+def endpoints_of(service: Obj, pod: Obj, node: Obj | None) -> list[tuple[Group, Obj]]:
+    """The endpoints that `pod` is for `service`, one for each address family that it has an address of."""
+    ports = points.ports_of(service, pod)
+    if not points.has_address(pod) or (not ports and dig(service, "spec.ports")):
+        return []
+    families = dig(service, "spec.ipFamilies") or ["IPv4"]
+    return [
+        ((family, _ports_key(ports)), endpoint(service, pod, node, family))
+        for family in families
+        if points.address(pod, family)
+    ]
+
+
+def plan(service: Obj, wanted: Mapping[Group, Sequence[Obj]], existing: Iterable[Obj]) -> Changes:
+    """Bring `existing` slices to the `wanted` endpoints of each group."""
+    changes, groups = Changes(), dict(wanted)
+    by_group: dict[Group, list[Obj]] = {}
+    for known in existing:
+        group = (known.get("addressType", "IPv4"), _ports_key(known.get("ports") or []))
+        by_group.setdefault(group, []).append(known)
+    for group, slices in by_group.items():
+        _plan_group(changes, service, list(groups.pop(group, ())), slices)
+    for (family, ports), endpoints in groups.items():
+        for start in range(0, len(endpoints), LIMIT):
+            changes.create.append(_new_slice(service, family, ports, endpoints[start : start + LIMIT]))
+    return changes
+
+
+def _plan_group(changes: Changes, service: Obj, endpoints: list[Obj], slices: list[Obj]) -> None:
+    """Keep endpoints where they are, put new ones into slices that change anyway or have room, then into new
+    slices; empty slices go."""
+    left = {_identity(e): e for e in endpoints}
+    contents: list[list[Obj]] = []
+    for known in slices:
+        identities = [_identity(e) for e in known.get("endpoints") or ()]
+        contents.append([left.pop(identity) for identity in identities if identity in left])
+    changed = [kept != (known.get("endpoints") or []) for kept, known in zip(contents, slices, strict=True)]
+    order = sorted(range(len(slices)), key=lambda i: (not changed[i], -len(contents[i])))
+    waiting = list(left.values())
+    for number in order:
+        room = LIMIT - len(contents[number])
+        contents[number] += waiting[:room]
+        waiting = waiting[room:]
+    family, ports = slices[0].get("addressType", "IPv4"), _ports_key(slices[0].get("ports") or [])
+    wanted_labels = labels(service)
+    for known, kept in zip(slices, contents, strict=True):
+        if not kept:
+            changes.delete.append(known)
+        elif kept != (known.get("endpoints") or []) or labels_of(known) != wanted_labels:
+            meta = {**known["metadata"], "labels": wanted_labels}
+            changes.update.append({**known, "metadata": meta, "endpoints": kept})
+    for start in range(0, len(waiting), LIMIT):
+        changes.create.append(_new_slice(service, family, ports, waiting[start : start + LIMIT]))
+
+
+def _identity(entry: Obj) -> tuple[str, str]:
+    return dig(entry, "targetRef.uid", ""), (entry.get("addresses") or [""])[0]
+
+
+def _ports_key(ports: Sequence[Obj]) -> bytes:
+    return orjson.dumps(
+        sorted(ports, key=lambda p: (p.get("name", ""), p.get("protocol", ""))), option=orjson.OPT_SORT_KEYS
+    )
+
+
+def _new_slice(service: Obj, family: str, ports: bytes, endpoints: Sequence[Obj]) -> Obj:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "generateName": f"{name_of(service)}-",
+            "namespace": namespace_of(service),
+            "labels": labels(service),
+            "ownerReferences": [owner_reference(service)],
+        },
+        "addressType": family,
+        "endpoints": list(endpoints),
+        "ports": orjson.loads(ports),
+    }
+
+
+def _slice_index(known: Obj) -> Iterable[str]:
+    service = labels_of(known).get(SERVICE_NAME)
+    mine = labels_of(known).get(MANAGED_BY) == MANAGER
+    return (f"{namespace_of(known)}/{service}",) if service and mine else ()
+
+
+class EndpointSliceController(Controller):
+    """Keep each Service's EndpointSlices in step with its pods."""
+
+    name: ClassVar[str] = "endpointslice-controller"
+    reconciles, owns = Service, (EndpointSlice,)
+
+    def __init__(self, context: ControllerContext) -> None:
+        super().__init__(context)
+        self._made: dict[Key, dict[str, tuple[State, list[tuple[Group, Obj]]]]] = {}
+
+    def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
+        return ((EndpointSlice, SLICES, _slice_index),)
+
+    def watches(self) -> Mapping[Kind, KeysOf]:
+        return {Pod: self._pod_changed, Node: self._node_changed}
+
+    def _pod_changed(self, change: Change) -> Iterable[Key]:
+        pod, old = change.object, change.old
+        if change.type == "MODIFIED" and old is not None and points.matters(pod) == points.matters(old):
+            return ()
+        services = self.cache.list(Service, namespace_of(pod))
+        return [key_of(service) for service in points.services_of(services, pod, old)]
+
+    def _node_changed(self, change: Change) -> Iterable[Key]:
+        """A node's zone is part of its endpoints."""
+        before = labels_of(change.old).get(ZONE) if change.old is not None else None
+        if labels_of(change.object).get(ZONE) == before:
+            return ()
+        return [key_of(service) for service in self.cache.list(Service)]
+
+    async def reconcile(self, key: Key) -> float | None:
+        service = self.cache.get(Service, key)
+        if service is None or is_deleting(service):
+            self._made.pop(key, None)
+            return None
+        existing = self.cache.indexed(EndpointSlice, SLICES, str(key))
+        if points.selector_of(service) is None:
+            if dig(service, "spec.type") == "ExternalName":
+                await self._apply(Changes(delete=list(existing)))
+            return None
+        await self._apply(plan(service, self._wanted(service), existing))
+        return None
+
+    def _wanted(self, service: Obj) -> dict[Group, list[Obj]]:
+        """The endpoints of `service` by group. What did not change since the last run is not made again: of
+        many pods that become ready, each would cost as much as all."""
+        selector = (points.selector_of(service) or {}).items()
+        pods = [p for p in self.cache.list(Pod, namespace_of(service)) if selector <= labels_of(p).items()]
+        before, made = self._made.get(key_of(service), {}), {}
+        wanted: dict[Group, list[Obj]] = {}
+        for pod in sorted(pods, key=name_of):
+            node = self.cache.get(Node, Key("", pod["spec"].get("nodeName") or ""))
+            zone = labels_of(node or {}).get(ZONE)
+            state = (pod["metadata"]["resourceVersion"], service["metadata"]["resourceVersion"], zone)
+            known = before.get(uid_of(pod))
+            if known is None or known[0] != state:
+                known = (state, endpoints_of(service, pod, node))
+            made[uid_of(pod)] = known
+            for group, entry in known[1]:
+                wanted.setdefault(group, []).append(entry)
+        self._made[key_of(service)] = made
+        return wanted
+
+    async def _apply(self, changes: Changes) -> None:
+        for made in changes.create:
+            await self.client.create(EndpointSlice, made)
+        for changed in changes.update:
+            await self.client.update(EndpointSlice, changed)
+        for gone in changes.delete:
+            try:
+                await self.client.delete(EndpointSlice, key_of(gone))
+            except NotFound:
+                continue

@@ -1,0 +1,240 @@
+"""Node lifecycle controller: notices nodes that have stopped posting, and turns conditions into taints.
+
+A heartbeat is a renewal of the node's Lease (kube-node-lease) or of its Ready condition, dated by this
+process' clock when it is seen, so that clocks need not agree. Nothing is scanned: each node has one timer,
+which is looked at again when its grace would be over. Evicting the pods is the taint eviction controller's.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from minikube_py.client.base import Change, Index
+from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
+from minikube_py.controllers.nodefit import (
+    NETWORK_UNAVAILABLE,
+    NO_EXECUTE,
+    NO_SCHEDULE,
+    NOT_READY,
+    UNREACHABLE,
+    UNSCHEDULABLE,
+    taints_of,
+)
+from minikube_py.errors import Conflict, NotFound
+from minikube_py.kinds.coordination.lease import Lease
+from minikube_py.kinds.core.node import Node
+from minikube_py.kinds.core.pod import Pod
+from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import (
+    Key,
+    Obj,
+    condition,
+    dig,
+    is_deleting,
+    key_of,
+    name_of,
+    namespace_of,
+    parse_time,
+    timestamp,
+)
+
+LEASES = "kube-node-lease"
+PODS_BY_NODE = "controllers/pod-node"
+WATCHED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+PRESSURES = {
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+    "NetworkUnavailable": NETWORK_UNAVAILABLE,
+}
+OWN_TAINTS = frozenset({NOT_READY, UNREACHABLE, UNSCHEDULABLE, *PRESSURES.values()})
+
+
+def pod_node_index(pod: Obj) -> Iterable[str]:
+    """Files pods under the node they run on."""
+    node = dig(pod, "spec.nodeName")
+    return (node,) if node else ()
+
+
+def wanted_taints(node: Obj, now: datetime) -> list[Obj]:
+    """The node's taints as its conditions ask; those of others stay. A NoExecute taint keeps the time since
+    when it is there."""
+    ready = (condition(node, "Ready") or {}).get("status")
+    trouble = {"False": NOT_READY, "Unknown": UNREACHABLE}.get(ready or "")
+    keys = [trouble] if trouble else []
+    wanted = [(key, NO_SCHEDULE) for key in keys]
+    wanted += [
+        (key, NO_SCHEDULE)
+        for type, key in PRESSURES.items()
+        if (condition(node, type) or {}).get("status") == "True"
+    ]
+    if dig(node, "spec.unschedulable"):
+        wanted.append((UNSCHEDULABLE, NO_SCHEDULE))
+    wanted += [(key, NO_EXECUTE) for key in keys]
+    known = {(taint.get("key"), taint.get("effect")): taint for taint in taints_of(node)}
+    kept = [t for t in taints_of(node) if t.get("key") not in OWN_TAINTS or _keeps(t, ready)]
+    have = {(taint.get("key"), taint.get("effect")) for taint in kept}
+    for key, effect in wanted:
+        if (key, effect) in have:
+            continue
+        new = {"key": key, "effect": effect, "timeAdded": timestamp(now)}
+        kept.append(known.get((key, effect), new))
+    return kept
+
+
+def _keeps(taint: Obj, ready: str | None) -> bool:
+    """A node that has not posted yet keeps the not-ready taint that it registered with."""
+    return ready is None and taint.get("key") == NOT_READY
+
+
+def silent_conditions(node: Obj, now: datetime) -> list[Obj]:
+    """The conditions of a node that has stopped posting: what it posted is unknown now."""
+    known: list[Obj] = dig(node, "status.conditions", [])
+    result, moment = [], timestamp(now)
+    for old in known:
+        if old.get("type") not in WATCHED or old.get("status") == "Unknown":
+            result.append(old)
+            continue
+        new = {
+            "status": "Unknown",
+            "reason": "NodeStatusUnknown",
+            "message": "Kubelet stopped posting node status.",
+        }
+        result.append({**old, **new, "lastTransitionTime": moment})
+    posted = {old.get("type") for old in known}
+    created = dig(node, "metadata.creationTimestamp", moment)
+    never = {
+        "status": "Unknown",
+        "reason": "NodeStatusNeverUpdated",
+        "message": "Kubelet never posted node status.",
+        "lastHeartbeatTime": created,
+        "lastTransitionTime": moment,
+    }
+    return result + [{"type": type, **never} for type in WATCHED if type not in posted]
+
+
+@dataclass(slots=True)
+class Heartbeat:
+    """The last sign of life: what it was, and when it was seen (seconds of the clock)."""
+
+    sign: tuple[Any, Any]
+    seen: float
+
+
+class NodeLifecycleController(Controller):
+    """Watch over each node's heartbeat, conditions and taints."""
+
+    name: ClassVar[str] = "node-lifecycle-controller"
+    account: ClassVar[str] = "node-controller"
+    reconciles = Node
+
+    def __init__(self, context: ControllerContext) -> None:
+        super().__init__(context)
+        self._heartbeats: dict[str, Heartbeat] = {}
+
+    def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
+        return ((Pod, PODS_BY_NODE, pod_node_index),)
+
+    def watches(self) -> Mapping[Kind, KeysOf]:
+        return {Lease: self._renewed, Pod: self._pod_ready}
+
+    def _renewed(self, change: Change) -> Iterable[Key]:
+        """A renewal is noted when it comes; only a node that was given up is looked at for it."""
+        if namespace_of(change.object) != LEASES or change.type == "DELETED":
+            return ()
+        key = Key("", name_of(change.object))
+        node = self.cache.get(Node, key)
+        if node is None:
+            return ()
+        self._note(node)
+        ready = condition(node, "Ready")
+        return (key,) if ready is not None and ready.get("status") == "Unknown" else ()
+
+    def _pod_ready(self, change: Change) -> Iterable[Key]:
+        """A pod that says it is ready on a node that is not."""
+        node_name = dig(change.object, "spec.nodeName", "")
+        if (
+            change.type == "DELETED"
+            or not node_name
+            or (condition(change.object, "Ready") or {}).get("status") != "True"
+        ):
+            return ()
+        node = self.cache.get(Node, Key("", node_name))
+        ready = condition(node, "Ready") if node is not None else None
+        return (Key("", node_name),) if ready is not None and ready.get("status") == "Unknown" else ()
+
+    def _note(self, node: Obj) -> Heartbeat:
+        """The node's heartbeat, with now as its time if it has moved."""
+        lease = self.cache.get(Lease, Key(LEASES, name_of(node)))
+        ready = condition(node, "Ready") or {}
+        posted = ready.get("lastHeartbeatTime") if ready.get("reason") != "NodeStatusNeverUpdated" else None
+        sign = (dig(lease, "spec.renewTime"), posted)
+        known = self._heartbeats.get(name_of(node))
+        if known is None or known.sign != sign:
+            known = self._heartbeats[name_of(node)] = Heartbeat(sign, self.clock.monotonic())
+        return known
+
+    async def reconcile(self, key: Key) -> float | None:
+        node = self.cache.get(Node, key)
+        if node is None:
+            self._heartbeats.pop(key.name, None)
+            return None
+        if is_deleting(node):
+            return None
+        left = self._grace_left(node)
+        if left <= 0:
+            node = await self._give_up(node)
+        node = await self._taint(node)
+        if (condition(node, "Ready") or {}).get("status") in ("False", "Unknown"):
+            await self._mark_pods(node)
+        return left if left > 0 else None
+
+    def _grace_left(self, node: Obj) -> float:
+        heartbeat = self._note(node)
+        ready = condition(node, "Ready")
+        config = self.config
+        if ready is None and heartbeat.sign == (None, None):
+            age = (self.clock.now() - parse_time(dig(node, "metadata.creationTimestamp"))).total_seconds()
+            return config.node_startup_grace - max(age, self.clock.monotonic() - heartbeat.seen)
+        return config.node_grace - (self.clock.monotonic() - heartbeat.seen)
+
+    async def _give_up(self, node: Obj) -> Obj:
+        """Say that the node's state is unknown."""
+        now = self.clock.now()
+        status = {**(node.get("status") or {}), "conditions": silent_conditions(node, now)}
+        changed = (condition(node, "Ready") or {}).get("status") != "Unknown"
+        stored = await self.set_status(Node, node, status)
+        if changed:
+            message = f"Node {name_of(node)} status is now: NodeNotReady"
+            self.events.record(node, "Normal", "NodeNotReady", message)
+        return stored
+
+    async def _taint(self, node: Obj) -> Obj:
+        wanted = wanted_taints(node, self.clock.now())
+        if wanted == taints_of(node):
+            return node
+        meta = {"resourceVersion": node["metadata"]["resourceVersion"]}
+        return await self.client.patch(
+            Node, key_of(node), {"metadata": meta, "spec": {"taints": wanted or None}}
+        )
+
+    async def _mark_pods(self, node: Obj) -> None:
+        """Take the pods of a node that is not ready out of service."""
+        for pod in self._pods(node):
+            ready = condition(pod, "Ready")
+            if ready is None or ready.get("status") != "True":
+                continue
+            now = timestamp(self.clock.now())
+            conditions = [
+                {**c, "status": "False", "lastTransitionTime": now} if c.get("type") == "Ready" else c
+                for c in dig(pod, "status.conditions", [])
+            ]
+            try:
+                await self.set_status(Pod, pod, {**pod["status"], "conditions": conditions})
+            except (NotFound, Conflict):  # it changed or went: its change brings us back
+                continue
+            self.events.record(pod, "Warning", "NodeNotReady", "Node is not ready")
+
+    def _pods(self, node: Obj) -> Sequence[Obj]:
+        return self.cache.indexed(Pod, PODS_BY_NODE, name_of(node))

@@ -1,0 +1,39 @@
+"""Broadcast: every reader gets every item, and a slow one is let go."""
+
+import asyncio
+
+import pytest
+
+from minikube_py.aio.broadcast import Broadcast, Lagging
+
+
+async def test_readers_get_what_is_published_after_they_came() -> None:
+    """Items come to each reader in order, all at hand at once."""
+    broadcast: Broadcast[int] = Broadcast()
+    early = broadcast.subscribe(10)
+    broadcast.publish(1)
+    late = broadcast.subscribe(10)
+    broadcast.publish(2)
+    assert [await early.next(), await late.next()] == [[1, 2], [2]]
+
+
+async def test_a_slow_reader_is_closed_and_told() -> None:
+    """A reader that lets its queue fill loses its place; the writer and the others go on."""
+    broadcast: Broadcast[int] = Broadcast()
+    slow, quick = broadcast.subscribe(2), broadcast.subscribe(10)
+    for item in range(3):
+        broadcast.publish(item)
+    with pytest.raises(Lagging):
+        await slow.next()
+    assert await quick.next() == [0, 1, 2]
+    assert len(broadcast) == 1
+
+
+async def test_closing_wakes_a_waiting_reader() -> None:
+    """A reader that waits ends with nothing when the broadcast closes."""
+    broadcast: Broadcast[int] = Broadcast()
+    reader = broadcast.subscribe(1)
+    waiting = asyncio.ensure_future(reader.next())
+    await asyncio.sleep(0)
+    broadcast.close()
+    assert await waiting == []

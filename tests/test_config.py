@@ -1,0 +1,39 @@
+"""Settings: their precedence, and refusals that name where a bad value came from."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minikube_py.config import BadSetting, Settings, settings
+
+
+def test_precedence(tmp_path: Path) -> None:
+    """Flags stand above the environment, that above the file, that above defaults."""
+    file = tmp_path / "config.yaml"
+    file.write_text("log_level: error\nmax_pods: 10\ndurability: normal\n")
+    environment = {"MINIKUBE_PY_MAX_PODS": "20", "MINIKUBE_PY_LOG_LEVEL": "debug"}
+    flags = {"log_level": "warning", "max_pods": None}
+    expected = Settings(log_level="warning", max_pods=20, durability="normal")
+    assert settings(flags, environment, file) == expected
+    assert settings({}, {}, None) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "text", "message"),
+    [
+        ({"max_pods": "many"}, {}, "", "--max-pods: 'many' is no number of pods"),
+        ({}, {"MINIKUBE_PY_DURABILITY": "half"}, "", "MINIKUBE_PY_DURABILITY: 'half' is none of full, normal"),
+        ({}, {}, "colour: red", 'there is no setting "colour"'),
+        ({}, {}, "- a", "is no map of settings"),
+        ({}, {}, "a: 1\na: 2", 'key "a" already set in map'),
+    ],
+)
+def test_bad_values(flags: Any, environment: dict[str, str], text: str, message: str, tmp_path: Path) -> None:
+    """A value that cannot be used is refused with its origin."""
+    file = tmp_path / "config.yaml"
+    if text:
+        file.write_text(text)
+    with pytest.raises(BadSetting) as refused:
+        settings(flags, environment, file)
+    assert message in str(refused.value)
