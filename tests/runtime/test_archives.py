@@ -216,7 +216,11 @@ def test_damaged_archives_are_refused(tmp_path: Path, entries: Mapping[str, byte
         archive.images()
 
 
-@pytest.mark.parametrize("data", [b"", b"x" * 10_000, gzip.compress(b"x" * 10_000), gzip.compress(b"x")[:12]])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"x" * 10_000, gzip.compress(b"x" * 10_000), gzip.compress(b"x")[:12]],
+    ids=["empty", "text", "gzip", "cut-off"],
+)
 def test_what_is_no_tar_is_refused(tmp_path: Path, data: bytes) -> None:
     """Neither an empty file nor noise nor a cut gzip stream is an archive."""
     (tmp_path / "noise").write_bytes(data)
