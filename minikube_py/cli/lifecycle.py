@@ -48,6 +48,7 @@ def start_cluster(profile: Profile, flags: dict[str, Any], say: Say) -> Started:
         return Started(pid, fresh=False)
     _check_machine()
     profile.make_folders()
+    _check_ports(profile)
     read, write = os.pipe()
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items() if value is not None]
     program = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "minikube_py"]
@@ -86,6 +87,17 @@ def _check_machine() -> None:
         raise Failure(
             f"this machine lacks what a cluster needs:\n  {listed}", f"run: {advice}" if advice else ""
         )
+
+
+def _check_ports(profile: Profile) -> None:
+    """Errors: Failure that names a port of the cluster's that another program holds."""
+    from minikube_py.cluster import preflight
+
+    network = profile.claim_network()
+    ports = (network.api_port, network.kubelet_port, network.dns_port)
+    if busy := preflight.busy_ports([("127.0.0.1", port) for port in ports]):
+        advice = f"see which program it is: {busy[0].fix}" if busy[0].fix else ""
+        raise Failure(f"the cluster cannot listen: {busy[0].why}", advice)
 
 
 def progress() -> IO[str]:

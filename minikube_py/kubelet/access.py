@@ -1,0 +1,25 @@
+"""Who may ask this kubelet's server, and for what."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """One request: a bearer token, or the subject of a client certificate; and what it asks for. `verb` is the
+    API verb (get, create), `subresource` that of nodes: log, stats, metrics, or proxy for all else."""
+
+    node: str
+    verb: str
+    subresource: str
+    path: str
+    token: str = ""
+    user: str = ""
+    groups: tuple[str, ...] = ()
+
+
+class Access(Protocol):
+    """Decides by the cluster's authentication and authorization."""
+
+    async def allowed(self, request: AccessRequest) -> bool:
+        """Whether the request may be served. Errors: Unauthorized where the token proves nothing."""

@@ -1,0 +1,150 @@
+"""Pod cgroups on cgroup v1 and v2: made with the pod's limits before its sandbox, removed after it.
+
+Only below the configured root (such as /minikube-py/<profile>/kubepods). Where the kernel or our rights do
+not allow a limit, the pod runs without it and a warning is logged. All calls block for about a millisecond.
+"""
+
+import errno
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from minikube_py.kubelet.qos import MIN_SHARES, cgroup_path, cpu_shares, pod_resources, pod_total, qos_class
+from minikube_py.meta.objects import Obj
+from minikube_py.runtime.base import Resources
+
+log = logging.getLogger(__name__)
+
+V2_CONTROLLERS = ("cpu", "memory", "pids", "cpuset", "io")
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchies:
+    """Where cgroups are mounted. `controllers` (v1): controller > directory; `unified`: v2's directory."""
+
+    controllers: dict[str, Path]
+    unified: Path | None = None
+
+    @property
+    def v2(self) -> bool:
+        """Whether limits are set in the unified hierarchy."""
+        return "memory" not in self.controllers and self.unified is not None
+
+    def roots(self) -> list[Path]:
+        """Every hierarchy's directory, each once."""
+        unified = [self.unified] if self.unified else []
+        return list(dict.fromkeys([*self.controllers.values(), *unified]))
+
+
+def find(mounts: str) -> Hierarchies:
+    """The hierarchies in the text of /proc/mounts."""
+    controllers: dict[str, Path] = {}
+    unified: Path | None = None
+    for line in mounts.splitlines():
+        words = line.split(" ")
+        if words[2] == "cgroup":
+            for option in words[3].split(","):
+                if option not in ("rw", "ro", "relatime", "nosuid", "nodev", "noexec"):
+                    controllers[option] = Path(words[1])
+        elif words[2] == "cgroup2" and unified is None:
+            unified = Path(words[1])
+    return Hierarchies(controllers, unified)
+
+
+class PodCgroups:
+    """The cgroups of pods below `root`; an empty root means none are made."""
+
+    def __init__(self, root: str, hierarchies: Hierarchies) -> None:
+        self._root, self._at = root, hierarchies
+        self._asked: dict[str, float] = {}  # uid of a burstable pod > the CPU that it asks for
+
+    def make_tiers(self, cores: int, memory: int) -> None:
+        """Make the root and the burstable and besteffort tiers for a node of that size."""
+        if not self._root:
+            return
+        self._limit(self._root, Resources(cpu_shares=cpu_shares(cores), memory=memory))
+        for tier in ("burstable", "besteffort"):
+            self._limit(f"{self._root}/{tier}", Resources(cpu_shares=MIN_SHARES))
+
+    def make(self, pod: Obj) -> None:
+        """Make the pod's cgroup with its limits, or find it made."""
+        if not self._root:
+            return
+        self._limit(cgroup_path(self._root, pod), pod_resources(pod))
+        if qos_class(pod) == "Burstable":
+            self._asked[pod["metadata"]["uid"]] = pod_total(pod, "requests", "cpu")
+            self._share()
+
+    def _share(self) -> None:
+        """Give the burstable tier the CPU that its pods ask for together."""
+        shares = cpu_shares(sum(self._asked.values()))
+        self._limit(f"{self._root}/burstable", Resources(cpu_shares=shares))
+
+    def remove(self, uid: str) -> None:
+        """Remove the cgroups of a pod in every hierarchy and tier, with what runtimes left in them."""
+        if not self._root:
+            return
+        if self._asked.pop(uid, None) is not None:
+            self._share()
+        for root in self._at.roots():
+            for tier in ("", "burstable", "besteffort"):
+                _remove_tree(root / self._root.strip("/") / tier / f"pod{uid}")
+
+    def _limit(self, path: str, limits: Resources) -> None:
+        try:
+            if self._at.v2:
+                self._limit_v2(path, limits)
+            else:
+                self._limit_v1(path, limits)
+        except OSError as error:
+            log.warning("cgroup %s: %s", path, error)
+
+    def _limit_v1(self, path: str, limits: Resources) -> None:
+        files = {
+            "cpu": {"cpu.shares": limits.cpu_shares}
+            | ({"cpu.cfs_quota_us": limits.cpu_quota} if limits.cpu_quota else {}),
+            "memory": {"memory.limit_in_bytes": limits.memory} if limits.memory else {},
+            "pids": {},
+        }
+        for controller, values in files.items():
+            if mounted := self._at.controllers.get(controller):
+                directory = mounted / path.strip("/")
+                directory.mkdir(parents=True, exist_ok=True)
+                for name, value in values.items():
+                    _write(directory / name, str(value))
+
+    def _limit_v2(self, path: str, limits: Resources) -> None:
+        assert self._at.unified is not None
+        directory = self._at.unified
+        available = (directory / "cgroup.controllers").read_text().split()
+        wanted = " ".join(f"+{name}" for name in V2_CONTROLLERS if name in available)
+        for part in path.strip("/").split("/"):
+            _write(directory / "cgroup.subtree_control", wanted)
+            directory = directory / part
+            directory.mkdir(exist_ok=True)
+        weight = 1 + ((limits.cpu_shares - 2) * 9999) // 262142
+        _write(directory / "cpu.weight", str(weight))
+        if limits.cpu_quota:
+            _write(directory / "cpu.max", f"{limits.cpu_quota} {limits.cpu_period}")
+        if limits.memory:
+            _write(directory / "memory.max", str(limits.memory))
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text)
+    except OSError as error:
+        log.warning("cannot write %r to %s: %s", text, file, error.strerror)
+
+
+def _remove_tree(directory: Path) -> None:
+    """rmdir from the leaves up; what has processes in it stays."""
+    if not directory.is_dir():
+        return
+    for path, _, _ in os.walk(directory, topdown=False):
+        try:
+            os.rmdir(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EBUSY, errno.ENOTEMPTY):
+                raise

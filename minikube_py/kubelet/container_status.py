@@ -1,0 +1,162 @@
+"""ContainerStatus entries: what the API tells of each container of a pod. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from minikube_py.kubelet.plan import is_sidecar
+from minikube_py.meta.objects import Obj, dig, timestamp
+from minikube_py.runtime.base import Container
+
+if TYPE_CHECKING:
+    from minikube_py.kubelet.status import Facts
+
+LOST = "The container could not be located when the pod was terminated"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A container of the runtime, with what only the kubelet knows of it."""
+
+    container: Container
+    ready: bool = False
+    started: bool = False
+    termination_message: str = ""
+
+
+def container_statuses(pod: Obj, specs: Sequence[Obj], name: str, facts: Facts) -> list[Obj]:
+    """One entry per container of `specs`; `name` is the field of the status that holds them."""
+    old = {entry["name"]: entry for entry in dig(pod, f"status.{name}", [])}
+    init = name == "initContainerStatuses"
+    return [_entry(pod, spec, old.get(spec["name"], {}), facts, init) for spec in specs]
+
+
+def _entry(pod: Obj, spec: Obj, old: Obj, facts: Facts, init: bool) -> Obj:
+    runs = facts.containers.get(spec["name"], ())
+    entry: Obj = {
+        "name": spec["name"],
+        "image": spec.get("image", ""),
+        "imageID": "",
+        "state": {},
+        "lastState": {},
+        "ready": False,
+        "restartCount": old.get("restartCount", 0),
+        "started": False,
+    }
+    waiting = facts.waiting.get(spec["name"])
+    if runs:
+        _from_runs(entry, runs, old)
+    elif old:
+        _from_memory(entry, old, facts)
+    if not entry["state"] or (waiting and "running" not in entry["state"]):
+        _wait(entry, waiting or _default_wait(pod, init), facts)
+    newest = runs[0] if runs else None
+    running = newest is not None and newest.container.state == "running"
+    if newest is not None and running:
+        entry["started"] = newest.started if not init or is_sidecar(spec) else False
+        entry["ready"] = newest.ready and newest.started if not init or is_sidecar(spec) else False
+    if init and not is_sidecar(spec):
+        entry["ready"] = (entry["state"].get("terminated") or {}).get("exitCode") == 0
+    _resources(entry, spec, running)
+    return entry
+
+
+def _from_runs(entry: Obj, runs: Sequence[Known], old: Obj) -> None:
+    newest = runs[0].container
+    entry["state"] = _state(runs[0])
+    if old.get("containerID", "").endswith(newest.id) and newest.state == "running":
+        was = (old.get("state") or {}).get("running")  # told once, by whichever clock, it stays
+        entry["state"] = {"running": was} if was else entry["state"]
+    entry["restartCount"] = newest.attempt
+    entry["image"] = newest.image or entry["image"]
+    entry["imageID"] = newest.image_id
+    entry["containerID"] = f"containerd://{newest.id}"
+    previous = next((run for run in runs[1:] if run.container.state == "exited"), None)
+    if previous is not None:
+        entry["lastState"] = _state(previous)
+    elif old.get("containerID") == entry["containerID"]:
+        entry["lastState"] = old.get("lastState") or {}
+    elif "terminated" in (old.get("state") or {}):
+        entry["lastState"] = old["state"]
+    if not entry["state"]:  # created, not started
+        entry.pop("containerID")
+
+
+def _from_memory(entry: Obj, old: Obj, facts: Facts) -> None:
+    """The runtime has nothing of this container: what the API was told last counts."""
+    state = old.get("state") or {}
+    for field in ("imageID", "image", "containerID"):
+        if old.get(field):
+            entry[field] = old[field]
+    entry["lastState"] = old.get("lastState") or {}
+    if "terminated" in state:
+        entry["state"] = state
+    elif "running" in state:
+        ended = {
+            "exitCode": 137,
+            "reason": "ContainerStatusUnknown",
+            "message": LOST,
+            "startedAt": state["running"].get("startedAt"),
+            "finishedAt": timestamp(facts.now),
+            "containerID": old.get("containerID", ""),
+        }
+        if facts.terminal:
+            entry["state"] = {"terminated": ended}
+        else:
+            entry["lastState"] = {"terminated": ended}
+
+
+def _state(run: Known) -> Obj:
+    container = run.container
+    if container.state == "running":
+        return {"running": {"startedAt": _moment(container.started_at or container.created_at)}}
+    if container.state != "exited":
+        return {}
+    ended: Obj = {
+        "exitCode": container.exit_code,
+        "reason": container.reason or ("Error" if container.exit_code else "Completed"),
+        "startedAt": _moment(container.started_at) if container.started_at else None,
+        "finishedAt": _moment(container.finished_at) if container.finished_at else None,
+        "containerID": f"containerd://{container.id}",
+    }
+    if message := run.termination_message or container.message:
+        ended["message"] = message
+    return {"terminated": ended}
+
+
+def _wait(entry: Obj, why: tuple[str, str], facts: Facts) -> None:
+    if facts.terminal and "terminated" in entry["state"]:
+        return
+    if "terminated" in entry["state"]:
+        entry["lastState"] = entry["state"]
+    reason, message = why
+    entry["state"] = {"waiting": {"reason": reason} | ({"message": message} if message else {})}
+
+
+def _default_wait(pod: Obj, init: bool) -> tuple[str, str]:
+    waits_for_init = bool(pod["spec"].get("initContainers"))
+    return ("PodInitializing" if waits_for_init else "ContainerCreating", "")
+
+
+def _resources(entry: Obj, spec: Obj, running: bool) -> None:
+    resources = spec.get("resources") or {}
+    if requests := resources.get("requests"):
+        entry["allocatedResources"] = requests
+    if running:
+        entry["resources"] = {side: resources[side] for side in ("limits", "requests") if resources.get(side)}
+        if mounts := spec.get("volumeMounts"):
+            entry["volumeMounts"] = [_mount(mount) for mount in mounts]
+
+
+def _mount(mount: Obj) -> Obj:
+    seen: Obj = {"name": mount["name"], "mountPath": mount["mountPath"]}
+    if mount.get("readOnly"):
+        seen |= {"readOnly": True, "recursiveReadOnly": "Disabled"}
+    return seen
+
+
+def _moment(seconds: float) -> str:
+    return timestamp(datetime.fromtimestamp(seconds, UTC))

@@ -1,0 +1,208 @@
+"""What to do next for a pod: a pure decision from its spec and what is known of its containers.
+
+Follows the pod lifecycle of the Kubernetes documentation: a sandbox first, init containers one after another
+(sidecars, which restart always, stay), then the containers; restarts by policy and backoff. Ephemeral
+containers run once, whenever they are added. Termination is
+not planned here (terminate.py): it takes everything down.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+
+from minikube_py.meta.objects import Obj
+from minikube_py.runtime.base import Container, Sandbox
+
+HASH_ANNOTATION = "io.kubernetes.container.hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of a pod at `now` (seconds since the epoch). Newest first in each sequence."""
+
+    now: float = 0.0
+    sandboxes: Sequence[Sandbox] = ()
+    containers: Mapping[str, Sequence[Container]] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Container id > the probe that gave it up: liveness or startup."""
+    started: Set[str] = frozenset()
+    """Ids of running containers whose startup has succeeded."""
+    not_before: Mapping[str, float] = field(default_factory=dict)
+    """Container name > the earliest time of its next start (a backoff)."""
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    """Container name > restarts that the API knows of, where the runtime has forgotten the container."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start container `name` as its `attempt`-th restart."""
+
+    name: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Stop a running container; `message` is the event that tells why, `probe` the one that gave it up."""
+
+    container: Container
+    message: str = ""
+    probe: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Kills may run at once; `start` is in order and needs the sandbox; `retry_at` is when to plan again."""
+
+    sandbox: int | None = None
+    """The attempt number of a sandbox to create."""
+    stop_sandboxes: tuple[str, ...] = ()
+    kill: tuple[Kill, ...] = ()
+    start: tuple[Start, ...] = ()
+    backing_off: tuple[str, ...] = ()
+    """Containers that wait for the end of their backoff."""
+    retry_at: float | None = None
+    finished: bool = False
+    """Every container has run to its end: the pod is to be taken down, its phase is final."""
+
+
+def container_hash(spec: Obj) -> str:
+    """What makes a running container outdated: its name and image, as in Kubernetes."""
+    return hashlib.blake2s(f"{spec['name']}\0{spec.get('image', '')}".encode(), digest_size=4).hexdigest()
+
+
+def is_sidecar(spec: Obj) -> bool:
+    """Whether an init container stays running beside the others (KEP-753)."""
+    return spec.get("restartPolicy") == "Always"
+
+
+def plan(pod: Obj, seen: Seen) -> Plan:
+    """The next actions for a pod that is to run; an empty plan where all is as it should be."""
+    spec = pod["spec"]
+    newest = seen.sandboxes[0] if seen.sandboxes else None
+    ready = [sandbox.id for sandbox in seen.sandboxes if sandbox.state == "ready"]
+    if newest is None or newest.state != "ready" or len(ready) > 1:
+        return _new_sandbox(spec, seen, newest)
+    return _in_sandbox(spec, seen, newest.id)
+
+
+def _new_sandbox(spec: Obj, seen: Seen, newest: Sandbox | None) -> Plan:
+    attempt = 0 if newest is None else newest.attempt + 1
+    running = tuple(
+        Kill(container, "Pod sandbox changed, it will be killed and re-created.")
+        for runs in seen.containers.values()
+        for container in runs
+        if container.state == "running"
+    )
+    ready = tuple(sandbox.id for sandbox in seen.sandboxes if sandbox.state == "ready")
+    if seen.containers and not _wanted(spec, seen):
+        return Plan(kill=running, finished=True)
+    if running or ready:
+        return Plan(kill=running, stop_sandboxes=ready)
+    fresh = replace(seen, containers={})
+    first = _in_sandbox(spec, fresh, "")
+    wanted = set(_wanted(spec, seen)) | {c["name"] for c in spec.get("initContainers") or ()}
+    starts = tuple(Start(s.name, _attempt(s.name, seen)) for s in first.start if s.name in wanted)
+    return Plan(sandbox=attempt, start=starts)
+
+
+def _wanted(spec: Obj, seen: Seen) -> list[str]:
+    """The containers of the pod proper that have not yet run to an end that is final."""
+    return [c["name"] for c in spec["containers"] if not _is_final(spec, seen.containers.get(c["name"], ()))]
+
+
+def _is_final(spec: Obj, runs: Sequence[Container]) -> bool:
+    if not runs or runs[0].state != "exited":
+        return False
+    policy = spec.get("restartPolicy", "Always")
+    return policy == "Never" or (policy == "OnFailure" and runs[0].exit_code == 0)
+
+
+def _in_sandbox(spec: Obj, seen: Seen, sandbox: str) -> Plan:
+    here = {name: [run for run in runs if run.sandbox_id == sandbox] for name, runs in seen.containers.items()}
+    ordinary = [c["name"] for c in spec["containers"]]
+    if not _wanted(spec, seen):
+        return Plan(kill=tuple(_running_sidecars(spec, here)), finished=True)
+    begun = any(here.get(name) for name in ordinary)
+    due, blocked, failed = _init(spec, here, seen, begun)
+    if failed:
+        return Plan(kill=tuple(_running_sidecars(spec, here)), finished=True)
+    due += [c["name"] for c in spec.get("ephemeralContainers") or () if not seen.containers.get(c["name"])]
+    kills = list(_kills(spec, here, seen))
+    killed = {kill.container.name for kill in kills}
+    if not blocked:
+        for container in spec["containers"]:
+            name = container["name"]
+            runs = here.get(name) or []
+            if name in killed or (runs and runs[0].state == "running"):
+                continue
+            if not _is_final(spec, seen.containers.get(name, ())):
+                due.append(name)
+    return _starts(due, kills, seen)
+
+
+def _starts(due: list[str], kills: list[Kill], seen: Seen) -> Plan:
+    """The starts among `due` whose backoff has ended, and when the next one ends."""
+    waits = {name: seen.not_before.get(name, 0.0) for name in due}
+    waiting = tuple(name for name in due if waits[name] > seen.now)
+    return Plan(
+        kill=tuple(kills),
+        start=tuple(Start(name, _attempt(name, seen)) for name in due if name not in waiting),
+        backing_off=waiting,
+        retry_at=min((waits[name] for name in waiting), default=None),
+    )
+
+
+def _attempt(name: str, seen: Seen) -> int:
+    runs = seen.containers.get(name)
+    if runs:
+        return runs[0].attempt + 1
+    return seen.restarts[name] + 1 if name in seen.restarts else 0
+
+
+def _init(
+    spec: Obj, here: Mapping[str, Sequence[Container]], seen: Seen, begun: bool
+) -> tuple[list[str], bool, bool]:
+    """Init containers to start, whether they hold the others back, and whether they failed for good."""
+    due: list[str] = []
+    for container in spec.get("initContainers") or ():
+        name = container["name"]
+        run = next(iter(here.get(name) or ()), None)
+        if is_sidecar(container):
+            if run is None or run.state != "running":
+                due.append(name)
+                if not begun:
+                    return due, True, False
+            elif not begun and run.id not in seen.started:
+                return due, True, False
+            continue
+        if begun or (run is not None and run.state == "exited" and run.exit_code == 0):
+            continue
+        if run is not None and run.state == "running":
+            return due, True, False
+        if run is not None and run.state == "exited" and spec.get("restartPolicy") == "Never":
+            return due, True, True
+        return [*due, name], True, False
+    return due, False, False
+
+
+def _running_sidecars(spec: Obj, here: Mapping[str, Sequence[Container]]) -> Iterator[Kill]:
+    for container in reversed(spec.get("initContainers") or ()):
+        for run in here.get(container["name"]) or ():
+            if run.state == "running":
+                yield Kill(run)
+
+
+def _kills(spec: Obj, here: Mapping[str, Sequence[Container]], seen: Seen) -> Iterator[Kill]:
+    again = "" if spec.get("restartPolicy", "Always") == "Never" else ", will be restarted"
+    for container in [*(c for c in spec.get("initContainers") or () if is_sidecar(c)), *spec["containers"]]:
+        name = container["name"]
+        run = next(iter(here.get(name) or ()), None)
+        if run is None or run.state != "running":
+            continue
+        known = run.annotations.get(HASH_ANNOTATION, "")
+        if known and known != container_hash(container):
+            yield Kill(run, f"Container {name} definition changed, will be restarted")
+        elif probe := seen.failed.get(run.id):
+            restart = ", will be restarted" if is_sidecar(container) else again
+            yield Kill(run, f"Container {name} failed {probe} probe{restart}", probe)

@@ -1,0 +1,41 @@
+"""The last steps of a pod on its node: its files and cgroups go, then its object goes from the API."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from minikube_py.errors import ApiError, Conflict, NotFound
+from minikube_py.kinds.core.pod import Pod
+from minikube_py.kubelet.pod_volumes import PodVolumes
+from minikube_py.kubelet.shared import Shared
+from minikube_py.meta.objects import Obj, key_of, uid_of
+
+log = logging.getLogger(__name__)
+
+RETRY = 2.0  # seconds
+
+
+async def take_down(shared: Shared, volumes: PodVolumes, pod: Obj) -> None:
+    """Unmount and remove the pod's volumes, directory and cgroups; tried again until it is done."""
+    while True:
+        try:
+            await volumes.take_down()
+            await asyncio.to_thread(shared.cgroups.remove, uid_of(pod))
+            return
+        except OSError as error:
+            log.warning("%s: cannot remove its directory yet: %s", key_of(pod), error)
+            await shared.clock.sleep(RETRY)
+
+
+async def delete_object(shared: Shared, pod: Obj, gone: Callable[[], bool]) -> None:
+    """Delete the pod's object for good, unless it is `gone`; tried again while the API does not answer."""
+    options = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid_of(pod)}}
+    while not gone():
+        try:
+            await shared.client.delete(Pod, key_of(pod), options)
+            return
+        except (NotFound, Conflict):
+            return  # it is gone, or another pod has its name now
+        except ApiError as error:
+            log.warning("%s: cannot delete it from the API: %s", key_of(pod), error)
+            await shared.clock.sleep(RETRY)

@@ -1,0 +1,80 @@
+"""What all pod workers of one kubelet share, and the small questions they ask of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from minikube_py.aio.clock import Clock
+from minikube_py.client.base import Client
+from minikube_py.client.events import EventRecorder
+from minikube_py.kinds.core.configmap import ConfigMap
+from minikube_py.kinds.core.secret import Secret
+from minikube_py.kinds.core.service import Service
+from minikube_py.kubelet.cgroups import PodCgroups
+from minikube_py.kubelet.config import KubeletConfig
+from minikube_py.kubelet.environment import MASTER_SERVICE, PodFacts
+from minikube_py.kubelet.images import ImagePuller
+from minikube_py.kubelet.sandbox import Resolver
+from minikube_py.kubelet.view import RuntimeView
+from minikube_py.kubelet.volumes.base import VolumeKind
+from minikube_py.meta.objects import Key, Obj, namespace_of
+from minikube_py.runtime.base import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """One kubelet's parts."""
+
+    client: Client
+    runtime: Runtime
+    clock: Clock
+    config: KubeletConfig
+    view: RuntimeView
+    images: ImagePuller
+    cgroups: PodCgroups
+    recorder: EventRecorder
+    volume_kinds: Mapping[str, VolumeKind]
+    host_resolver: Resolver
+    memory: int
+    """The node's memory in bytes."""
+    allocatable: Mapping[str, str]
+
+    def lookup(self, kind: str, namespace: str, name: str) -> Obj | None:
+        """A ConfigMap or Secret from the cache."""
+        return self.client.cache.get(ConfigMap if kind == "ConfigMap" else Secret, Key(namespace, name))
+
+    def services(self, pod: Obj) -> list[Obj]:
+        """The Services whose variables the pod's containers may get."""
+        found = list(self.client.cache.list(Service, namespace_of(pod)))
+        if namespace_of(pod) != MASTER_SERVICE[0]:
+            master = self.client.cache.get(Service, Key(*MASTER_SERVICE))
+            found += [master] if master is not None else []
+        return found
+
+    def facts(self, ips: tuple[str, ...] = ()) -> PodFacts:
+        """What the downward API can ask of a pod with these addresses."""
+        return PodFacts(
+            self.config.node_name,
+            self.config.node_ip,
+            ips,
+            self.allocatable,
+            self.config.kubernetes_service,
+        )
+
+    def epoch(self) -> float:
+        """Seconds since the epoch."""
+        return self.clock.now().timestamp()
+
+    def teller(self, pod: Obj, container: Obj) -> Callable[[str, str, str], None]:
+        """Records events about a container: type, reason, message."""
+        field = next(
+            field
+            for field in ("initContainers", "ephemeralContainers", "containers")
+            if field == "containers"
+            or any(c["name"] == container["name"] for c in pod["spec"].get(field) or ())
+        )
+        path = f"spec.{field}{{{container['name']}}}"
+
+        def tell(type: str, reason: str, message: str) -> None:
+            self.recorder.record(pod, type, reason, message, field_path=path)
+
+        return tell

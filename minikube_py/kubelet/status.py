@@ -1,0 +1,183 @@
+"""A pod's status, computed from its spec, its containers and the status that the API holds: pure.
+
+Conditions keep their transition times; conditions of others (readiness gates, PodScheduled) are kept. What
+the runtime has forgotten is carried over from the old status, so nothing that was told is ever lost.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from minikube_py.kubelet.container_status import Known, container_statuses
+from minikube_py.kubelet.plan import is_sidecar
+from minikube_py.meta.objects import Obj, dig, timestamp, with_condition
+
+OURS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
+FINAL = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the status is made of, besides the pod. Times are UTC."""
+
+    now: datetime
+    containers: Mapping[str, Sequence[Known]] = field(default_factory=dict)
+    """Container name > its runs, newest first."""
+    waiting: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Container name > why it is not running: reason and message."""
+    sandbox_ready: bool = False
+    ips: Sequence[str] = ()
+    host_ip: str = ""
+    terminal: bool = False
+    """No container of this pod will run again."""
+    reason: str = ""
+    message: str = ""
+    """Why the kubelet ended the pod, such as DeadlineExceeded."""
+
+
+def pod_status(pod: Obj, facts: Facts) -> Obj:
+    """The whole new status of `pod`; equal to the old one where nothing has changed."""
+    old = pod.get("status") or {}
+    spec = pod["spec"]
+    status = dict(old)
+    status["containerStatuses"] = container_statuses(pod, spec["containers"], "containerStatuses", facts)
+    status["containerStatuses"].sort(key=lambda entry: entry["name"])
+    if inits := spec.get("initContainers"):
+        status["initContainerStatuses"] = container_statuses(pod, inits, "initContainerStatuses", facts)
+    if debuggers := spec.get("ephemeralContainers"):
+        name = "ephemeralContainerStatuses"
+        status[name] = container_statuses(pod, debuggers, name, facts)
+    status["phase"] = phase(spec, status, facts, old.get("phase", ""))
+    if facts.reason and status["phase"] == "Failed":
+        status["reason"], status["message"] = facts.reason, facts.message
+    status.setdefault("startTime", timestamp(facts.now))
+    _addresses(spec, status, facts)
+    if generation := dig(pod, "metadata.generation"):
+        status["observedGeneration"] = generation
+    status["conditions"] = _conditions(pod, status, facts)
+    return status
+
+
+def _addresses(spec: Obj, status: Obj, facts: Facts) -> None:
+    if facts.host_ip:
+        status["hostIP"] = facts.host_ip
+        status["hostIPs"] = [{"ip": facts.host_ip}]
+    ips = [facts.host_ip] if spec.get("hostNetwork") and facts.sandbox_ready else list(facts.ips)
+    if ips:
+        status["podIP"] = ips[0]
+        status["podIPs"] = [{"ip": ip} for ip in ips]
+
+
+def phase(spec: Obj, status: Obj, facts: Facts, old: str) -> str:
+    """The pod's phase by the states of its containers. It becomes final only once nothing of the pod runs any
+    more (`facts.terminal`), and then stays."""
+    if old in FINAL:
+        return old
+    states = [_tally(entry) for entry in status["containerStatuses"]]
+    if facts.terminal:
+        succeeded = not facts.reason and all(state == "succeeded" for state in states)
+        return "Succeeded" if succeeded else "Failed"
+    specs = {c["name"]: c for c in spec.get("initContainers") or ()}
+    pending = False
+    for entry in status.get("initContainerStatuses") or ():
+        if is_sidecar(specs[entry["name"]]):
+            pending = pending or not entry.get("started")
+            continue
+        ended = entry["state"].get("terminated") or {}
+        pending = pending or not ended or bool(ended["exitCode"])
+    if "waiting" in states or (pending and not any(state != "waiting" for state in states)):
+        return "Pending"
+    return "Running"
+
+
+def _tally(entry: Obj) -> str:
+    state = entry["state"]
+    if "running" in state:
+        return "running"
+    ended = state.get("terminated") or (entry.get("lastState") or {}).get("terminated")
+    if not ended:
+        return "waiting"
+    return "succeeded" if ended["exitCode"] == 0 else "failed"
+
+
+def _conditions(pod: Obj, status: Obj, facts: Facts) -> list[Obj]:
+    spec, conditions = pod["spec"], dig(pod, "status.conditions", [])
+    for new in (
+        _flag("PodReadyToStartContainers", facts.sandbox_ready),
+        _initialized(spec, status),
+        _ready(spec, status, conditions),
+        _containers_ready(spec, status),
+    ):
+        if generation := status.get("observedGeneration"):
+            new["observedGeneration"] = generation
+        conditions = with_condition(conditions, new, facts.now)
+    order = {kind: place for place, kind in enumerate(OURS)}
+    return sorted(conditions, key=lambda entry: order.get(entry["type"], len(order)))
+
+
+def _flag(kind: str, value: bool, reason: str = "", message: str = "") -> Obj:
+    entry = {"type": kind, "status": "True" if value else "False"}
+    return entry | ({"reason": reason} if reason else {}) | ({"message": message} if message else {})
+
+
+def _initialized(spec: Obj, status: Obj) -> Obj:
+    if status["phase"] == "Succeeded":
+        return _flag("Initialized", True, "PodCompleted")
+    sidecars = {c["name"] for c in spec.get("initContainers") or () if is_sidecar(c)}
+    incomplete = [
+        entry["name"]
+        for entry in status.get("initContainerStatuses") or ()
+        if not (entry.get("started") if entry["name"] in sidecars else entry["ready"])
+    ]
+    begun = any("waiting" not in e["state"] or e.get("lastState") for e in status["containerStatuses"])
+    if incomplete and not begun:
+        text = f"containers with incomplete status: [{' '.join(incomplete)}]"
+        return _flag("Initialized", False, "ContainersNotInitialized", text)
+    return _flag("Initialized", True)
+
+
+def _containers_ready(spec: Obj, status: Obj) -> Obj:
+    if status["phase"] == "Succeeded":
+        return _flag("ContainersReady", False, "PodCompleted")
+    if status["phase"] == "Failed":
+        return _flag("ContainersReady", False, "PodFailed")
+    sidecars = {c["name"] for c in spec.get("initContainers") or () if is_sidecar(c)}
+    entries = [e for e in status.get("initContainerStatuses") or () if e["name"] in sidecars]
+    unready = [e["name"] for e in [*entries, *status["containerStatuses"]] if not e["ready"]]
+    if unready:
+        text = f"containers with unready status: [{' '.join(unready)}]"
+        return _flag("ContainersReady", False, "ContainersNotReady", text)
+    return _flag("ContainersReady", True)
+
+
+def _ready(spec: Obj, status: Obj, conditions: Sequence[Obj]) -> Obj:
+    containers = _containers_ready(spec, status)
+    if containers["status"] == "False":
+        return {**containers, "type": "Ready"}
+    known = {entry["type"]: entry["status"] for entry in conditions}
+    missing = []
+    for gate in spec.get("readinessGates") or ():
+        kind = gate["conditionType"]
+        if kind not in known:
+            missing.append(f'corresponding condition of pod readiness gate "{kind}" does not exist.')
+        elif known[kind] != "True":
+            missing.append(f'the status of pod readiness gate "{kind}" is not "True", but {known[kind]}')
+    if missing:
+        return _flag("Ready", False, "ReadinessGatesNotReady", ", ".join(missing))
+    return _flag("Ready", True)
+
+
+def status_patch(old: Obj, new: Obj) -> Obj:
+    """The strategic merge patch that turns one status into the other; empty where they are equal."""
+    patch: Obj = {}
+    for name in new.keys() | old.keys():
+        if new.get(name) == old.get(name):
+            continue
+        if name == "conditions":
+            known = {entry["type"]: entry for entry in old.get(name) or ()}
+            patch[name] = [entry for entry in new[name] if entry != known.get(entry["type"])]
+        elif name in ("podIPs", "hostIPs") and name in new:
+            patch[name] = [*new[name], {"$patch": "replace"}] if old.get(name) else new[name]
+        else:
+            patch[name] = new.get(name)
+    return patch

@@ -1,0 +1,190 @@
+"""exec, attach and port-forward of the kubelet's server.
+
+A SPDY client is joined with the runtime's streaming server byte by byte. A WebSocket client (channel protocols
+of KEP-4006, and the older ones) is translated to SPDY streams; SPDY tunnelled in WebSocket messages
+(port-forward of current clients) is unwrapped.
+"""
+
+import asyncio
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiohttp import WSMsgType, web
+
+from minikube_py.aio.tasks import Tasks
+from minikube_py.kubelet.spdy import SpdyConnection, SpdyFailed, SpdyStream
+from minikube_py.kubelet.upgrade import PIECE, PROTOCOL_HEADER, Upgraded, both_ways, relay, upgrade_at
+
+STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
+CHANNELS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io")
+TUNNEL = "SPDY/3.1+portforward.k8s.io"
+FORWARD_CHANNELS = ("v4.channel.k8s.io", "v4.base64.channel.k8s.io")
+SPDY_FORWARD = "portforward.k8s.io"
+MAX_MESSAGE = 16 << 20  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which streams a client asks for."""
+
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    tty: bool = False
+
+
+def is_websocket(request: web.BaseRequest) -> bool:
+    """Whether the client asks for a WebSocket rather than SPDY."""
+    return request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+async def proxy_spdy(request: web.BaseRequest, url: str) -> web.StreamResponse:
+    """Join a SPDY client with a streaming URL. Errors: UpgradeRefused, OSError."""
+    asked = request.headers.getall(PROTOCOL_HEADER, [])
+    reader, writer, chosen = await upgrade_at(url, asked)
+    headers = {"Upgrade": "SPDY/3.1"} | ({PROTOCOL_HEADER: chosen} if chosen else {})
+    client = Upgraded(request)
+    response = await client.begin(headers)
+    await relay(client, reader, writer)
+    return response
+
+
+class ChannelSocket:
+    """A WebSocket whose messages begin with a channel number."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+        self._base64 = "base64" in (socket.ws_protocol or "")
+        self.can_close = (socket.ws_protocol or "").startswith("v5.")
+
+    async def send(self, channel: int, data: bytes) -> None:
+        """Send data on a channel. Errors: ConnectionError."""
+        if self._base64:
+            await self._socket.send_str(str(channel) + b64encode(data).decode())
+        else:
+            await self._socket.send_bytes(bytes((channel,)) + data)
+
+    async def receive(self) -> tuple[int, bytes] | None:
+        """The next message; None once the client has closed."""
+        while True:
+            message = await self._socket.receive()
+            if message.type == WSMsgType.BINARY and message.data:
+                return message.data[0], message.data[1:]
+            if message.type == WSMsgType.TEXT and message.data:
+                return int(message.data[0]), b64decode(message.data[1:])
+            if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
+                continue
+            return None
+
+
+async def serve_command(request: web.BaseRequest, url: str, wanted: Wanted) -> web.StreamResponse:
+    """exec or attach for a WebSocket client. Errors: UpgradeRefused, OSError, SpdyFailed."""
+    reader, writer, _ = await upgrade_at(url, ["v4.channel.k8s.io"])
+    async with SpdyConnection(reader, writer) as spdy:
+        streams = await _open_command(spdy, wanted)
+        socket = web.WebSocketResponse(protocols=CHANNELS, max_msg_size=MAX_MESSAGE, autoclose=True)
+        await socket.prepare(request)
+        channels = ChannelSocket(socket)
+        first = STDOUT if wanted.stdout else STDERR if STDERR in streams else ERROR
+        await channels.send(first, b"")  # tells the client that the streams are there
+
+        async def downstream() -> None:
+            out = [number for number in streams if number in (STDOUT, STDERR, ERROR)]
+            await asyncio.gather(*(_pump_out(channels, number, streams[number]) for number in out))
+
+        async def upstream() -> None:
+            try:
+                await _pump_in(channels, streams)
+            except SpdyFailed:
+                # the command has ended: what is still to be read goes to the client
+                await asyncio.Event().wait()
+
+        await both_ways(downstream, upstream)
+        await socket.close()
+        return socket
+
+
+async def _open_command(spdy: SpdyConnection, wanted: Wanted) -> dict[int, SpdyStream]:
+    """The streams of a command, in the order in which remote command clients open them."""
+    streams = {ERROR: await spdy.open({"streamtype": "error"})}
+    if wanted.stdin:
+        streams[STDIN] = await spdy.open({"streamtype": "stdin"})
+    if wanted.stdout:
+        streams[STDOUT] = await spdy.open({"streamtype": "stdout"})
+    if wanted.stderr and not wanted.tty:
+        streams[STDERR] = await spdy.open({"streamtype": "stderr"})
+    if wanted.tty:
+        streams[RESIZE] = await spdy.open({"streamtype": "resize"})
+    return streams
+
+
+async def _pump_out(channels: ChannelSocket, number: int, stream: SpdyStream) -> None:
+    try:
+        while data := await stream.read():
+            await channels.send(number, data)
+    except SpdyFailed:
+        return  # the runtime has dropped the stream; its end is all that the client can be told
+
+
+async def _pump_in(channels: ChannelSocket, streams: dict[int, SpdyStream]) -> None:
+    while message := await channels.receive():
+        number, data = message
+        if number == CLOSE and channels.can_close:
+            closing = streams.get(data[0]) if data else None
+            if closing is not None:
+                await closing.close()
+        elif number in (STDIN, RESIZE) and number in streams and data:
+            await streams[number].write(data)
+
+
+async def serve_tunnel(request: web.BaseRequest, url: str) -> web.StreamResponse:
+    """Port-forward for a client that tunnels SPDY in WebSocket messages. Errors: UpgradeRefused, OSError."""
+    reader, writer, _ = await upgrade_at(url, [SPDY_FORWARD])
+    socket = web.WebSocketResponse(protocols=(TUNNEL,), max_msg_size=MAX_MESSAGE)
+    await socket.prepare(request)
+
+    async def upstream() -> None:
+        async for message in socket:
+            if message.type == WSMsgType.BINARY:
+                writer.write(message.data)
+                await writer.drain()
+
+    async def downstream() -> None:
+        while data := await reader.read(PIECE):
+            await socket.send_bytes(data)
+
+    await both_ways(upstream, downstream)
+    writer.close()
+    await socket.close()
+    return socket
+
+
+async def serve_forward(request: web.BaseRequest, url: str, ports: Sequence[int]) -> web.StreamResponse:
+    """Port-forward for a WebSocket client of the older kind: two channels per port, data then error, each begun
+    by the port's number in two bytes. Errors: UpgradeRefused, OSError, SpdyFailed."""
+    reader, writer, _ = await upgrade_at(url, [SPDY_FORWARD])
+    async with SpdyConnection(reader, writer) as spdy, Tasks("port-forward") as tasks:
+        socket = web.WebSocketResponse(protocols=FORWARD_CHANNELS, max_msg_size=MAX_MESSAGE)
+        await socket.prepare(request)
+        channels = ChannelSocket(socket)
+        data: dict[int, SpdyStream] = {}
+        for place, port in enumerate(ports):
+            names = {"port": str(port), "requestid": str(place)}
+            error = await spdy.open({"streamtype": "error", **names})
+            data[2 * place] = await spdy.open({"streamtype": "data", **names})
+            for number, stream in ((2 * place, data[2 * place]), (2 * place + 1, error)):
+                await channels.send(number, port.to_bytes(2, "little"))
+                tasks.spawn(_pump_out(channels, number, stream), f"{port}/{number}")
+        while message := await channels.receive():
+            number, chunk = message
+            if number in data and chunk:
+                await data[number].write(chunk)
+        await socket.close()
+        return socket
+
+
+def tunnels(request: web.BaseRequest) -> bool:
+    """Whether a WebSocket client offers to tunnel SPDY."""
+    offered = request.headers.get("Sec-WebSocket-Protocol", "")
+    return TUNNEL in (name.strip() for name in offered.split(","))

@@ -1,0 +1,89 @@
+"""Volumes whose content the kubelet writes: configMap, secret, downwardAPI and projected share this."""
+
+import asyncio
+import os
+from abc import abstractmethod
+from base64 import b64decode
+from collections.abc import Mapping
+from pathlib import Path
+
+from minikube_py.kubelet.environment import ConfigRefused, field_value, resource_value
+from minikube_py.kubelet.volumes.atomic import check_path, write_files
+from minikube_py.kubelet.volumes.base import File, VolumeContext, VolumeFailed, VolumeKind
+from minikube_py.kubelet.volumes.mounts import is_mounted, mount_tmpfs
+from minikube_py.meta.objects import Obj
+
+DEFAULT_MODE = 0o644
+
+
+class ContentVolume(VolumeKind):
+    """A directory of files written atomically. `in_memory`: it lies on tmpfs where the node allows."""
+
+    in_memory = False
+
+    @abstractmethod
+    async def files(self, context: VolumeContext, volume: Obj) -> Mapping[str, File]:
+        """The content: path > file. Errors: VolumeFailed."""
+
+    def directory_kind(self) -> str:
+        """The kind in the volume's directory name."""
+        return {"configMap": "configmap", "downwardAPI": "downward-api"}.get(self.source, self.source)
+
+    async def make(self, context: VolumeContext, volume: Obj) -> Path:
+        files = await self.files(context, volume)
+        directory = context.directory(self.directory_kind(), volume["name"])
+        await asyncio.to_thread(self._write, directory, files, context)
+        return directory
+
+    async def refresh(self, context: VolumeContext, volume: Obj) -> None:
+        await self.make(context, volume)
+
+    def _write(self, directory: Path, files: Mapping[str, File], context: VolumeContext) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        if self.in_memory and context.config.memory_volumes and not is_mounted(directory):
+            mount_tmpfs(directory)
+        group = context.fs_group
+        if group is not None:
+            os.chown(directory, -1, group)
+            files = {path: File(file.data, file.mode | 0o440) for path, file in files.items()}
+        write_files(directory, files, context.clock.now(), group)
+
+
+def keyed_files(kind: str, source: Obj, found: Obj | None, mode: int) -> dict[str, File]:
+    """The files of a ConfigMap or Secret: every key, or the `items` asked for. Errors: VolumeFailed."""
+    if found is None:
+        return {}
+    data = _payload(kind, found)
+    items = source.get("items")
+    if not items:
+        return {key: File(value, mode) for key, value in data.items()}
+    files: dict[str, File] = {}
+    for item in items:
+        if item["key"] in data:
+            files[check_path(item["path"])] = File(data[item["key"]], item.get("mode") or mode)
+        elif not source.get("optional"):
+            raise VolumeFailed(f"references non-existent {kind.lower()} key: {item['key']}")
+    return files
+
+
+def _payload(kind: str, found: Obj) -> dict[str, bytes]:
+    data = found.get("data") or {}
+    if kind == "Secret":
+        return {key: b64decode(value) for key, value in data.items()}
+    binary = {key: b64decode(value) for key, value in (found.get("binaryData") or {}).items()}
+    return {key: value.encode() for key, value in data.items()} | binary
+
+
+def downward_files(context: VolumeContext, items: list[Obj], mode: int) -> dict[str, File]:
+    """The files of a downwardAPI source. Errors: VolumeFailed."""
+    files: dict[str, File] = {}
+    for item in items:
+        try:
+            if "fieldRef" in item:
+                text = field_value(item["fieldRef"]["fieldPath"], context.pod, context.facts)
+            else:
+                text = resource_value(item["resourceFieldRef"], context.pod, {}, context.facts)
+        except ConfigRefused as refusal:
+            raise VolumeFailed(str(refusal)) from refusal
+        files[check_path(item["path"])] = File(text.encode(), item.get("mode") or mode)
+    return files

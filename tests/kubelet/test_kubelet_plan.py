@@ -1,0 +1,174 @@
+"""What a kubelet does next for a pod, as a table of states and plans."""
+
+from typing import Any
+
+import pytest
+
+from minikube_py.kubelet.plan import Kill, Plan, Seen, Start, container_hash, plan
+from minikube_py.runtime.base import Container, Sandbox
+
+NOW = 1000.0
+MAIN = {"name": "main", "image": "app:1"}
+READY = Sandbox("s0", "web", "default", "u", 0, "ready", 1.0, ("10.0.0.2",))
+DEAD = Sandbox("s0", "web", "default", "u", 0, "notready", 1.0)
+
+
+def pod(policy: str = "Always", **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "web"}, "spec": {"containers": [MAIN], "restartPolicy": policy, **spec}}
+
+
+def run(name: str = "main", state: str = "running", code: int = 0, **more: Any) -> Container:
+    settings = {"sandbox_id": "s0", "attempt": 0, "annotations": {}} | more
+    return Container(
+        id=f"{name}-{settings['attempt']}",
+        name=name,
+        state=state,
+        image="",
+        image_id="",
+        created_at=1.0,
+        exit_code=code,
+        **settings,
+    )
+
+
+def seen(*runs: Container, sandbox: Sandbox | None = READY, **more: Any) -> Seen:
+    containers: dict[str, list[Container]] = {}
+    for one in runs:
+        containers.setdefault(one.name, []).append(one)
+    return Seen(NOW, [sandbox] if sandbox else [], containers, **more)
+
+
+INIT = {"initContainers": [{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]}
+SIDE = {"initContainers": [{"name": "side", "image": "i", "restartPolicy": "Always"}]}
+OLD = {"annotations": {"io.kubernetes.container.hash": "old"}}
+
+TABLE = {
+    "a new pod gets a sandbox and its container": (
+        pod(),
+        seen(sandbox=None),
+        Plan(sandbox=0, start=(Start("main", 0),)),
+    ),
+    "a running pod needs nothing": (pod(), seen(run()), Plan()),
+    "a ready sandbox without containers": (pod(), seen(), Plan(start=(Start("main", 0),))),
+    "Always restarts what succeeded": (pod(), seen(run(state="exited")), Plan(start=(Start("main", 1),))),
+    "a backoff is waited for": (
+        pod(),
+        seen(run(state="exited", code=1), not_before={"main": NOW + 7}),
+        Plan(backing_off=("main",), retry_at=NOW + 7),
+    ),
+    "a backoff that is over": (
+        pod(),
+        seen(run(state="exited", code=1), not_before={"main": NOW}),
+        Plan(start=(Start("main", 1),)),
+    ),
+    "OnFailure restarts what failed": (
+        pod("OnFailure"),
+        seen(run(state="exited", code=1)),
+        Plan(start=(Start("main", 1),)),
+    ),
+    "OnFailure ends with success": (pod("OnFailure"), seen(run(state="exited")), Plan(finished=True)),
+    "Never ends with failure": (pod("Never"), seen(run(state="exited", code=1)), Plan(finished=True)),
+    "a container that was created only is started anew": (
+        pod(),
+        seen(run(state="created")),
+        Plan(start=(Start("main", 1),)),
+    ),
+    "what the runtime has forgotten counts on": (
+        pod(),
+        seen(restarts={"main": 4}),
+        Plan(start=(Start("main", 5),)),
+    ),
+    "a dead sandbox: first its containers are stopped": (
+        pod(),
+        seen(run(), sandbox=DEAD),
+        Plan(kill=(Kill(run(), "Pod sandbox changed, it will be killed and re-created."),)),
+    ),
+    "a dead sandbox is replaced": (
+        pod(),
+        seen(run(state="exited", code=137), sandbox=DEAD),
+        Plan(sandbox=1, start=(Start("main", 1),)),
+    ),
+    "a dead sandbox of a pod that has ended stays": (
+        pod("Never"),
+        seen(run(state="exited"), sandbox=DEAD),
+        Plan(finished=True),
+    ),
+    "OnFailure in a new sandbox starts init containers again": (
+        pod("OnFailure", **INIT),
+        seen(run(state="exited", code=1), run("a", "exited"), run("b", "exited"), sandbox=DEAD),
+        Plan(sandbox=1, start=(Start("a", 1),)),
+    ),
+    "the first init container": (pod(**INIT), seen(), Plan(start=(Start("a", 0),))),
+    "a running init container holds the rest back": (pod(**INIT), seen(run("a")), Plan()),
+    "the second init container": (pod(**INIT), seen(run("a", "exited")), Plan(start=(Start("b", 0),))),
+    "after all init containers": (
+        pod(**INIT),
+        seen(run("a", "exited"), run("b", "exited")),
+        Plan(start=(Start("main", 0),)),
+    ),
+    "a failed init container is repeated": (
+        pod(**INIT),
+        seen(run("a", "exited", 1)),
+        Plan(start=(Start("a", 1),)),
+    ),
+    "a failed init container ends a Never pod": (
+        pod("Never", **INIT),
+        seen(run("a", "exited", 1)),
+        Plan(finished=True),
+    ),
+    "init containers are not repeated once the pod has begun": (
+        pod(**INIT),
+        seen(run(state="exited", code=1), run("a", "exited")),
+        Plan(start=(Start("main", 1),)),
+    ),
+    "a sidecar first": (pod(**SIDE), seen(), Plan(start=(Start("side", 0),))),
+    "a sidecar that has not started holds the rest back": (pod(**SIDE), seen(run("side")), Plan()),
+    "beside a started sidecar": (
+        pod(**SIDE),
+        seen(run("side"), started=frozenset({"side-0"})),
+        Plan(start=(Start("main", 0),)),
+    ),
+    "a sidecar is restarted beside a running container": (
+        pod("Never", **SIDE),
+        seen(run(), run("side", "exited", 1)),
+        Plan(start=(Start("side", 1),)),
+    ),
+    "a sidecar ends with the pod": (
+        pod("Never", **SIDE),
+        seen(run(state="exited"), run("side"), started=frozenset({"side-0"})),
+        Plan(kill=(Kill(run("side")),), finished=True),
+    ),
+    "a changed container": (
+        pod(),
+        seen(run(**OLD)),
+        Plan(kill=(Kill(run(**OLD), "Container main definition changed, will be restarted"),)),
+    ),
+    "an unchanged container": (
+        pod(),
+        seen(run(annotations={"io.kubernetes.container.hash": container_hash(MAIN)})),
+        Plan(),
+    ),
+    "a failed liveness probe": (
+        pod(),
+        seen(run(), failed={"main-0": "liveness"}),
+        Plan(kill=(Kill(run(), "Container main failed liveness probe, will be restarted", "liveness"),)),
+    ),
+    "a failed startup probe of a Never pod": (
+        pod("Never"),
+        seen(run(), failed={"main-0": "startup"}),
+        Plan(kill=(Kill(run(), "Container main failed startup probe", "startup"),)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: case.replace(" ", "-"))
+def test_plan(case: str) -> None:
+    """Each state leads to its plan."""
+    subject, state, expected = TABLE[case]
+    assert plan(subject, state) == expected
+
+
+def test_two_ready_sandboxes_are_one_too_many() -> None:
+    """Where two sandboxes are ready, both are stopped before one is made."""
+    newer = Sandbox("s1", "web", "default", "u", 1, "ready", 2.0)
+    assert plan(pod(), Seen(NOW, [newer, READY])) == Plan(stop_sandboxes=("s1", "s0"))
