@@ -97,7 +97,7 @@ def main() -> None:
             kinds["/".join(part for part in (gvk["group"], gvk["version"], gvk["kind"]) if part)] = name
     head = orjson.dumps({"version": version, "definitions": places, "kinds": kinds})
     TARGET.write_bytes(gzip.compress(head + b"\n" + body, 9, mtime=0))
-    print(f"{TARGET}: {len(found)} definitions, {TARGET.stat().st_size} bytes, {len(body)} unpacked")  # noqa: T201
+    print(f"{TARGET}: {len(found)} definitions, {TARGET.stat().st_size} bytes, {len(body)} unpacked")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python hack/protobuf_fields.py $(command -v kubectl)
 
-kubectl carries the descriptors of every API message it may send, compressed. What is taken from them are facts of
-the wire format: for each message the number, JSON name and type of its fields. Which fields are inlined in JSON
-and which are required comes from the OpenAPI definitions of the package kubernetes-validate.
+kubectl carries the descriptors of every API message it may send, compressed. What is taken from them are facts
+of the wire format: for each message the number, JSON name and type of its fields. Which fields are inlined in
+JSON and which are required comes from the OpenAPI definitions of the package kubernetes-validate.
 """
 
 import gzip
@@ -20,7 +20,9 @@ import kubernetes_validate
 from google.protobuf import descriptor_pb2
 
 OUTPUT = Path(__file__).parents[1] / "minikube_py/apiserver/protobuf_fields.json.gz"
-WANTED = re.compile(r"k8s\.io/(api/[a-z]+/v\d|apimachinery/pkg/(apis/meta/v1|api/resource|runtime|util/intstr))/generated\.proto")
+WANTED = re.compile(
+    r"k8s\.io/(api/[a-z]+/v\d|apimachinery/pkg/(apis/meta/v1|api/resource|runtime|util/intstr))/generated\.proto"
+)
 POINTERS = frozenset(
     """activeDeadlineSeconds allocateLoadBalancerNodePorts allowPrivilegeEscalation automountServiceAccountToken
     backoffLimit backoffLimitPerIndex blockOwnerDeletion completions controller defaultMode
@@ -33,7 +35,17 @@ POINTERS = frozenset(
     tolerationSeconds ttlSecondsAfterFinished""".split()
 )
 """Optional fields whose zero value differs from their absence; every other zero is what absence means."""
-TYPES = {1: "double", 3: "int", 4: "int", 5: "int", 8: "bool", 9: "string", 11: "message", 12: "bytes", 13: "int"}
+TYPES = {
+    1: "double",
+    3: "int",
+    4: "int",
+    5: "int",
+    8: "bool",
+    9: "string",
+    11: "message",
+    12: "bytes",
+    13: "int",
+}
 MESSAGE, REPEATED = 11, 3
 
 
@@ -46,7 +58,7 @@ def descriptors(binary: bytes) -> Iterator[descriptor_pb2.FileDescriptorProto]:
             found = descriptor_pb2.FileDescriptorProto.FromString(raw)
             if WANTED.fullmatch(found.name):
                 yield found
-        except Exception:  # noqa: S110 - the same bytes at a place where nothing is compressed
+        except Exception:  # the same bytes at a place where nothing is compressed
             pass
         position = binary.find(b"\x1f\x8b\x08", position + 3)
 

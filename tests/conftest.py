@@ -1,6 +1,7 @@
 """What holds for every test: no task is left behind, and nothing blocks the event loop."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,13 @@ import pytest
 
 MAX_BLOCKED = 0.25
 """Seconds of CPU that one callback may take. Wall time would blame a busy machine on the test."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def what_pytest_holds_is_not_collected() -> None:
+    """Keep pytest's own thousands of objects out of collections that tests would be blamed for."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """Starting, stopping and deleting a cluster: the detached process, and what it tells while it starts."""
 
 import contextlib
+import importlib
 import json
 import os
 import shutil
@@ -61,6 +62,7 @@ def start_cluster(profile: Profile, flags: dict[str, Any], say: Say) -> Started:
         )
     finally:
         os.close(write)
+    importlib.import_module("minikube_py.cluster.kubeconfig")  # needed in the end; now there is time for it
     with os.fdopen(read, "rb") as lines:
         for line in lines:
             told = json.loads(line)

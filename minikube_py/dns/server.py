@@ -41,7 +41,7 @@ class DnsConfig:
     domain: str = "cluster.local"
     upstreams: Sequence[str] = ()
     cluster_ip: str = ""
-    """The address of the kube-dns Service, which then leads to the last of `addresses`; empty: there is none."""
+    """The address of the kube-dns Service, which leads to the last of `addresses`; empty: there is none."""
 
 
 def upstreams_of(resolv_conf: Path) -> list[str]:

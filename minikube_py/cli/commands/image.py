@@ -83,9 +83,10 @@ def build(session: Session, folder: Path, tag: str) -> None:
     from minikube_py.runtime.oci import File, Recipe, write_archive
 
     files = {"/bin/busybox": File(Path(busybox).resolve(), 0o755)}
-    files |= {
-        f"/www/{path.relative_to(folder)}": File(path, 0o644) for path in folder.rglob("*") if path.is_file()
-    }
+    for path in folder.rglob("*"):
+        if path.is_file():
+            mode = 0o755 if path.stat().st_mode & 0o111 else 0o644
+            files[f"/www/{path.relative_to(folder)}"] = File(path, mode)
     recipe = Recipe(
         tag,
         files=files,
