@@ -22,6 +22,7 @@ import orjson
 from minikube_py import KUBERNETES_VERSION, __version__, collect
 from minikube_py.aio.clock import SystemClock
 from minikube_py.aio.service import Service, Services
+from minikube_py.aio.tasks import Tasks
 from minikube_py.apiserver.config import ApiServerConfig
 from minikube_py.apiserver.rbac import Attributes
 from minikube_py.apiserver.server import ApiServer
@@ -81,30 +82,31 @@ class Cluster:
         profile = self.profile
         profile.make_folders()
         network = profile.claim_network()
-        keys = self._keys(network)
-        await Bridge(profile.bridge, network.gateway_with_prefix, network.service_cidr).ensure()
-        store = await SqliteStore.open(
-            profile.store_file, self.clock, durability=Durability[self.settings.durability.upper()]
-        )
         async with AsyncExitStack() as stack:
+            boot = await stack.enter_async_context(Tasks("boot"))
+            starting = boot.spawn(self._runtime(), "containerd")  # it starts while the rest is built
+            keys = self._keys(network)
+            await Bridge(profile.bridge, network.gateway_with_prefix, network.service_cidr).ensure()
+            store = await SqliteStore.open(
+                profile.store_file, self.clock, durability=Durability[self.settings.durability.upper()]
+            )
             stack.push_async_callback(store.close)
             facts = ClusterFacts(root_ca=keys.ca.certificate.read_text(), service_cidr=network.service_cidr)
             tokens = ServiceAccountTokens.load(keys.service_accounts, clock=self.clock)
             kinds = Catalogue(collect.values("minikube_py.kinds", Kind))
             registry = Registry(store, kinds, facts, self.clock, tokens)
             clients = LocalClients(registry)
-            runtime = await Containerd.connect(await self._containerd())
-            stack.push_async_callback(runtime.close)
             api = ApiServer(registry, self._api_config(network, keys, facts), self.clock)
             proxy = KubeProxy(clients.named("kube-proxy"), self.clock, self._proxy_config(network))
+            runtime = await starting
+            stack.push_async_callback(runtime.close)
             services = self._services(api, proxy, clients, runtime, network, keys)
             self._running = Services(services, self.clock)
-            await ensure_pause(runtime.images)
             await self._running.start()
             await self._node_ready(clients.named("minikube-py"))
             self.say(f"the node {profile.node_name} is Ready")
-            _settle_memory()
             ready()
+            _settle_memory()
             await stopped.wait()
             await self._running.stop()
             await end_pods(runtime)
@@ -120,15 +122,28 @@ class Cluster:
         kubeconfig.write_own(access, self.profile.folder / "kubeconfig")
         return keys
 
+    async def _runtime(self) -> Containerd:
+        """The container runtime, with the sandbox image in it."""
+        runtime = await Containerd.connect(await self._containerd())
+        try:
+            await ensure_pause(runtime.images)
+        except BaseException:
+            await runtime.close()
+            raise
+        return runtime
+
     async def _containerd(self) -> Path:
         """The socket of a running containerd: the one the user named, or our own, which is then watched."""
         if self.settings.container_runtime_endpoint:
             return Path(self.settings.container_runtime_endpoint.removeprefix("unix://"))
         begin = time.monotonic()
-        child = ContainerdProcess(containerd_config(self.profile))
+        child = ContainerdProcess(containerd_config(self.profile), keep_running=True)  # it ends after its pods
         cni(self.profile).write()
         pid = await child.start()
         self._child = child
+        await asyncio.to_thread(
+            leftovers.end_stray_shims, self.profile.containerd_socket, self.profile.containerd
+        )
         self.say(f"containerd runs (pid {pid}, {time.monotonic() - begin:.2f} s)")
         return self.profile.containerd_socket
 
@@ -349,3 +364,4 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    gc.enable()

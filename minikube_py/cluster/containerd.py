@@ -73,6 +73,8 @@ class ContainerdProcess:
     config: ContainerdConfig
     keep_running: bool = False
     name: str = "containerd"
+    version: str = ""
+    """What `containerd --version` prints; asked at the first start."""
 
     async def run(self, ready: asyncio.Event) -> None:
         """Adopt or start it, and stay until it ends (ContainerdFailed) or we are cancelled."""
@@ -89,7 +91,9 @@ class ContainerdProcess:
     async def start(self) -> int:
         """Adopt or start it; its pid, once its socket answers. Errors: ContainerdFailed."""
         config = self.config
-        text = render(config, major_version((await process.run([config.binary, "--version"])).stdout))
+        if not self.version:
+            self.version = (await process.run([config.binary, "--version"])).stdout
+        text = render(config, major_version(self.version))
         unchanged = config.config_file.exists() and config.config_file.read_text() == text
         if (pid := listener(config.socket)) is not None:
             if unchanged:

@@ -60,6 +60,28 @@ def shims(socket: Path) -> list[int]:
     return found
 
 
+def stray_shims(socket: Path, folder: Path) -> list[int]:
+    """The pids of shims of the containerd at `socket` (with this `folder`) that serve nothing: containerd has
+    given up their container while it was being made, and deleted its bundle."""
+    found = []
+    for pid in shims(socket):
+        with contextlib.suppress(OSError, ValueError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            id = os.fsdecode(words[words.index(b"-id") + 1])
+            if not (folder / SHIM_BUNDLES / id).exists() and not children(pid):
+                found.append(pid)
+    return found
+
+
+def end_stray_shims(socket: Path, folder: Path) -> int:
+    """Kill them; how many there were."""
+    found = stray_shims(socket, folder)
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return len(found)
+
+
 def children(pid: int) -> list[int]:
     """The child processes of `pid`, over all its threads."""
     found = []

@@ -1,22 +1,20 @@
 """Cluster DNS: answers for the cluster's domain from the client's cache, forwards the rest.
 
-Serves UDP and TCP on the same addresses. No state of its own but a short cache of upstream answers: what a
-query is told is what the API server has just told everyone. An upstream that does not answer within 2 s is
-skipped for the next; where all are silent, or none is known, the client gets SERVFAIL.
+Serves UDP and TCP on the same addresses. A response is remembered until an object that it may come from
+changes, so a query is told what the API server has just told everyone. An upstream that does not answer within
+2 s is skipped for the next; where all are silent, or none is known, the client gets SERVFAIL.
 """
 
 import asyncio
-import logging
-import random
 import struct
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from minikube_py.aio.tasks import Tasks
-from minikube_py.client.base import Client
+from minikube_py.client.base import Change, Client
 from minikube_py.dns import wire
+from minikube_py.dns.forward import Forwarder, addresses_in
 from minikube_py.dns.publish import publish
 from minikube_py.dns.records import Answer, Zone
 from minikube_py.kinds.core.namespace import Namespace
@@ -24,12 +22,11 @@ from minikube_py.kinds.core.service import Service
 from minikube_py.kinds.discovery.endpointslice import EndpointSlice
 from minikube_py.meta.objects import Key, Obj, dig, labels_of, namespace_of
 
-log = logging.getLogger(__name__)
-
-UPSTREAM_TIMEOUT = 2.0
 IDLE_TIMEOUT = 10.0
 MAX_FORWARDS = 1000
 """Queries that wait for upstream at once; beyond it clients get SERVFAIL."""
+MAX_KNOWN = 2048
+"""Responses that are kept as long as no Service, EndpointSlice or Namespace changes; few MB at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +102,8 @@ class DnsServer:
         self._zone = Zone(config.domain, CacheView(client))
         self._forwarder = Forwarder(config.upstreams)
         self._tasks = Tasks("dns")
+        self._known: dict[tuple[bytes, int], bytes] = {}  # (query, limit) > response, both without their id
+        self._follows = False  # whether a change empties `_known`
         self.queries = 0
 
     async def run(self, ready: asyncio.Event) -> None:
@@ -112,6 +111,9 @@ class DnsServer:
         loop = asyncio.get_running_loop()
         transports: list[asyncio.DatagramTransport] = []
         servers: list[asyncio.Server] = []
+        cache = self._client.cache
+        stops = [cache.subscribe(kind, self._forget) for kind in (Service, EndpointSlice, Namespace)]
+        self._follows = True
         try:
             for address in self._config.addresses:
                 where = (address, self._config.port)
@@ -124,6 +126,10 @@ class DnsServer:
             ready.set()
             await asyncio.Event().wait()
         finally:
+            self._follows = False
+            self._known.clear()
+            for stop in stops:
+                stop()
             for transport in transports:
                 transport.close()
             for server in servers:
@@ -133,6 +139,20 @@ class DnsServer:
     def respond(self, message: bytes, limit: int) -> "bytes | Pending":
         """The response at once, or what must be asked upstream first. Errors: Malformed."""
         self.queries += 1
+        asked = (message[2:], limit)
+        if (known := self._known.get(asked)) is not None:
+            return message[:2] + known
+        response = self._respond(message, limit)
+        if self._follows and isinstance(response, bytes) and len(message) <= wire.PLAIN_UDP:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[asked] = response[2:]
+        return response
+
+    def _forget(self, _: Change) -> None:
+        self._known.clear()
+
+    def _respond(self, message: bytes, limit: int) -> "bytes | Pending":
         query = wire.parse(message)
         limit = min(limit, query.udp_size) if limit <= wire.EDNS_UDP else limit
         if query.opcode:
@@ -164,7 +184,7 @@ class DnsServer:
         query = pending.query
         found = await self._forwarder.ask(pending.message, tcp=tcp)
         if pending.alias is not None:
-            addresses = _addresses_in(found) if found else []
+            addresses = addresses_in(found) if found else []
             target = pending.alias.follow
             records = [
                 wire.Record(target, kind, ttl, data) for kind, ttl, data in addresses if kind == query.type
@@ -236,104 +256,3 @@ class _Udp(asyncio.DatagramProtocol):
             self._server.spawn(response, self._transport, peer)
         else:
             self._transport.sendto(response, peer)
-
-
-class _Asking(asyncio.DatagramProtocol):
-    """One question on its way upstream, from a port of its own."""
-
-    def __init__(self, message: bytes, reply: asyncio.Future[bytes]) -> None:
-        self._message = message
-        self._reply = reply
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.sendto(self._message)  # type: ignore[attr-defined]
-
-    def datagram_received(self, data: bytes, _: tuple[str, int]) -> None:
-        if not self._reply.done() and data[:2] == self._message[:2]:
-            self._reply.set_result(data)
-
-    def error_received(self, error: Exception) -> None:
-        if not self._reply.done():
-            self._reply.set_exception(error)
-
-
-class Forwarder:
-    """Asks upstream name servers in turn, and remembers answers for a few seconds."""
-
-    CACHE_SECONDS = 5.0
-    CACHE_SIZE = 4096
-
-    def __init__(self, upstreams: Sequence[str]) -> None:
-        self._upstreams = [_host_port(upstream) for upstream in upstreams]
-        self._cache: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
-
-    async def ask(self, message: bytes, *, tcp: bool) -> bytes | None:
-        """The response to `message` under its id; None where nobody answers."""
-        question, now = message[2:], asyncio.get_running_loop().time()
-        known = self._cache.get(question)
-        if known and known[0] > now and not (tcp and known[1][2] & 0x02):
-            return message[:2] + known[1][2:]
-        disguised = random.SystemRandom().randbytes(2) + question
-        for host, port in self._upstreams:
-            try:
-                async with asyncio.timeout(UPSTREAM_TIMEOUT):
-                    ask = self._ask_tcp if tcp else self._ask_udp
-                    response = await ask(disguised, host, port)
-            except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-                log.debug("upstream %s:%d does not answer: %r", host, port, error)
-                continue
-            self._remember(question, response, now)
-            return message[:2] + response[2:]
-        return None
-
-    def _remember(self, question: bytes, response: bytes, now: float) -> None:
-        self._cache[question] = (now + self.CACHE_SECONDS, response)
-        if len(self._cache) > self.CACHE_SIZE:
-            self._cache.popitem(last=False)
-
-    async def _ask_udp(self, message: bytes, host: str, port: int) -> bytes:
-        loop = asyncio.get_running_loop()
-        reply: asyncio.Future[bytes] = loop.create_future()
-        transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Asking(message, reply), remote_addr=(host, port)
-        )
-        try:
-            return await reply
-        finally:
-            transport.close()
-
-    async def _ask_tcp(self, message: bytes, host: str, port: int) -> bytes:
-        reader, writer = await asyncio.open_connection(host, port)
-        try:
-            writer.write(len(message).to_bytes(2, "big") + message)
-            size = int.from_bytes(await reader.readexactly(2), "big")
-            return await reader.readexactly(size)
-        finally:
-            writer.close()
-
-
-def _host_port(upstream: str) -> tuple[str, int]:
-    if upstream.count(":") == 1:
-        host, _, port = upstream.partition(":")
-        return host, int(port)
-    return upstream, 53
-
-
-def _addresses_in(message: bytes) -> list[tuple[int, int, bytes]]:
-    """(type, ttl, data) of the address records in a response's answer section."""
-    found = []
-    _, _, questions, answers, _, _ = struct.unpack_from("!HHHHHH", message)
-    offset = 12
-    try:
-        for _ in range(questions):
-            offset = wire.read_name(message, offset)[1] + 4
-        for _ in range(answers):
-            offset = wire.read_name(message, offset)[1]
-            kind, _, ttl, length = struct.unpack_from("!HHIH", message, offset)
-            offset += 10
-            if kind in (wire.A, wire.AAAA):
-                found.append((kind, ttl, message[offset : offset + length]))
-            offset += length
-    except (struct.error, wire.Malformed):
-        log.debug("an upstream's response is malformed")
-    return found

@@ -81,15 +81,27 @@ class PodCgroups:
         shares = cpu_shares(sum(self._asked.values()))
         self._limit(f"{self._root}/burstable", Resources(cpu_shares=shares))
 
-    def remove(self, uid: str) -> None:
-        """Remove the cgroups of a pod in every hierarchy and tier, with what runtimes left in them."""
+    def remove(self, uid: str) -> bool:
+        """Remove the cgroups of a pod in every hierarchy and tier, with what runtimes left in them; whether
+        all are gone. One stays for some milliseconds after its last process."""
         if not self._root:
-            return
+            return True
         if self._asked.pop(uid, None) is not None:
             self._share()
-        for root in self._at.roots():
-            for tier in ("", "burstable", "besteffort"):
-                _remove_tree(root / self._root.strip("/") / tier / f"pod{uid}")
+        left = [folder for tier in self._tiers() if (folder := tier / f"pod{uid}").is_dir()]
+        for folder in left:
+            _remove_tree(folder)
+        return not any(folder.is_dir() for folder in left)
+
+    def uids(self) -> set[str]:
+        """The uids of all pods that have a cgroup in some hierarchy."""
+        if not self._root:
+            return set()
+        return {folder.name.removeprefix("pod") for tier in self._tiers() for folder in tier.glob("pod*")}
+
+    def _tiers(self) -> list[Path]:
+        tops = [root / self._root.strip("/") for root in self._at.roots()]
+        return [top / tier for top in tops for tier in ("", "burstable", "besteffort")]
 
     def _limit(self, path: str, limits: Resources) -> None:
         try:

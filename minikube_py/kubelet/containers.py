@@ -1,7 +1,7 @@
 """From a container's spec to what the runtime is told: command, environment, security, limits. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.environment import ConfigRefused, expand
@@ -27,6 +27,7 @@ class Parts:
     mounts: Sequence[Mount]
     capacity: int  # the node's memory in bytes
     devices: Sequence[Device] = ()
+    target: str = ""  # the id of the container whose processes an ephemeral container is to see
 
 
 def log_path(name: str, attempt: int) -> str:
@@ -67,7 +68,7 @@ def container_config(pod: Obj, spec: Obj, parts: Parts) -> ContainerConfig:
         tty=bool(spec.get("tty")),
         resources=container_resources(pod, spec, parts.capacity),
         security=security(pod, spec, parts.image),
-        namespaces=namespaces(pod),
+        namespaces=replace(namespaces(pod), target=parts.target),
     )
 
 

@@ -25,10 +25,11 @@ BODY_LIMIT = 10 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether the action succeeded, and what it said."""
+    """Whether the action succeeded, and what it said. `known` is False where it could not even be tried."""
 
     ok: bool
     message: str = ""
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ async def execute(streams: Streams, id: str, command: Sequence[str], timeout: fl
         text = " ".join(command)
         return Answer(False, f'command timed out: "{text}" timed out after {timeout:g}s')
     except RuntimeFailed as error:
-        return Answer(False, str(error))
+        return Answer(False, str(error), known=False)
     output = (result.stdout + result.stderr).decode(errors="replace")
     return Answer(result.exit_code == 0, output[:BODY_LIMIT])
 
@@ -213,5 +214,5 @@ async def act(action: Obj, target: Target, timeout: float) -> Answer:
             except TimeoutError:
                 return Answer(False, f"dial tcp {_endpoint(host, port)}: i/o timeout")
     except ValueError as error:
-        return Answer(False, str(error))
+        return Answer(False, str(error), known=False)
     return Answer(False, f"the action {', '.join(action)} is not supported by this node")

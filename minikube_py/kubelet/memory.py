@@ -21,6 +21,8 @@ from minikube_py.runtime.base import Container
 CRASH_BACKOFF = (10.0, 300.0)  # seconds: first, longest
 MESSAGE_LIMIT = 4096  # bytes
 FALLBACK_LINES, FALLBACK_BYTES = 80, 2048
+TRIED = ("", "CrashLoopBackOff", "RunContainerError", "PostStartHookError")
+"""What a container waits for whose last start got as far as its process: starting it again is a restart."""
 
 
 def go_duration(seconds: float) -> str:
@@ -103,7 +105,7 @@ class PodMemory:
     def note_start(self, name: str, attempt: int) -> None:
         """A container is about to start; a restart counts for the backoff."""
         self._retry_at.pop(name, None)
-        if attempt > 0 and self._waiting.get(name, ("",))[0] in ("", "CrashLoopBackOff", "RunContainerError"):
+        if attempt > 0 and self._waiting.get(name, ("",))[0] in TRIED:
             self._backoff.next(name, self._shared.epoch())
 
     def note_refusal(self, name: str, refusal: StartRefused) -> None:

@@ -6,7 +6,9 @@ that has not caught up never costs a container.
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Callable, Collection
+from pathlib import Path
 
 from minikube_py.kubelet.pod_volumes import remove_pod_dir
 from minikube_py.kubelet.sandbox import GRACE
@@ -26,15 +28,23 @@ class Orphans:
 
     async def remove(self) -> None:
         """One look: remove what was suspect before and still is."""
-        present = set(self._shared.view.uids()) | await asyncio.to_thread(self._directories)
+        present = set(self._shared.view.uids()) | await asyncio.to_thread(self._traces)
         found = {uid for uid in present if uid and uid not in self._known()}
         for uid in found & self._suspects:
             await self._remove(uid)
         self._suspects = found
 
-    def _directories(self) -> set[str]:
-        pods = self._shared.config.root_dir / "pods"
-        return {entry.name for entry in pods.iterdir()} if pods.is_dir() else set()
+    def _traces(self) -> set[str]:
+        """The uids of the pods that have a directory, logs or a cgroup."""
+        config = self._shared.config
+        found = {entry.name for entry in _entries(config.root_dir / "pods")}
+        found |= {entry.name.rpartition("_")[2] for entry in _entries(config.log_dir)}
+        return found | self._shared.cgroups.uids()
+
+    def _remove_traces(self, uid: str) -> None:
+        for logs in self._shared.config.log_dir.glob(f"*_{uid}"):
+            shutil.rmtree(logs, ignore_errors=True)
+        self._shared.cgroups.remove(uid)
 
     async def _remove(self, uid: str) -> None:
         shared = self._shared
@@ -46,9 +56,13 @@ class Orphans:
                 await shared.runtime.sandboxes.stop(sandbox.id)
             await Stopper(shared).remove_all(uid)
             await remove_pod_dir(shared.config, uid)
-            await asyncio.to_thread(shared.cgroups.remove, uid)
+            await asyncio.to_thread(self._remove_traces, uid)
         except (RuntimeFailed, TimeoutError, OSError) as error:
             log.warning("cannot remove what is left of pod %s yet: %s", uid, error)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def _grace(container: Container) -> float:

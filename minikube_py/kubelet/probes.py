@@ -122,7 +122,12 @@ class PodProbes:
         return self._take(probe, verdict, await probe.act())
 
     def _take(self, probe: "_Probe", verdict: Verdict, answer: Answer) -> bool:
-        """Count one answer; whether the probe has come to its end."""
+        """Count one answer; whether the probe has come to its end. A probe that could not be tried says
+        nothing of the container, so it is told but not counted."""
+        if not answer.known:
+            why = f"{probe.kind.capitalize()} probe errored and resulted in unknown state: {answer.message}"
+            self._watcher.unhealthy(probe.target.spec, why)
+            return False
         if not answer.ok:
             self._watcher.unhealthy(
                 probe.target.spec, f"{probe.kind.capitalize()} probe failed: {answer.message}"

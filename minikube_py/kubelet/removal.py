@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Callable
 
 from minikube_py.errors import ApiError, Conflict, NotFound
@@ -13,10 +14,12 @@ from minikube_py.meta.objects import Obj, key_of, uid_of
 log = logging.getLogger(__name__)
 
 RETRY = 2.0  # seconds
+CGROUP_WAITS = (0.02, 0.05, 0.1, 0.2, 0.5)  # seconds between attempts to remove a cgroup; then `orphans` does
 
 
 async def take_down(shared: Shared, volumes: PodVolumes, pod: Obj) -> None:
-    """Unmount and remove the pod's volumes, directory and cgroups; tried again until it is done."""
+    """Unmount and remove the pod's volumes and directory, tried again until it is done, and its cgroups as far
+    as they are empty."""
     while True:
         try:
             await volumes.take_down()
@@ -25,6 +28,17 @@ async def take_down(shared: Shared, volumes: PodVolumes, pod: Obj) -> None:
         except OSError as error:
             log.warning("%s: cannot remove its directory yet: %s", key_of(pod), error)
             await shared.clock.sleep(RETRY)
+
+
+async def remove_traces(shared: Shared, pod: Obj) -> None:
+    """Remove the pod's cgroups and logs, once nothing of it runs any more."""
+    meta = pod["metadata"]
+    logs = shared.config.pod_log_dir(meta["namespace"], meta["name"], uid_of(pod))
+    await asyncio.to_thread(shutil.rmtree, logs, ignore_errors=True)
+    for wait in CGROUP_WAITS:
+        if await asyncio.to_thread(shared.cgroups.remove, uid_of(pod)):
+            return
+        await shared.clock.sleep(wait)
 
 
 async def delete_object(shared: Shared, pod: Obj, gone: Callable[[], bool]) -> None:

@@ -48,12 +48,12 @@ class Starter:
         """A new sandbox, with its volumes made and the images of the containers `first` on their way.
         Errors: RuntimeFailed, TimeoutError, VolumeFailed."""
         shared = self._shared
-        await asyncio.to_thread(self._make_room, pod)
+        await self.finish(partial(asyncio.to_thread, self._make_room, pod), "room")
         for container in first:
             self._prefetch(pod, container)
         volumes = self._tasks.spawn(_answer(self._volumes.prepare), "volumes")
         config = sandbox_config(pod, attempt, shared.config, shared.host_resolver)
-        sandbox = await self._finish(partial(self._run_sandbox, config), "sandbox")
+        sandbox = await self.finish(partial(self._run_sandbox, config), "sandbox")
         failure = await volumes
         if isinstance(failure, Exception):
             raise failure
@@ -97,7 +97,7 @@ class Starter:
             tell("Warning", "Failed", f"Error: {refusal}")
             retry = self._shared.epoch() + CONFIG_RETRY
             raise StartRefused("CreateContainerConfigError", str(refusal), retry) from refusal
-        container = await self._finish(
+        container = await self.finish(
             partial(self._create_and_start, pod, spec, config, (image, sandbox)), f"start/{spec['name']}"
         )
         await self._after_start(pod, spec, container, sandbox)
@@ -119,7 +119,19 @@ class Starter:
         env = environment(pod, spec, facts, shared.services(pod), shared.lookup)
         self._write_hosts(pod, sandbox)
         mounts = await self._volumes.mounts(spec, attempt, dict(env))
-        return container_config(pod, spec, Parts(attempt, image, env, mounts, shared.memory))
+        parts = Parts(attempt, image, env, mounts, shared.memory, target=self._target(pod, spec))
+        return container_config(pod, spec, parts)
+
+    def _target(self, pod: Obj, spec: Obj) -> str:
+        """The id of the container that an ephemeral container is aimed at; '' where it names none.
+        Errors: ConfigRefused."""
+        name = spec.get("targetContainerName")
+        if not name:
+            return ""
+        runs = self._shared.view.of(uid_of(pod)).by_name().get(name)
+        if not runs or runs[0].state != "running":
+            raise ConfigRefused(f'unable to find target container "{name}"')
+        return runs[0].id
 
     def addresses(self, pod: Obj, sandbox: Sandbox) -> tuple[str, ...]:
         """The pod's addresses."""
@@ -193,7 +205,7 @@ class Starter:
             raise StartRefused("PostStartHookError", str(error)) from error
         raise StartRefused("PostStartHookError", f"PostStartHook failed: {answer.message}")
 
-    async def _finish(self, work: Work[T], name: str) -> T:
+    async def finish(self, work: Work[T], name: str) -> T:
         """Do `work` to its end even if the caller is cancelled meanwhile."""
         task = self._tasks.spawn(_answer(work), name)
         try:

@@ -175,7 +175,8 @@ def status_patch(old: Obj, new: Obj) -> Obj:
             continue
         if name == "conditions":
             known = {entry["type"]: entry for entry in old.get(name) or ()}
-            patch[name] = [entry for entry in new[name] if entry != known.get(entry["type"])]
+            changed = [entry for entry in new[name] if entry != known.get(entry["type"])]
+            patch[name] = [dict.fromkeys(known.get(entry["type"], ())) | entry for entry in changed]
         elif name in ("podIPs", "hostIPs") and name in new:
             patch[name] = [*new[name], {"$patch": "replace"}] if old.get(name) else new[name]
         else:

@@ -6,6 +6,7 @@ of KEP-4006, and the older ones) is translated to SPDY streams; SPDY tunnelled i
 """
 
 import asyncio
+import contextlib
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ TUNNEL = "SPDY/3.1+portforward.k8s.io"
 FORWARD_CHANNELS = ("v4.channel.k8s.io", "v4.base64.channel.k8s.io")
 SPDY_FORWARD = "portforward.k8s.io"
 MAX_MESSAGE = 16 << 20  # bytes
+GREETING = 0.1  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,6 @@ async def serve_command(request: web.BaseRequest, url: str, wanted: Wanted) -> w
         await socket.prepare(request)
         channels = ChannelSocket(socket)
         first = STDOUT if wanted.stdout else STDERR if STDERR in streams else ERROR
-        await channels.send(first, b"")  # tells the client that the streams are there
 
         async def downstream() -> None:
             out = [number for number in streams if number in (STDOUT, STDERR, ERROR)]
@@ -100,9 +101,19 @@ async def serve_command(request: web.BaseRequest, url: str, wanted: Wanted) -> w
                 # the command has ended: what is still to be read goes to the client
                 await asyncio.Event().wait()
 
-        await both_ways(downstream, upstream)
+        async with Tasks("greeting") as tasks:
+            tasks.spawn(_greet(channels, first), "greet")
+            await both_ways(downstream, upstream)
         await socket.close()
         return socket
+
+
+async def _greet(channels: ChannelSocket, number: int) -> None:
+    """An empty message tells the client that the streams are there. Not at once: kubectl up to 1.32 complains
+    of a message that comes before it has made its side of the stream."""
+    await asyncio.sleep(GREETING)
+    with contextlib.suppress(ConnectionError):
+        await channels.send(number, b"")
 
 
 async def _open_command(spdy: SpdyConnection, wanted: Wanted) -> dict[int, SpdyStream]:

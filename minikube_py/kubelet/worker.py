@@ -7,6 +7,7 @@ polled. The pod's object is deleted from the API only when nothing of the pod is
 
 import asyncio
 import logging
+from functools import partial
 
 from minikube_py.aio.tasks import Tasks
 from minikube_py.kubelet.backoff import Backoff
@@ -15,7 +16,7 @@ from minikube_py.kubelet.plan import Kill, Plan, plan
 from minikube_py.kubelet.pod_volumes import PodVolumes
 from minikube_py.kubelet.probes import PodProbes, Watcher
 from minikube_py.kubelet.publish import StatusPublisher, newer
-from minikube_py.kubelet.removal import delete_object, take_down
+from minikube_py.kubelet.removal import delete_object, remove_traces, take_down
 from minikube_py.kubelet.shared import Shared
 from minikube_py.kubelet.start import Starter, StartRefused
 from minikube_py.kubelet.status import FINAL, pod_status
@@ -37,6 +38,7 @@ from minikube_py.runtime.base import RuntimeFailed, Sandbox
 log = logging.getLogger(__name__)
 
 KILL_RETRY = 2.0  # seconds
+FORCED = 1.0  # seconds of grace that a forced deletion leaves
 DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
@@ -140,6 +142,7 @@ class PodWorker:
             return None
         if (deadline := self._deadline()) is not None and now >= deadline:
             self._ended = DEADLINE
+            self._event("Normal", *DEADLINE)
             self._wake.set()
             return None
         todo = plan(self.pod, self._memory.seen(self.pod, self._probes, now))
@@ -198,7 +201,9 @@ class PodWorker:
     async def _do_refresh(self) -> None:
         try:
             self._volumes.context.facts = self._shared.facts(self._ips())
-            await asyncio.to_thread(self._shared.cgroups.make, self.pod)
+            await self._starter.finish(
+                partial(asyncio.to_thread, self._shared.cgroups.make, self.pod), "cgroup"
+            )
             await self._volumes.prepare()
             await self._volumes.refresh()
         except VolumeFailed as failure:
@@ -283,11 +288,12 @@ class PodWorker:
 
     async def _end(self) -> None:
         """Stop everything, tell the final status, and once the pod is deleted remove what is left."""
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.wait((self._starting,))
+        for task in (self._starting, self._refreshing):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait((task,))
         watch = self._tasks.spawn(self._watch_grace(), "grace")
-        await self._stopper.everything(self.pod, grace_of(self.pod))
+        await self._stopper.everything(self.pod, self._grace())
         watch.cancel()
         await self._probes.close()
         self._memory.terminal = True
@@ -298,14 +304,19 @@ class PodWorker:
             await self._wait(None)
         await self._stopper.remove_all(self.uid)
         await take_down(self._shared, self._volumes, self.pod)
+        await remove_traces(self._shared, self.pod)
         await delete_object(self._shared, self.pod, lambda: self._gone)
+
+    def _grace(self) -> float:
+        """The grace period in seconds: a pod that is gone from the API before it has ended was forced out."""
+        return FORCED if self._gone else grace_of(self.pod)
 
     async def _watch_grace(self) -> None:
         """While the pod is being stopped: a shorter grace period, given later, takes effect at once."""
-        known = grace_of(self.pod)
+        known = self._grace()
         while True:
             await self._wait(None)
-            if (asked := grace_of(self.pod)) < known:
+            if (asked := self._grace()) < known:
                 known = asked
                 for container in list(self._shared.view.of(self.uid).containers.values()):
                     if container.state == "running":

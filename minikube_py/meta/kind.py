@@ -74,6 +74,10 @@ class Kind:
     storage_kind: str = ""
     create_on_update: bool = False
     """Whether a PUT of an object that does not exist creates it."""
+    deprecation: str = ""
+    """What a client that uses the kind is warned of."""
+    orphans: bool = False
+    """Whether a deletion that names no propagation leaves the dependents."""
 
     @property
     def group(self) -> str:

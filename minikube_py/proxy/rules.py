@@ -12,7 +12,8 @@ Maps and sets of the table, by their names here:
   port, `affinity` remembers client and mark > endpoint once a connection has been made
 - refused, node-refused: service ports without endpoints, which get a refusal instead of a timeout
 - cluster-ips: every virtual address; ports that no Service has are refused too
-- hairpin: endpoints that may reach themselves through a Service, whose source must then be rewritten
+- hairpin: every endpoint paired with itself; one that reaches itself through a Service must have its source
+  rewritten
 - hostports, hostports-at: hostPort of this node's pods (on any local address, or on one)
 """
 
@@ -230,7 +231,7 @@ def base(config: ProxyConfig, capacity: int = 16) -> str:
 
 def _chains(config: ProxyConfig) -> Iterator[str]:
     local = "fib daddr type local ip daddr != 127.0.0.0/8"
-    yield "chain refuse {\n    reject\n  }"
+    yield _chain("refuse", "meta l4proto tcp reject with tcp reset", "reject")
     yield _chain(
         "forwarding",
         f"{_L4} {_DEST} vmap @services",
@@ -242,12 +243,14 @@ def _chains(config: ProxyConfig) -> Iterator[str]:
         "refusing",
         f"{_L4} {_DEST} vmap @refused",
         f"{local} {_L4} {_PORT} vmap @node-refused",
-        "ip daddr @cluster-ips reject",
+        "ip daddr @cluster-ips goto refuse",
     )
     for hook in ("prerouting", "output"):
         yield _hook(f"nat-{hook}", "nat", hook, -100, "jump forwarding")
-    for hook in ("input", "forward", "output"):
-        yield _hook(f"filter-{hook}", "filter", hook, -1, "ct state new jump refusing")
+    # Before routing: a packet that the kernel would send back where it came from costs an ICMP redirect, which
+    # pods would believe, and which uses up the rate of the refusal.
+    for hook, priority in (("prerouting", -90), ("output", -1)):
+        yield _hook(f"filter-{hook}", "filter", hook, priority, "ct state new jump refusing")
     pods = f"ip saddr {config.pod_cidr}"
     yield _hook(
         "nat-postrouting",
@@ -261,8 +264,9 @@ def _chains(config: ProxyConfig) -> Iterator[str]:
         "masquerading",
         "ct status dnat ip saddr . ip daddr @hairpin masquerade",
         f'{pods} ip daddr != {config.cluster_cidr} oifname != "{config.bridge}" masquerade',
-        f"ct status dnat fib saddr type != local ip saddr != {config.cluster_cidr}"
-        f' oifname != "{config.bridge}" masquerade',
+        # Only to our endpoints: there may be other clusters on the machine, whose connections are theirs.
+        f"ct status dnat ip daddr . ip daddr @hairpin fib saddr type != local"
+        f' ip saddr != {config.cluster_cidr} oifname != "{config.bridge}" masquerade',
     )
 
 

@@ -24,6 +24,10 @@ from minikube_py.store.base import Entry, RevisionMismatch
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 POLICIES = ("", "Background", "Foreground", "Orphan")
+ORPHANED = (
+    "child pods are preserved by default when {} are deleted; set propagationPolicy=Background to remove them "
+    "or set propagationPolicy=Orphan to suppress this warning"
+)
 AT_ONCE = 64
 """Objects of a collection that are deleted concurrently, so that the store commits them together."""
 RETRIES = 10
@@ -69,15 +73,16 @@ def pod_grace(pod: Obj, asked: int | None) -> int:
     return period if period >= 0 else 1
 
 
-def collected_finalizers(meta: Obj, options: DeleteOptions) -> list[str]:
-    """The finalizers, with the garbage collector's two as the propagation asks for."""
+def collected_finalizers(kind: Kind, meta: Obj, options: DeleteOptions) -> list[str]:
+    """The finalizers, with the garbage collector's two as the propagation, or else the kind, asks for."""
     before = list(meta.get("finalizers") or ())
     if options.orphan_dependents is not None:
         orphan, foreground = options.orphan_dependents, False
     elif options.propagation:
         orphan, foreground = options.propagation == "Orphan", options.propagation == "Foreground"
     else:
-        orphan, foreground = ORPHAN in before, FOREGROUND in before
+        foreground = FOREGROUND in before
+        orphan = ORPHAN in before or (kind.orphans and not foreground)
     kept = [name for name in before if name not in (ORPHAN, FOREGROUND)]
     return kept + ([ORPHAN] if orphan else []) + ([FOREGROUND] if foreground else [])
 
@@ -87,11 +92,11 @@ def plan_deletion(kind: Kind, stored: Obj, options: DeleteOptions, now: datetime
     obj = copy(stored)
     meta = obj["metadata"]
     if kind.resource == NAMESPACES:
-        return _plan_namespace(obj, options, now)
+        return _plan_namespace(kind, obj, options, now)
     graceful = kind.resource == "pods"
     if graceful and "deletionTimestamp" in meta and meta.get("deletionGracePeriodSeconds"):
-        return _shorten(obj, options)
-    _set_finalizers(meta, collected_finalizers(meta, options))
+        return _shorten(kind, obj, options)
+    _set_finalizers(meta, collected_finalizers(kind, meta, options))
     period = pod_grace(obj, options.grace_period) if graceful else 0
     held = bool(period or meta.get("finalizers"))
     if held or graceful:
@@ -101,10 +106,10 @@ def plan_deletion(kind: Kind, stored: Obj, options: DeleteOptions, now: datetime
     return DeletionPlan(Step.MARK if obj != stored else Step.WAIT, obj)
 
 
-def _plan_namespace(obj: Obj, options: DeleteOptions, now: datetime) -> DeletionPlan:
+def _plan_namespace(kind: Kind, obj: Obj, options: DeleteOptions, now: datetime) -> DeletionPlan:
     meta = obj["metadata"]
     if "deletionTimestamp" not in meta:
-        _set_finalizers(meta, collected_finalizers(meta, options))
+        _set_finalizers(meta, collected_finalizers(kind, meta, options))
         meta["deletionTimestamp"] = timestamp(now)
         obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
         if not meta.get("finalizers") and not (obj.get("spec") or {}).get("finalizers"):
@@ -114,7 +119,7 @@ def _plan_namespace(obj: Obj, options: DeleteOptions, now: datetime) -> Deletion
     return DeletionPlan(Step.WAIT if held else Step.REMOVE, obj)
 
 
-def _shorten(obj: Obj, options: DeleteOptions) -> DeletionPlan:
+def _shorten(kind: Kind, obj: Obj, options: DeleteOptions) -> DeletionPlan:
     """A pod that is terminating: its grace period may only be shortened."""
     meta = obj["metadata"]
     current = meta["deletionGracePeriodSeconds"]
@@ -124,7 +129,7 @@ def _shorten(obj: Obj, options: DeleteOptions) -> DeletionPlan:
     ends = parse_time(meta["deletionTimestamp"]) + timedelta(seconds=period - current)
     meta["deletionTimestamp"] = timestamp(ends)
     meta["deletionGracePeriodSeconds"] = period
-    _set_finalizers(meta, collected_finalizers(meta, options))
+    _set_finalizers(meta, collected_finalizers(kind, meta, options))
     held = bool(period or meta.get("finalizers"))
     return DeletionPlan(Step.MARK if held else Step.REMOVE, obj)
 
@@ -157,6 +162,8 @@ class Deleter:
         """Delete one object, now or by marking it. Errors: NotFound, Conflict, BadRequest, what admission
         raises."""
         check_options(options)
+        if kind.orphans and not options.propagation and options.orphan_dependents is None:
+            context.warnings.append(ORPHANED.format(kind.plural))
         for _ in range(RETRIES):
             entry = self._pipeline.stored(kind, namespace, name)
             try:

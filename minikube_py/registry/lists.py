@@ -11,15 +11,18 @@ from dataclasses import dataclass
 
 import orjson
 
-from minikube_py.errors import BadRequest, Expired, Invalid
+from minikube_py.errors import BadRequest, Cause, Expired, Invalid
 from minikube_py.meta.kind import Kind
+from minikube_py.meta.violations import forbidden, invalid_error, not_supported
 from minikube_py.registry import faults
 from minikube_py.registry.base import Listing, ListOptions
 from minikube_py.registry.selection import Selection
 from minikube_py.store.base import Compacted, Entry, FutureRevision, Page, Store
 
 TOKEN_VERSION = "meta.k8s.io/v1"
-MATCH = "resourceVersionMatch: "
+MATCH = "resourceVersionMatch"
+MATCHES = ("Exact", "NotOlderThan")
+LIST_OPTIONS = Kind("ListOptions", "meta.k8s.io/v1", "listoptions")
 CHUNK = 500
 """Entries looked at per step where a selector and a limit are given."""
 
@@ -35,6 +38,11 @@ class Position:
         """The opaque continue token."""
         fields = {"v": TOKEN_VERSION, "rv": self.revision, "start": self.after}
         return base64.urlsafe_b64encode(orjson.dumps(fields)).decode().rstrip("=")
+
+
+def refused(cause: Cause) -> Invalid:
+    """The refusal of an option of a list or watch."""
+    return invalid_error(LIST_OPTIONS, "", [cause])
 
 
 def parse_token(token: str) -> Position:
@@ -65,24 +73,18 @@ def start_of(options: ListOptions, current: int) -> Position:
     """Where the list begins, by the API's rules for resourceVersion, its match and the continue token.
     Errors: BadRequest, Invalid, Timeout for a revision of the future."""
     if options.match and not options.resource_version:
-        raise Invalid(f"{MATCH}Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided")
+        raise refused(forbidden(MATCH, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
     if options.continue_token:
         if options.match:
-            raise Invalid(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided"
-            )
+            raise refused(forbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"))
         if options.resource_version not in ("", "0"):
             raise BadRequest("specifying resource version is not allowed when using continue")
         return parse_token(options.continue_token)
+    if options.match not in ("", *MATCHES):
+        raise refused(not_supported(MATCH, options.match, (*MATCHES, "")))
     asked = parse_revision(options.resource_version)
     if options.match == "Exact" and asked == 0:
-        raise Invalid(
-            'resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-        )
-    if options.match not in ("", "Exact", "NotOlderThan"):
-        raise Invalid(
-            f'{MATCH}Unsupported value: "{options.match}": supported values: "Exact", "NotOlderThan", ""'
-        )
+        raise refused(forbidden(MATCH, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
     if asked > current:
         raise faults.too_large(asked, current)
     exact = options.match == "Exact" or (options.limit > 0 and asked > 0 and not options.match)
@@ -92,18 +94,16 @@ def start_of(options: ListOptions, current: int) -> Position:
 def list_entries(store: Store, kind: Kind, namespace: str, options: ListOptions) -> Listing:
     """The entries of a kind (of all namespaces where `namespace` is empty) that the options select.
     Errors: BadRequest, Invalid, Expired, Timeout."""
-    if options.limit < 0:
-        raise Invalid("limit: Invalid value: must be greater than or equal to 0")
     start = start_of(options, store.revision)
     selection = Selection.of(kind, options.labels, options.fields)
     prefix = kind.prefix(selection.namespace_within(namespace)) if kind.namespaced else kind.prefix()
     after = f"{kind.prefix()}{start.after}" if start.after else ""
     if selection.empty:
-        page = _read(store, prefix, after=after, limit=options.limit, start=start)
+        page = _read(store, prefix, after=after, limit=max(options.limit, 0), start=start)
         return _listing(kind, page.entries, page.revision, page.remaining, counted=True)
     if name := selection.exact_name(kind, namespace):
         return _single(store, kind, name, selection, start)
-    if not options.limit:
+    if options.limit <= 0:
         page = _read(store, prefix, after=after, limit=0, start=start)
         return Listing(selection.choose(page.entries), page.revision)
     return _selected(store, Paging(kind, prefix, selection, options.limit), after, start)

@@ -6,6 +6,8 @@ resourceVersion. Server-side apply creates the object where there is none.
 
 from typing import Any
 
+import orjson
+
 from minikube_py.errors import AlreadyExists, BadRequest, Invalid, UnsupportedMediaType
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj, copy, dig, key_of, name_of, namespace_of
@@ -13,6 +15,7 @@ from minikube_py.meta.patch.json import apply_json_patch
 from minikube_py.meta.patch.merge import apply_merge_patch
 from minikube_py.meta.patch.strategic import apply_strategic_patch
 from minikube_py.meta.schema import Type, type_of
+from minikube_py.meta.violations import invalid
 from minikube_py.registry import faults, tracking, validating
 from minikube_py.registry.base import Patch
 from minikube_py.registry.entries import decoded
@@ -63,7 +66,7 @@ class Patcher:
             return scale_entry(await self._writer.replace(write, entry, scaled(stored, scale)))
         new = changed(kind, stored, patch, type_of(kind))
         check_identity(kind, new, namespace_of(stored), name_of(stored))
-        new = validating.structured(kind, new, write.context)
+        new = _structured(write, new, patch)
         return await self._writer.replace(write, entry, new)
 
     async def _applied(self, write: Write, entry: Entry, patch: Patch) -> Entry:
@@ -83,6 +86,18 @@ class Patcher:
             return await self._writer.create(write, key.namespace, copy(new), applied=True)
         except AlreadyExists as error:  # another write came first: apply to what it made
             raise RevisionMismatch(write.kind.storage_key(*key), 0, 0) from error
+
+
+def _structured(write: Write, new: Obj, patch: Patch) -> Obj:
+    """The patched object with known fields of the right types; what is wrong with it is the patch's fault.
+    Errors: Invalid."""
+    try:
+        return validating.structured(write.kind, new, write.context)
+    except BadRequest as error:
+        why = error.message.partition(f"cannot be handled as a {write.kind.kind}: ")[2] or error.message
+        cause = invalid("patch", orjson.dumps(patch.body).decode(errors="replace"), why)
+        text = f' "" is invalid: {cause.field}: {cause.message}'
+        raise Invalid(text, causes=(cause,)) from error
 
 
 def _config(write: Write, patch: Patch, key: Key) -> Obj:

@@ -199,3 +199,4 @@ class Registry:
     def close(self) -> None:
         """Follow the store no longer."""
         self._pipeline.services.close()
+        self._watches.close()

@@ -34,6 +34,14 @@ def field_value(obj: Obj, path: str) -> str:
     return str(value)
 
 
+def _not_selectable(kind: Kind, field: str) -> str:
+    """The refusal of a field; clients put the request around it."""
+    if kind.fields and not kind.group:
+        return f"field label not supported: {field}"
+    known = ", ".join(f'"{name}"' for name in (*_METADATA, *kind.fields))
+    return f'"{field}" is not a known field selector: only {known}'
+
+
 class Selection:
     """What a list or watch selects of one kind."""
 
@@ -59,10 +67,7 @@ class Selection:
         for term in terms:
             path = kind.fields.get(term.field) or _METADATA.get(term.field)
             if path is None:
-                raise BadRequest(
-                    f'Unable to find "{kind.api_version}, Resource={kind.plural}" that match label selector '
-                    f'"{labels}", field selector "{fields}": field label not supported: {term.field}'
-                )
+                raise BadRequest(_not_selectable(kind, term.field))
             rules.append(FieldRule(path, term.value, term.operator == EQUALS))
         return cls(by_label, rules)
 

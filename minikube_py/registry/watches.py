@@ -9,19 +9,19 @@ watcher that falls behind ends; its client resumes from the last resourceVersion
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from minikube_py.errors import ApiError, Invalid
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import copy
+from minikube_py.meta.violations import forbidden
 from minikube_py.registry import faults
 from minikube_py.registry.base import WatchEvent, WatchOptions
 from minikube_py.registry.entries import decoded, encoding
-from minikube_py.registry.lists import parse_revision
+from minikube_py.registry.lists import MATCH, parse_revision, refused
+from minikube_py.registry.recent import Recent
 from minikube_py.registry.selection import Selection
 from minikube_py.store.base import Compacted, Entry, Event, FutureRevision, Lagging, Store, Watch
 
 REMEMBERED = 2048
 """Events whose API form is kept for the other watchers."""
-MATCH = "resourceVersionMatch: Forbidden: "
 CAPACITY = 4096
 """Events that a watcher may lag behind."""
 
@@ -126,7 +126,12 @@ class ObjectWatch:
         try:
             return self._store.watch(self._prefix, after=after, capacity=CAPACITY)
         except Compacted as error:
-            raise faults.too_old(error.asked, error.compacted) from error
+            recent = self._watches.recent.since(self._prefix, after)
+            if recent is None:
+                raise faults.too_old(error.asked, error.compacted) from error
+            self._first += [made for event in recent if (made := self._turn(event))]
+            self._seen = self._store.revision
+            return self._store.watch(self._prefix, after=self._seen, capacity=CAPACITY)
         except FutureRevision as error:
             raise faults.too_large(after, self._store.revision) from error
 
@@ -191,7 +196,12 @@ class Watches:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.shared = SharedEvents()
+        self.recent = Recent(store)
         self._bookmarked: set[ObjectWatch] = set()
+
+    def close(self) -> None:
+        """Follow the store no longer."""
+        self.recent.close()
 
     def forget(self, watch: ObjectWatch) -> None:
         """`watch` has ended."""
@@ -234,12 +244,10 @@ class Watches:
 
 
 def _check(options: WatchOptions) -> None:
-    problem: ApiError | None = None
+    problem = ""
     if options.send_initial_events and options.match != "NotOlderThan":
-        problem = Invalid(f"{MATCH}sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+        problem = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
     elif options.match and not options.send_initial_events:
-        problem = Invalid(
-            f"{MATCH}resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        )
+        problem = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
     if problem:
-        raise problem
+        raise refused(forbidden(MATCH, problem))

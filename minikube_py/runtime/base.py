@@ -38,12 +38,14 @@ class PortMapping:
 
 @dataclass(frozen=True, slots=True)
 class NamespaceOptions:
-    """Which Linux namespaces are the node's: network, pid, ipc; `share_pid` one pid namespace per pod."""
+    """Which Linux namespaces are the node's: network, pid, ipc; `share_pid` one pid namespace per pod;
+    `target` the id of a running container of the pod, whose pid namespace a container joins."""
 
     host_network: bool = False
     host_pid: bool = False
     host_ipc: bool = False
     share_pid: bool = False
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,11 +50,14 @@ def security_profile(text: str) -> cri.SecurityProfile | None:
 
 
 def namespace_option(options: NamespaceOptions) -> cri.NamespaceOption:
-    """Which namespaces are shared with the node (NODE), the pod (POD) or nobody (CONTAINER)."""
+    """Which namespaces are shared with the node (NODE), the pod (POD), another container (TARGET) or nobody
+    (CONTAINER)."""
+    pid = "NODE" if options.host_pid else "POD" if options.share_pid else "CONTAINER"
     return cri.NamespaceOption(
         network="NODE" if options.host_network else "POD",
-        pid="NODE" if options.host_pid else "POD" if options.share_pid else "CONTAINER",
+        pid="TARGET" if options.target else pid,
         ipc="NODE" if options.host_ipc else "POD",
+        target_id=options.target,
     )
 
 

@@ -154,6 +154,7 @@ async def test_deadline_fails_the_pod(node: Node) -> None:
     await node.clock.advance(61)
     pod = await node.until(lambda pod: dig(pod, "status.phase") == "Failed")
     assert pod["status"]["reason"] == "DeadlineExceeded"
+    assert node.events("DeadlineExceeded") == [("DeadlineExceeded", pod["status"]["message"])]
 
 
 async def test_missing_image_backs_off(node: Node) -> None:
@@ -252,6 +253,20 @@ async def test_failed_post_start_hook_kills_the_container(node: Node) -> None:
     pod = await node.until(lambda pod: dig(pod, "status.containerStatuses", [{}])[0].get("restartCount") == 1)
     assert node.events("FailedPostStartHook")
     assert pod["status"]["phase"] != "Failed"
+
+
+async def test_failing_post_start_hook_backs_off(node: Node) -> None:
+    """A container whose postStart hook fails each time is started again at growing intervals."""
+    hook = {"postStart": {"exec": {"command": ["exit", "1"]}}}
+    await node.client.create(Pod, pod_object(containers=main([], lifecycle=hook)))
+    pod = await node.until(lambda pod: waiting(pod) == "CrashLoopBackOff")
+    assert pod["status"]["containerStatuses"][0]["restartCount"] == 1
+    await settle()
+    await node.clock.advance(9)
+    await settle()
+    assert (await node.pod())["status"]["containerStatuses"][0]["restartCount"] == 1
+    await node.clock.advance(1.5)
+    await node.until(lambda pod: pod["status"]["containerStatuses"][0]["restartCount"] == 2)
 
 
 async def test_running_containers_are_adopted(idle_node: Node) -> None:

@@ -146,3 +146,16 @@ async def test_slow_command_times_out(node: Node) -> None:
     await node.clock.advance(3)
     await node.until(lambda pod: entry(pod)["restartCount"] == 1)
     assert "timed out after 2s" in node.events("Unhealthy")[0][1]
+
+
+async def test_probe_that_cannot_be_tried_does_not_count(node: Node) -> None:
+    """A probe whose action is impossible (a port that does not exist) says nothing of the container."""
+    probe = {"httpGet": {"port": "nowhere"}, "periodSeconds": 1, "failureThreshold": 1}
+    await node.client.create(Pod, probed(livenessProbe=probe))
+    await node.running()
+    await settle()
+    await node.clock.advance(5)
+    await settle()
+    assert entry(await node.pod())["restartCount"] == 0
+    told = "Liveness probe errored and resulted in unknown state: couldn't find port: nowhere"
+    assert node.events("Unhealthy") == [("Unhealthy", told)]

@@ -333,6 +333,13 @@ def test_status_patch_replaces_addresses_and_merges_conditions() -> None:
     }
 
 
+def test_status_patch_takes_back_what_a_condition_no_longer_says() -> None:
+    """The reason of a condition that has become true is removed, not kept."""
+    old = {"conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}]}
+    new = {"conditions": [{"type": "Ready", "status": "True"}]}
+    assert status_patch(old, new) == {"conditions": [{"type": "Ready", "status": "True", "reason": None}]}
+
+
 MACHINE = Machine(4, 8 << 30, 100 << 30, "amd64", "6.1", "Debian", "m", "s", "b")
 
 

@@ -7,6 +7,7 @@ import pytest
 from registry_objects import CONTEXT, WIDGET, pod_body
 
 from minikube_py.errors import BadRequest, Conflict, NotFound
+from minikube_py.kinds.batch.job import Job
 from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.namespace import Namespace
 from minikube_py.kinds.core.pod import Pod
@@ -88,6 +89,30 @@ def test_propagation(finalizers: list[str], options: DeleteOptions, expected: An
     stored: Obj = {"metadata": {"name": "x", "finalizers": finalizers} if finalizers else {"name": "x"}}
     plan = plan_deletion(ConfigMap, stored, options, NOW)
     assert (plan.step, plan.object["metadata"].get("finalizers")) == expected
+
+
+@pytest.mark.parametrize(
+    ("finalizers", "options", "expected", "warned"),
+    [
+        ([], DeleteOptions(), ["orphan"], True),
+        (["foregroundDeletion"], DeleteOptions(), ["foregroundDeletion"], True),
+        (["a/b"], DeleteOptions(propagation="Background"), ["a/b"], False),
+        (["a/b"], DeleteOptions(orphan_dependents=False), ["a/b"], False),
+        ([], DeleteOptions(propagation="Orphan"), ["orphan"], False),
+    ],
+)
+async def test_a_job_leaves_its_pods_unless_told_otherwise(
+    registry: Registry, create: Any, finalizers: list[str], options: DeleteOptions, expected: Any, warned: bool
+) -> None:
+    """Deleting a Job without a propagation orphans its pods, and says so."""
+    template = {"spec": {**pod_body()["spec"], "restartPolicy": "Never"}}
+    await create(Job, "j", {"spec": {"template": template}}, finalizers=finalizers)
+    context = Context(field_manager="test")
+    left = registry.decoded((await registry.delete(Job, "default", "j", options, context)).entry)
+    assert left["metadata"]["finalizers"] == expected
+    assert [text.partition(";")[0] for text in context.warnings] == (
+        ["child pods are preserved by default when jobs are deleted"] if warned else []
+    )
 
 
 async def test_plain_object_goes_at_once(registry: Registry, config_map: Obj) -> None:

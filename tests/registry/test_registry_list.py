@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from registry_objects import CONTEXT, WIDGET, pod_body
 
-from minikube_py.errors import BadRequest, Expired, Invalid, Timeout
+from minikube_py.errors import BadRequest, Cause, Expired, Invalid, Timeout
 from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.meta.objects import name_of
@@ -58,11 +58,26 @@ async def test_fields_of_the_kind(registry: Registry, create: Any) -> None:
     assert names(registry, listed) == ["b"]
 
 
+def test_a_negative_limit_is_none(registry: Registry) -> None:
+    """A limit below 0 limits nothing."""
+    listing = registry.list(WIDGET, "", ListOptions(limit=-1))
+    assert listing.continue_token == ""
+
+
+def test_refused_options_name_the_field(registry: Registry) -> None:
+    """The refusal of an option is that of a ListOptions object."""
+    with pytest.raises(Invalid) as refused:
+        registry.list(WIDGET, "", ListOptions(match="Exact"))
+    why = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+    assert str(refused.value) == f'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: {why}'
+    assert refused.value.causes == (Cause("FieldValueForbidden", why, "resourceVersionMatch"),)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         (ListOptions(labels="a in"), BadRequest, "expected: '('"),
-        (ListOptions(fields="spec.color=red"), BadRequest, "field label not supported: spec.color"),
+        (ListOptions(fields="spec.color=red"), BadRequest, "is not a known field selector: only "),
         (ListOptions(fields="metadata.name"), BadRequest, "invalid selector"),
         (ListOptions(resource_version="x"), BadRequest, 'invalid resource version "x"'),
         (ListOptions(match="Exact"), Invalid, "forbidden unless resourceVersion is provided"),
@@ -70,7 +85,6 @@ async def test_fields_of_the_kind(registry: Registry, create: Any) -> None:
         (ListOptions(match="About", resource_version="1"), Invalid, "Unsupported value"),
         (ListOptions(continue_token="%%%"), BadRequest, "continue key is not valid"),
         (ListOptions(continue_token="e30"), BadRequest, "continue key is not valid"),
-        (ListOptions(limit=-1), Invalid, "limit"),
         (ListOptions(resource_version="999999"), Timeout, "Too large resource version: 999999, current: "),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from registry_objects import CONTEXT, WIDGET, pod_body
 
-from minikube_py.errors import BadRequest, Conflict, Invalid, NotFound, UnsupportedMediaType
+from minikube_py.errors import BadRequest, Cause, Conflict, Invalid, NotFound, UnsupportedMediaType
 from minikube_py.kinds.apps.deployment import Deployment
 from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.pod import Pod
@@ -58,7 +58,7 @@ async def test_custom_resources_have_no_strategic_patch(registry: Registry, crea
         (Patch(JSON_PATCH, {"op": "add"}), BadRequest),
         (Patch(JSON_PATCH, [{"op": "test", "path": "/data/a", "value": "x"}]), Invalid),
         (Patch(MERGE_PATCH, ["x"]), BadRequest),
-        (Patch(MERGE_PATCH, {"data": {"a": 1}}), BadRequest),
+        (Patch(MERGE_PATCH, {"data": {"a": 1}}), Invalid),
         (Patch(MERGE_PATCH, {"metadata": {"name": "two"}}), BadRequest),
         (Patch(MERGE_PATCH, {"metadata": {"labels": {"a b": "c"}}}), Invalid),
         (Patch("text/plain", {}), UnsupportedMediaType),
@@ -73,6 +73,15 @@ async def test_bad_patches_store_nothing(
     with pytest.raises(error):
         await patched(registry, ConfigMap, "one", patch)
     assert registry.revision == before
+
+
+async def test_a_wrong_type_is_the_fault_of_the_patch(registry: Registry, config_map: Obj) -> None:
+    """The refusal of what a patch makes shows the patch and names what is wrong with it."""
+    with pytest.raises(Invalid) as refused:
+        await patched(registry, ConfigMap, "one", Patch(MERGE_PATCH, {"data": {"a": 1}}))
+    why = "json: cannot unmarshal number into Go struct field ConfigMap.data of type string"
+    message = f'Invalid value: "{{\\"data\\":{{\\"a\\":1}}}}": {why}'
+    assert refused.value.causes == (Cause("FieldValueInvalid", message, "patch"),)
 
 
 async def test_patch_that_changes_nothing(registry: Registry, config_map: Obj) -> None:

@@ -14,6 +14,7 @@ from minikube_py.kinds.core.event import Event
 from minikube_py.meta.objects import Obj, name_of
 from minikube_py.registry import watches
 from minikube_py.registry.base import DeleteOptions, WatchEvent, WatchOptions
+from minikube_py.registry.recent import KEPT
 from minikube_py.registry.resource import Registry
 from minikube_py.registry.watches import ObjectWatch
 
@@ -151,12 +152,27 @@ async def test_bookmark_never_overtakes_an_event(registry: Registry, create: Any
     watch.close()
 
 
+async def test_quiet_resource_is_watched_from_a_compacted_version(registry: Registry, create: Any) -> None:
+    """The last changes of a resource stay at hand, however much happened elsewhere since."""
+    await create(WIDGET, "a")
+    then = registry.revision
+    await create(WIDGET, "b", namespace="kube-system")
+    await create(WIDGET, "b")
+    await registry.delete(WIDGET, "default", "a", DeleteOptions(), CONTEXT)
+    await registry.store.compact(registry.revision)
+    watch = registry.watch(WIDGET, "default", WatchOptions(resource_version=str(then)))
+    await create(WIDGET, "c")
+    assert told(registry, await anext(watch)) == [("ADDED", "b"), ("DELETED", "a")]
+    assert told(registry, await anext(watch)) == [("ADDED", "c")]
+    watch.close()
+
+
 async def test_compacted_version_is_expired(registry: Registry, create: Any) -> None:
     """A resourceVersion whose history is gone is Expired, in the words that clients look for."""
     await create(WIDGET, "a")
     then = registry.revision
-    await create(WIDGET, "b")
-    await create(WIDGET, "c")
+    for number in range(KEPT + 1):
+        await create(WIDGET, f"b{number}")
     await registry.store.compact(registry.revision)
     with pytest.raises(Expired) as refused:
         registry.watch(WIDGET, "default", WatchOptions(resource_version=str(then)))

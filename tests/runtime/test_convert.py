@@ -39,6 +39,7 @@ def test_no_security_profile_is_left_to_the_runtime() -> None:
         (NamespaceOptions(), ("POD", "CONTAINER", "POD")),
         (NamespaceOptions(share_pid=True), ("POD", "POD", "POD")),
         (NamespaceOptions(True, True, True), ("NODE", "NODE", "NODE")),
+        (NamespaceOptions(target="c1"), ("POD", "TARGET", "POD")),
     ],
 )
 def test_namespaces(options: NamespaceOptions, expected: tuple[str, str, str]) -> None:

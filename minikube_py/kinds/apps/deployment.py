@@ -32,10 +32,11 @@ def validate(deployment: Obj, old: Obj | None) -> Iterable[Violation]:
     if old is not None and deployment["spec"] == old["spec"]:
         return
     spec = deployment["spec"]
+    yield from non_negative(deployment, "spec.replicas")
     yield from validate_own_selector(spec, "deployment")
     yield from validate_lasting_template(spec, "ReplicaSet")
     yield from _strategy(spec["strategy"])
-    for field in ("replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
+    for field in ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
         yield from non_negative(deployment, f"spec.{field}")
     if spec["progressDeadlineSeconds"] <= spec.get("minReadySeconds", 0):
         path = "spec.progressDeadlineSeconds"

@@ -189,6 +189,7 @@ Job = Kind(
     prepare=prepare,
     validate=validate,
     fields={"status.successful": "status.succeeded"},
+    orphans=True,
     columns=(
         NAME,
         Column("Status", _status, description="Status of the job."),

@@ -22,7 +22,7 @@ def validate(config_map: Obj, old: Obj | None) -> Iterable[Violation]:
     for key in data.keys() & binary.keys():
         yield invalid(f"data[{key}]", key, "duplicate of key present in binaryData")
     size = sum(len(value.encode()) for value in data.values())
-    yield from validate_size(size + sum(map(base64_size, binary.values())), "")
+    yield from validate_size(size + sum(map(base64_size, binary.values())), "[]")
     if old is not None:
         yield from validate_frozen(config_map, old, ("data", "binaryData"))
 

@@ -85,5 +85,6 @@ Endpoints = Kind(
     default=default,
     validate=validate,
     create_on_update=True,
+    deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     columns=(NAME, Column("Endpoints", _addresses, description="Addresses and ports"), AGE),
 )

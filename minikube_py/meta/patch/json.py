@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from minikube_py.errors import ApiError, BadRequest, Cause, Invalid, RequestEntityTooLarge
+from minikube_py.errors import ApiError, BadRequest, Invalid, RequestEntityTooLarge
 from minikube_py.meta.patch.merge import identical
 
 MAX_OPERATIONS = 10_000
@@ -38,13 +38,14 @@ def apply_json_patch(document: Any, patch: Any) -> Any:
 
 
 def _invalid(text: str) -> ApiError:
-    message = "the server rejected our request due to an error in our request"
-    return Invalid(message, causes=[Cause("UnexpectedServerResponse", text)])
+    return Invalid(f"the server rejected our request due to an error in our request: {text}")
 
 
 def _check(patch: Any) -> None:
     if not isinstance(patch, list):
-        raise BadRequest("error decoding patch: json: cannot unmarshal the patch into a list of operations")
+        raise BadRequest(
+            "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"
+        )
     if len(patch) > MAX_OPERATIONS:
         raise RequestEntityTooLarge(
             f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}"

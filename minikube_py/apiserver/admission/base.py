@@ -1,0 +1,75 @@
+"""What an admission plugin is: a class that says which writes it wants to see, and changes or refuses them."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from minikube_py.aio.clock import Clock
+from minikube_py.apiserver import authz
+from minikube_py.apiserver.authz import Authorizer
+from minikube_py.errors import Forbidden, NotFound
+from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import Obj
+from minikube_py.registry.base import Attributes
+from minikube_py.registry.resource import Registry
+
+CREATE = frozenset(("CREATE",))
+WRITES = frozenset(("CREATE", "UPDATE"))
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What plugins may look at."""
+
+    registry: Registry
+    authorizer: Authorizer
+    clock: Clock
+
+
+class Plugin:
+    """One admission plugin. `resources` are those it wants to see, as `pods` or `pods/status` (with the group:
+    `deployments.apps`); none means all of them."""
+
+    name: ClassVar[str] = ""
+    operations: ClassVar[frozenset[str]] = CREATE
+    resources: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self.registry = surroundings.registry
+        self.authorizer = surroundings.authorizer
+        self.clock = surroundings.clock
+
+    async def mutate(self, request: Attributes) -> None:
+        """Change `request.object` in place, or refuse it by raising an ApiError."""
+
+    async def validate(self, request: Attributes) -> None:
+        """Refuse by raising an ApiError; changes nothing."""
+
+    def lookup(self, kind: Kind, namespace: str, name: str) -> Obj | None:
+        """The stored object, shared and read-only, or None."""
+        try:
+            return self.registry.decoded(self.registry.get(kind, namespace, name))
+        except NotFound:
+            return None
+
+
+def wants(plugin: Plugin, operation: str, resource: str) -> bool:
+    """Whether the plugin sees an operation on a resource (with its subresource)."""
+    return operation in plugin.operations and (not plugin.resources or resource in plugin.resources)
+
+
+def forbid(request: Attributes, why: str) -> Forbidden:
+    """The refusal of a request: `pods "x" is forbidden: why`."""
+    return authz.forbidden(request.kind.group, request.kind.plural, name_in(request), why)
+
+
+def name_in(request: Attributes) -> str:
+    """The object's name, or the prefix that one is generated from."""
+    metadata = (request.object or {}).get("metadata") or {}
+    return request.name or metadata.get("name") or metadata.get("generateName") or ""
+
+
+def object_of(request: Attributes) -> Obj:
+    """The object that is written."""
+    if request.object is None:
+        raise ValueError(f"{request.operation} {request.kind.kind} carries no object")
+    return request.object

@@ -1,0 +1,52 @@
+"""What the API server is told at its start."""
+
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from minikube_py.registry.base import ClusterFacts
+
+Address = tuple[str, int]
+"""A host and a port; port 0 lets the system choose."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServerConfig:
+    """Where to listen and with which keys. All paths are PEM files."""
+
+    listen: Sequence[Address]
+    certificate: Path
+    key: Path
+    client_ca: Path
+    """The CA that signed clients' certificates, and the kubelets' serving certificates."""
+    service_account_key: Path
+    kubelet_client_certificate: Path | None = None
+    kubelet_client_key: Path | None = None
+    facts: ClusterFacts = field(default_factory=ClusterFacts)
+    advertise: Address | None = None
+    """The address behind the `kubernetes` Service; None: the last one that is listened on."""
+    max_reads: int = 400
+    """Reading requests in flight above which further ones get 429."""
+    max_writes: int = 200
+    extra: Mapping[str, Callable[[], Awaitable[bytes]]] = field(default_factory=dict)
+    """Further paths that are no resources (RBAC: nonResourceURLs), each giving the bytes of a JSON body."""
+    checks: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    """Further readiness checks: an empty string where all is well."""
+
+    def server_tls(self) -> ssl.SSLContext:
+        """TLS 1.2 and up as a server; clients may present a certificate of the cluster's CA."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self.certificate, self.key)
+        context.load_verify_locations(self.client_ca)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+    def kubelet_tls(self) -> ssl.SSLContext:
+        """TLS as the kubelets' client; their certificates are checked, with their names."""
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(self.client_ca))
+        if self.kubelet_client_certificate and self.kubelet_client_key:
+            context.load_cert_chain(self.kubelet_client_certificate, self.kubelet_client_key)
+        return context

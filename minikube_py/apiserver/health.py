@@ -1,0 +1,86 @@
+"""/healthz, /livez and /readyz: named checks, with the detail of each at `?verbose` and below its own path.
+
+A check is a function that gives an empty string where all is well, else what is wrong; it must not wait.
+What is wrong is logged; clients only learn which check failed.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from minikube_py.apiserver.request import Query, flag
+
+log = logging.getLogger(__name__)
+
+Check = Callable[[], str]
+PATHS = ("/healthz", "/livez", "/readyz")
+
+
+class Health:
+    """The checks of the server; `ready_only` ones do not make it unhealthy."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, Check] = {"ping": lambda: ""}
+        self._ready_only: set[str] = set()
+        self._done: set[str] = set()
+
+    def add(self, name: str, check: Check, *, ready_only: bool = False) -> None:
+        """Add or replace a check."""
+        self._checks[name] = check
+        if ready_only:
+            self._ready_only.add(name)
+
+    def add_hook(self, name: str) -> None:
+        """Add the check of a start-up step that `done` completes."""
+        self.add(f"poststarthook/{name}", lambda: "" if name in self._done else "not finished")
+
+    def done(self, name: str) -> None:
+        """A start-up step has finished."""
+        self._done.add(name)
+
+    def answer(self, path: str, query: Query) -> tuple[int, str] | None:
+        """HTTP code and text for a health path; None where there is no such check."""
+        endpoint = next(e for e in PATHS if path == e or path.startswith(e + "/"))
+        single = path[len(endpoint) :].strip("/")
+        checks = self._checks_of(endpoint)
+        if single:
+            return self._single(single, checks)
+        excluded = set(query.get("exclude", ()))
+        found = {name: _run(name, check) for name, check in checks.items() if name not in excluded}
+        return _summary(
+            endpoint.strip("/"),
+            found,
+            excluded & checks.keys(),
+            verbose=flag(query, "verbose") or "verbose" in query,
+        )
+
+    def _checks_of(self, endpoint: str) -> Mapping[str, Check]:
+        if endpoint == "/readyz":
+            return self._checks
+        return {name: check for name, check in self._checks.items() if name not in self._ready_only}
+
+    def _single(self, name: str, checks: Mapping[str, Check]) -> tuple[int, str] | None:
+        if name not in checks:
+            return None
+        wrong = _run(name, checks[name])
+        return (500, f"internal server error: {wrong}") if wrong else (200, "ok")
+
+
+def _run(name: str, check: Check) -> str:
+    try:
+        wrong = check()
+    except Exception as error:
+        log.exception("the health check %s failed", name)
+        return str(error) or type(error).__name__
+    if wrong:
+        log.warning("health check %s: %s", name, wrong)
+    return wrong
+
+
+def _summary(endpoint: str, found: Mapping[str, str], excluded: set[str], *, verbose: bool) -> tuple[int, str]:
+    lines = [
+        f"[+]{name} ok" if not wrong else f"[-]{name} failed: reason withheld" for name, wrong in found.items()
+    ]
+    lines += [f"[+]{name} excluded: ok" for name in sorted(excluded)]
+    if any(found.values()):
+        return 500, "\n".join([*lines, f"{endpoint} check failed", ""])
+    return 200, "\n".join([*lines, f"{endpoint} check passed", ""]) if verbose else "ok"

@@ -1,0 +1,38 @@
+"""Which form of an answer the Accept header asks for: JSON, YAML, a Table, or partial metadata.
+
+Protobuf is not spoken: a client that accepts JSON as well gets JSON, any other gets 406.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from minikube_py.apiserver.document import media_types
+from minikube_py.errors import NotAcceptable
+
+ACCEPTED = ("application/json", "application/yaml")
+_JSON = frozenset(("application/json", "application/*", "*/*"))
+_FORMS = {"Table": "table", "PartialObjectMetadata": "metadata", "PartialObjectMetadataList": "metadata"}
+
+
+class Form(NamedTuple):
+    """How to render objects: `shape` is object, table or metadata."""
+
+    shape: str = "object"
+    yaml: bool = False
+
+
+@lru_cache(maxsize=512)
+def negotiate(accept: str) -> Form:
+    """The first form in the client's order of preference that is served. Errors: NotAcceptable."""
+    if not accept:
+        return Form()
+    for name, parameters in media_types(accept):
+        is_yaml = name == "application/yaml"
+        if name not in _JSON and not is_yaml:
+            continue
+        wanted = parameters.get("as", "")
+        if not wanted:
+            return Form(yaml=is_yaml)
+        if wanted in _FORMS and parameters.get("g") == "meta.k8s.io" and parameters.get("v") == "v1":
+            return Form(_FORMS[wanted], yaml=is_yaml)
+    raise NotAcceptable(f"only the following media types are accepted: {', '.join(ACCEPTED)}")

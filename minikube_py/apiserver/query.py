@@ -1,0 +1,172 @@
+"""Query parameters as the options that the registry takes; each refusal is worded as Kubernetes words it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from minikube_py.apiserver.request import Query, flag
+from minikube_py.errors import BadRequest, Cause, Invalid
+from minikube_py.registry.base import DeleteOptions, ListOptions, WatchOptions
+
+MAX_MANAGER = 128  # characters of a field manager's name
+FIELD_VALIDATION = ("Ignore", "Strict", "Warn")
+PEOPLES = ("curl", "Wget", "Mozilla/5.0")
+"""What the user agents begin with through which people look at the API."""
+PROPAGATION = ("Background", "Foreground", "Orphan")
+
+
+def text(query: Query, name: str) -> str:
+    """The first value of a parameter, empty where it is not given."""
+    values = query.get(name)
+    return values[0] if values else ""
+
+
+def number(query: Query, name: str) -> int | None:
+    """The parameter as an integer, None where it is not given or empty. Errors: BadRequest."""
+    value = text(query, name)
+    if not value:
+        return None
+    try:
+        return int(value)
+    except ValueError as error:
+        raise BadRequest(f'strconv.ParseInt: parsing "{value}": invalid syntax') from error
+
+
+def list_options(query: Query) -> ListOptions:
+    """The options of a list. Errors: BadRequest, Invalid."""
+    if not query:
+        return ListOptions()
+    limit = number(query, "limit") or 0
+    number(query, "timeoutSeconds")
+    if "sendInitialEvents" in query:
+        message = "Forbidden: sendInitialEvents is forbidden for list"
+        raise _refused("ListOptions", Cause("FieldValueForbidden", message, "sendInitialEvents"))
+    version, match = text(query, "resourceVersion"), text(query, "resourceVersionMatch")
+    if match and not version:
+        message = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        raise _refused(
+            "ListOptions", Cause("FieldValueForbidden", f"Forbidden: {message}", "resourceVersionMatch")
+        )
+    return ListOptions(
+        labels=text(query, "labelSelector"),
+        fields=text(query, "fieldSelector"),
+        limit=limit,
+        continue_token=text(query, "continue"),
+        resource_version=version,
+        match=match,
+    )
+
+
+def watch_options(query: Query) -> WatchOptions:
+    """The options of a watch. Errors: BadRequest, Invalid."""
+    initial = flag(query, "sendInitialEvents")
+    match = text(query, "resourceVersionMatch")
+    if initial and match != "NotOlderThan":
+        message = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        raise _refused(
+            "ListOptions", Cause("FieldValueForbidden", f"Forbidden: {message}", "resourceVersionMatch")
+        )
+    return WatchOptions(
+        labels=text(query, "labelSelector"),
+        fields=text(query, "fieldSelector"),
+        resource_version=text(query, "resourceVersion"),
+        match=match,
+        bookmarks=flag(query, "allowWatchBookmarks"),
+        send_initial_events=initial,
+    )
+
+
+def pretty(query: Query, user_agent: str) -> bool:
+    """Whether the answer is read by a person: the parameter says so, or the client is a browser or its like."""
+    if "pretty" in query:
+        return flag(query, "pretty")
+    return user_agent.startswith(PEOPLES)
+
+
+def dry_run(query: Query, options: str, body: Mapping[str, Any] | None = None) -> bool:
+    """Whether the write is a dry run, by query or DeleteOptions body. Errors: Invalid."""
+    values = list(query.get("dryRun", ())) + list((body or {}).get("dryRun") or ())
+    values = [value for value in values if value]
+    if wrong := next((value for value in values if value != "All"), None):
+        raise _unsupported(options, "dryRun", wrong, 'supported values: "All"')
+    return bool(values)
+
+
+def field_validation(query: Query, options: str) -> str:
+    """Strict, Warn or Ignore; Warn unless asked otherwise. Errors: Invalid."""
+    value = text(query, "fieldValidation")
+    if value and value not in FIELD_VALIDATION:
+        supported = ", ".join(f'"{known}"' for known in FIELD_VALIDATION)
+        raise _unsupported(options, "fieldValidation", value, f"supported values: {supported}")
+    return value or "Warn"
+
+
+def field_manager(query: Query, user_agent: str, options: str) -> str:
+    """Who owns the fields that are set: the parameter, or the user agent up to its slash. Errors: Invalid."""
+    value = text(query, "fieldManager")
+    if not value:
+        agent = user_agent.partition("/")[0][:MAX_MANAGER]
+        return "".join(c for c in agent if c.isprintable()) or "unknown"
+    if len(value) > MAX_MANAGER:
+        message = f"Too long: may not be more than {MAX_MANAGER} bytes"
+        raise _refused(options, Cause("FieldValueTooLong", message, "fieldManager"))
+    if not value.isprintable():
+        message = f"Invalid value: {value!r}: should only contain printable characters"
+        raise _refused(options, Cause("FieldValueInvalid", message, "fieldManager"))
+    return value
+
+
+def apply_manager(query: Query) -> None:
+    """Refuse an apply patch that names no field manager. Errors: Invalid."""
+    if not text(query, "fieldManager"):
+        message = "Required value: is required for apply patch"
+        raise _refused("PatchOptions", Cause("FieldValueRequired", message, "fieldManager"))
+
+
+def force(query: Query, *, is_apply: bool) -> bool:
+    """Whether an apply takes over what others own. Errors: Invalid where the patch is no apply."""
+    if "force" not in query:
+        return False
+    if not is_apply:
+        message = "Forbidden: may not be specified for non-apply patch"
+        raise _refused("PatchOptions", Cause("FieldValueForbidden", message, "force"))
+    return flag(query, "force")
+
+
+def delete_options(query: Query, body: Mapping[str, Any]) -> DeleteOptions:
+    """The options of a delete: those of the body, else those of the query. Errors: BadRequest, Invalid."""
+    grace = body.get("gracePeriodSeconds")
+    if grace is None:
+        grace = number(query, "gracePeriodSeconds")
+    if grace is not None and (isinstance(grace, bool) or not isinstance(grace, int)):
+        raise BadRequest("json: cannot unmarshal gracePeriodSeconds into Go value of type int64")
+    propagation = body.get("propagationPolicy") or text(query, "propagationPolicy")
+    orphan = body.get("orphanDependents")
+    if orphan is None and "orphanDependents" in query:
+        orphan = flag(query, "orphanDependents")
+    if propagation and orphan is not None:
+        message = "Invalid value: orphanDependents and deletionPropagation cannot be both set"
+        raise _refused("DeleteOptions", Cause("FieldValueInvalid", message, "propagationPolicy"))
+    if propagation and propagation not in PROPAGATION:
+        supported = ", ".join(f'"{known}"' for known in PROPAGATION)
+        raise _unsupported("DeleteOptions", "propagationPolicy", propagation, f"supported values: {supported}")
+    preconditions = body.get("preconditions") or {}
+    return DeleteOptions(
+        grace_period=grace,
+        propagation=propagation,
+        uid=preconditions.get("uid") or "",
+        resource_version=preconditions.get("resourceVersion") or "",
+        orphan_dependents=orphan,
+    )
+
+
+def _unsupported(options: str, field: str, value: object, why: str) -> Invalid:
+    shown = f'"{value}"' if isinstance(value, str) else str(value)
+    kind = "Unsupported value" if isinstance(value, str) else "Invalid value"
+    reason = "FieldValueNotSupported" if isinstance(value, str) else "FieldValueInvalid"
+    return _refused(options, Cause(reason, f"{kind}: {shown}: {why}", field))
+
+
+def _refused(options: str, cause: Cause) -> Invalid:
+    message = f'{options}.meta.k8s.io "" is invalid: {cause.field}: {cause.message}'
+    details = {"group": "meta.k8s.io", "kind": options}
+    return Invalid(message, details=details, causes=(cause,))

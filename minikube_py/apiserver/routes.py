@@ -1,0 +1,192 @@
+"""Routes: from a call that may proceed to the code that answers it."""
+
+import platform
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import orjson
+from aiohttp import web
+
+from minikube_py.apiserver import responses
+from minikube_py.apiserver.call import Call
+from minikube_py.apiserver.discovery import Discovery
+from minikube_py.apiserver.document import Document
+from minikube_py.apiserver.handlers import BINDING, Resources, not_allowed, not_served
+from minikube_py.apiserver.health import PATHS, Health
+from minikube_py.apiserver.metrics import ServerMetrics
+from minikube_py.apiserver.openapi import OpenApi
+from minikube_py.apiserver.proxy import STREAMED, Proxy
+from minikube_py.apiserver.reviews import Reviews
+from minikube_py.apiserver.tokens import ServiceAccountTokens
+from minikube_py.apiserver.watch import WatchStreams
+from minikube_py.meta.kind import Kind
+from minikube_py.registry.base import Attributes, Context
+from minikube_py.registry.resource import Registry
+
+VERSION = {
+    "major": "1",
+    "minor": "34",
+    "emulationMajor": "1",
+    "emulationMinor": "34",
+    "minCompatibilityMajor": "1",
+    "minCompatibilityMinor": "33",
+    "gitVersion": "v1.34.0",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "2025-08-27T10:19:10Z",
+    "goVersion": "go1.24.6",
+    "compiler": "gc",
+    "platform": f"linux/{'arm64' if platform.machine() in ('aarch64', 'arm64') else 'amd64'}",
+}
+"""The Kubernetes version whose API is served, in the shape that clients parse."""
+_WITHOUT_NAMESPACE = frozenset(("list", "watch"))
+_ON_COLLECTION = frozenset(("create", "list", "watch", "deletecollection"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answerers:
+    """Those who answer."""
+
+    resources: Resources
+    watches: WatchStreams
+    reviews: Reviews
+    proxy: Proxy
+    discovery: Discovery
+    openapi: OpenApi
+    health: Health
+    metrics: ServerMetrics
+    tokens: ServiceAccountTokens
+
+
+class Routes:
+    """Finds who answers a call."""
+
+    def __init__(
+        self, registry: Registry, answerers: Answerers, extra: Mapping[str, Callable[[], Awaitable[bytes]]]
+    ) -> None:
+        self._registry = registry
+        self._to = answerers
+        self._extra = extra
+        self._paths: dict[str, Callable[[Call], Awaitable[web.StreamResponse]]] = {
+            "/": self._index,
+            "/version": self._version,
+            "/metrics": self._metrics,
+            "/openid/v1/jwks": self._key_set,
+            "/.well-known/openid-configuration": self._issuer,
+        }
+
+    async def answer(self, call: Call) -> web.StreamResponse:
+        """The response to a call. Errors: ApiErrors of who answers."""
+        return await (self._resource(call) if call.info.is_resource else self._path(call))
+
+    # Resources
+
+    async def _resource(self, call: Call) -> web.StreamResponse:
+        info = call.info
+        kind = self._registry.catalogue.by_resource(info.group, info.version, info.resource)
+        if kind is None:
+            pods = self._registry.catalogue.by_resource("", info.version, "pods")
+            if pods is not None and (info.group, info.resource) == ("", BINDING.plural):
+                return await self._to.resources.bind(call, pods)
+            review = self._to.reviews.kind_at(info.group, info.version, info.resource)
+            if review is None or review.namespaced != bool(info.namespace):
+                raise not_served()
+            return await self._to.reviews.answer(call, review)
+        if not kind.namespaced:
+            if info.namespace and kind.resource != "namespaces":
+                raise not_served()
+            call.info = info = info._replace(namespace="")
+        elif not info.namespace and info.verb not in _WITHOUT_NAMESPACE:
+            raise not_allowed() if info.verb in _ON_COLLECTION and not info.name else not_served()
+        if info.subresource:
+            if info.subresource not in kind.subresources:
+                raise not_served()
+            return await self._subresource(call, kind)
+        if info.verb not in kind.verbs:
+            raise not_allowed()
+        if info.verb == "watch":
+            return await self._to.watches.answer(call, kind)
+        response = await self._to.resources.answer(call, kind)
+        if kind.deprecation and not response.prepared:
+            responses.add_warnings(response, (kind.deprecation,))
+        return response
+
+    async def _subresource(self, call: Call, kind: Kind) -> web.StreamResponse:
+        subresource = call.info.subresource
+        if subresource == "log":
+            if call.info.verb != "get":
+                raise not_allowed()
+            return await self._to.proxy.log(call)
+        if subresource in STREAMED:
+            if call.info.verb not in ("get", "create"):
+                raise not_allowed()
+            await self._admit_connect(call, kind)
+            return await self._to.proxy.stream(call)
+        if subresource == "proxy":
+            await self._admit_connect(call, kind)
+            return await self._to.proxy.proxy(call)
+        return await self._to.resources.answer(call, kind)
+
+    async def _admit_connect(self, call: Call, kind: Kind) -> None:
+        info = call.info
+        await self._registry.admission.validate(
+            Attributes(
+                "CONNECT", kind, info.namespace, info.name, None, None, Context(call.user), info.subresource
+            )
+        )
+
+    # Other paths
+
+    async def _path(self, call: Call) -> web.StreamResponse:
+        if call.info.verb not in ("get", "head"):
+            raise not_allowed()
+        path = call.info.path.rstrip("/") or "/"
+        known = self._paths.get(path)
+        if known is not None:
+            return await known(call)
+        if any(path == p or path.startswith(p + "/") for p in PATHS):
+            answer = self._to.health.answer(path, call.query)
+            if answer is None:
+                raise not_served()
+            return responses.plain(answer[1], answer[0])
+        if path in self._extra:
+            return responses.json_bytes(await self._extra[path]())
+        headers = call.request.headers
+        if path.startswith("/openapi"):
+            gzip = "gzip" in headers.get("Accept-Encoding", "")
+            return _document(call, await self._to.openapi.get(path, call.accept, gzip=gzip))
+        return _document(call, self._to.discovery.get(path, call.accept))
+
+    async def _index(self, call: Call) -> web.StreamResponse:
+        groups = sorted({f"/apis/{kind.group}" for kind in self._registry.catalogue.all() if kind.group})
+        versions = {kind.api_version for kind in self._registry.catalogue.all() if kind.group}
+        paths = ["/api", "/api/v1", "/apis", *groups, *(f"/apis/{version}" for version in versions)]
+        paths += [*PATHS, "/metrics", "/openapi/v2", "/openapi/v3", "/version", *self._extra]
+        return responses.json_object({"paths": sorted(paths)})
+
+    async def _version(self, call: Call) -> web.StreamResponse:
+        return responses.json_bytes(orjson.dumps(VERSION, option=orjson.OPT_INDENT_2))
+
+    async def _metrics(self, call: Call) -> web.StreamResponse:
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=self._to.metrics.render(), headers=headers)
+
+    async def _key_set(self, call: Call) -> web.StreamResponse:
+        return responses.json_object(self._to.tokens.key_set())
+
+    async def _issuer(self, call: Call) -> web.StreamResponse:
+        return responses.json_object(self._to.tokens.discovery())
+
+
+def _document(call: Call, document: Document | None) -> web.StreamResponse:
+    """A discovery or OpenAPI document, or 304 where the client has it already."""
+    if document is None:
+        raise not_served()
+    etag = f'"{document.etag}"'
+    headers = {"ETag": etag, "Vary": "Accept", "Cache-Control": "public"}
+    if etag in call.request.headers.get("If-None-Match", ""):
+        return web.Response(status=304, headers=headers)
+    headers["Content-Type"] = document.content_type
+    if document.encoding:
+        headers["Content-Encoding"] = document.encoding
+    return web.Response(body=document.body, headers=headers)

@@ -1,0 +1,203 @@
+"""kube-apiserver: HTTPS over the registry, as a Service.
+
+A request passes the stages in the order in which `pipeline` lists them, and is then routed.
+aiohttp's low-level server speaks HTTP/1.1 below our own routing; several addresses may be listened on. Before
+it is ready the default objects exist and the RBAC index is complete. Stopping ends watches and closes
+connections within seconds.
+"""
+
+import asyncio
+import logging
+
+from aiohttp import web
+
+from minikube_py.aio.clock import Clock, SystemClock
+from minikube_py.apiserver import reviews, stages
+from minikube_py.apiserver.admission.base import Surroundings
+from minikube_py.apiserver.admission.chain import AdmissionChain
+from minikube_py.apiserver.authn import Authenticator
+from minikube_py.apiserver.authz import Authorizer
+from minikube_py.apiserver.bootstrap import apply as bootstrap
+from minikube_py.apiserver.call import Call, Handler, Stage
+from minikube_py.apiserver.config import Address, ApiServerConfig
+from minikube_py.apiserver.discovery import Discovery
+from minikube_py.apiserver.handlers import BINDING, Resources
+from minikube_py.apiserver.health import Health
+from minikube_py.apiserver.metrics import Gauge, ServerMetrics
+from minikube_py.apiserver.openapi import OpenApi
+from minikube_py.apiserver.proxy import Proxy
+from minikube_py.apiserver.rbac import RbacIndex
+from minikube_py.apiserver.request import NO_QUERY, RequestInfo
+from minikube_py.apiserver.routes import Answerers, Routes
+from minikube_py.apiserver.stages import Observer, Stages
+from minikube_py.apiserver.streams import Streams
+from minikube_py.apiserver.targets import Targets
+from minikube_py.apiserver.tokens import ServiceAccountTokens
+from minikube_py.apiserver.watch import WatchStreams
+from minikube_py.client.base import Change
+from minikube_py.client.local import LocalCache
+from minikube_py.kinds.rbac.clusterrole import ClusterRole
+from minikube_py.kinds.rbac.clusterrolebinding import ClusterRoleBinding
+from minikube_py.kinds.rbac.role import Role
+from minikube_py.kinds.rbac.rolebinding import RoleBinding
+from minikube_py.meta.objects import name_of, namespace_of
+from minikube_py.registry.resource import Registry
+
+log = logging.getLogger(__name__)
+
+MAX_LINE = 128 * 1024
+"""Bytes of a request line or header: exec commands and tokens are long."""
+SHUTDOWN_SECONDS = 2.0
+_UNRESOLVED = RequestInfo("", "")
+
+
+def pipeline(made: Stages) -> tuple[Stage, ...]:
+    """The stages in the order in which a request passes them."""
+    return (
+        stages.resolve,
+        made.authenticate,
+        made.limit_in_flight,
+        made.impersonate,
+        made.authorize,
+    )
+
+
+class ApiServer:
+    """The API server; `addresses` are those it listens on once it is ready."""
+
+    name = "kube-apiserver"
+
+    def __init__(self, registry: Registry, config: ApiServerConfig, clock: Clock | None = None) -> None:
+        self.registry = registry
+        self.config = config
+        self.clock = clock or SystemClock()
+        self.metrics = ServerMetrics()
+        self.health = Health()
+        self.addresses: list[Address] = []
+        self.tokens = ServiceAccountTokens.load(config.service_account_key, clock=self.clock)
+        self.authorizer = Authorizer(RbacIndex(), self.metrics)
+        self.authenticator = Authenticator(registry, self.tokens, self.clock)
+        registry.admission = AdmissionChain(Surroundings(registry, self.authorizer, self.clock))
+        self._watches = WatchStreams(registry, self.clock, self.metrics)
+        self._proxy = Proxy(Targets(registry), Streams(config.kubelet_tls()))
+        self._observer = Observer(registry.catalogue, self.metrics)
+        self._stages = Stages(self.authenticator, self.authorizer, self._observer)
+        self._stages.limits = {"readOnly": config.max_reads, "mutating": config.max_writes}
+        self._handle = self._assemble()
+        self._add_checks()
+
+    def _assemble(self) -> Handler:
+        registry, config = self.registry, self.config
+        answerers = Answerers(
+            resources=Resources(registry, self.clock),
+            watches=self._watches,
+            reviews=reviews.Reviews(self.authenticator, self.authorizer),
+            proxy=self._proxy,
+            discovery=Discovery(registry.catalogue, (BINDING, *reviews.KINDS)),
+            openapi=OpenApi(registry.catalogue, (BINDING, *reviews.KINDS)),
+            health=self.health,
+            metrics=self.metrics,
+            tokens=self.tokens,
+        )
+        routes = Routes(registry, answerers, config.extra)
+        return stages.through(pipeline(self._stages), routes.answer, self._observer)
+
+    def _add_checks(self) -> None:
+        self.health.add("etcd", self._observer.write_fault)
+        self.health.add("informer-sync", lambda: "" if self._following else "not synced", ready_only=True)
+        for hook in ("rbac/bootstrap-roles", "scheduling/bootstrap-system-priority-classes"):
+            self.health.add_hook(hook)
+        for name, check in self.config.checks.items():
+            self.health.add(name, check, ready_only=True)
+        self.metrics.register(
+            Gauge("apiserver_registered_watchers", "Watches that are open.", lambda: float(len(self._watches)))
+        )
+        self.metrics.register(
+            Gauge("apiserver_storage_revision", "The store's revision.", lambda: float(self.registry.revision))
+        )
+
+    _following = False
+
+    async def run(self, ready: asyncio.Event) -> None:
+        """Serve until cancelled; `ready` is set once requests are answered."""
+        cache = LocalCache(self.registry)
+        try:
+            self._follow_rbac(cache)
+            server = web.Server(
+                self._answer,
+                handler_cancellation=True,
+                access_log=None,
+                max_line_size=MAX_LINE,
+                max_field_size=MAX_LINE,
+                lingering_time=2.0,
+            )
+            listeners = await self._listen(server)
+            try:
+                await self._bootstrap()
+                ready.set()
+                await asyncio.get_running_loop().create_future()
+            finally:
+                await self._stop(server, listeners)
+        finally:
+            self._following = False
+            cache.close()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await self._handle(Call(request, _UNRESOLVED, NO_QUERY))
+
+    def _follow_rbac(self, cache: LocalCache) -> None:
+        index = self.authorizer.index
+        for kind in (ClusterRole, Role):
+            cache.subscribe(kind, self._role_changed)
+        for kind in (ClusterRoleBinding, RoleBinding):
+            cache.subscribe(
+                kind,
+                lambda change: (
+                    index.remove_binding(namespace_of(change.object), name_of(change.object))
+                    if change.type == "DELETED"
+                    else index.set_binding(change.object)
+                ),
+            )
+        self._following = True
+
+    def _role_changed(self, change: Change) -> None:
+        role = change.object
+        if change.type == "DELETED":
+            self.authorizer.index.remove_role(namespace_of(role), name_of(role))
+        else:
+            self.authorizer.index.set_role(role)
+
+    async def _listen(self, server: web.Server) -> list[asyncio.Server]:
+        loop, tls = asyncio.get_running_loop(), self.config.server_tls()
+        listeners: list[asyncio.Server] = []
+        self.addresses = []
+        try:
+            for host, port in self.config.listen:
+                listener = await loop.create_server(server, host, port, ssl=tls, backlog=512)
+                listeners.append(listener)
+                self.addresses.append(listener.sockets[0].getsockname()[:2])
+        except OSError:
+            for listener in listeners:
+                listener.close()
+            raise
+        return listeners
+
+    async def _bootstrap(self) -> None:
+        host, port = self.config.advertise or self.addresses[-1]
+        facts = bootstrap.Bootstrap(
+            addresses=(host,),
+            port=port,
+            service_cidr=self.config.facts.service_cidr,
+            client_ca=self.config.client_ca.read_text(),
+        )
+        await bootstrap.apply(self.registry, facts)
+        self.health.done("rbac/bootstrap-roles")
+        self.health.done("scheduling/bootstrap-system-priority-classes")
+
+    async def _stop(self, server: web.Server, listeners: list[asyncio.Server]) -> None:
+        for listener in listeners:
+            listener.close()
+        self._watches.close()
+        await server.shutdown(SHUTDOWN_SECONDS)
+        await self._proxy.close()
+        self.addresses = []

@@ -1,0 +1,181 @@
+"""The stages that every request passes before it is answered; `server.pipeline` gives their order."""
+
+import logging
+import time
+
+from aiohttp import web
+
+from minikube_py.apiserver import responses, status
+from minikube_py.apiserver.authn import Authenticator
+from minikube_py.apiserver.authz import MASTERS, Authorizer, attributes_of
+from minikube_py.apiserver.call import Call, Handler, Stage
+from minikube_py.apiserver.health import PATHS
+from minikube_py.apiserver.impersonation import impersonated
+from minikube_py.apiserver.metrics import ServerMetrics
+from minikube_py.apiserver.request import RequestInfo, parse_query, parse_request
+from minikube_py.errors import ApiError, ServiceUnavailable, TooManyRequests, Unauthorized
+from minikube_py.registry.catalogue import Catalogue
+
+log = logging.getLogger(__name__)
+
+SLOW_SECONDS = 1.0
+"""From this duration on a request is logged."""
+FAULT_SECONDS = 30.0
+"""For so long a failed write makes the server unready, unless another one succeeds."""
+READS = frozenset(("get", "list"))
+_LONG = frozenset(("exec", "attach", "portforward", "proxy", "log"))
+_METRIC_VERBS = {"create": "POST", "update": "PUT"}
+
+
+def is_long_running(info: RequestInfo) -> bool:
+    """Whether a request may last: it is not counted in flight, and no duration is expected of it."""
+    return info.is_resource and (info.verb == "watch" or info.subresource in _LONG)
+
+
+def resolve(call: Call) -> None:
+    """The URL becomes verb, kind and name."""
+    target = call.request.raw_path
+    if "?" in target:
+        call.query = parse_query(target)
+    call.info = parse_request(call.request.method, target, call.query)
+
+
+class Stages:
+    """The stages that need more than the call."""
+
+    def __init__(self, authenticator: Authenticator, authorizer: Authorizer, observer: "Observer") -> None:
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._observer = observer
+        metrics = observer.metrics
+        self.limits = {"readOnly": 400, "mutating": 200}
+        self._rejected = metrics.rejected
+        self._in_flight = {kind: metrics.in_flight.series((kind,)) for kind in self.limits}
+
+    def authenticate(self, call: Call) -> None:
+        """Who asks; without credentials only health and version are open."""
+        user = self._authenticator.user_of(call.request)
+        if user is not None:
+            call.user = user
+        elif not _is_public(call.info):
+            raise Unauthorized("Unauthorized")
+
+    def limit_in_flight(self, call: Call) -> None:
+        """Refuse work that would only pile up; cluster administrators are let through."""
+        if is_long_running(call.info):
+            counted = self._observer.long_running(call.info)
+        else:
+            kind = "readOnly" if call.info.verb in READS else "mutating"
+            counted = self._in_flight[kind]
+            if counted[0] >= self.limits[kind] and MASTERS not in call.user.groups:
+                self._rejected.add((kind,))
+                raise TooManyRequests("too many requests, please try again later", retry_after=1)
+        counted[0] += 1
+        call.counted = counted
+
+    def impersonate(self, call: Call) -> None:
+        """Act as another user where the headers say so."""
+        headers = call.request.headers
+        if "Impersonate-User" in headers or "Impersonate-Group" in headers or "Impersonate-Uid" in headers:
+            call.user = impersonated(call.user, headers, self._authorizer)
+
+    def authorize(self, call: Call) -> None:
+        """Only what roles allow."""
+        self._authorizer.require(call.user, attributes_of(call.info))
+
+
+class Observer:
+    """Counts and times every request, and logs what was slow or failed here."""
+
+    def __init__(self, catalogue: Catalogue, metrics: ServerMetrics) -> None:
+        self._catalogue = catalogue
+        self.metrics = metrics
+        self._write_fault, self._write_failed_at = "", 0.0
+
+    def answered(self, call: Call, response: web.StreamResponse, seconds: float) -> None:
+        """A request was answered."""
+        labels = self._labels(call.info)
+        code, metrics = response.status, self.metrics
+        metrics.requests.add((*labels, str(code), "All" if call.dry_run else ""))
+        is_long = is_long_running(call.info)
+        if not is_long:
+            metrics.durations.observe(labels, seconds)
+            if isinstance(response, web.Response) and isinstance(response.body, bytes):
+                metrics.sizes.observe(labels, len(response.body))
+            if code < 300 and self._write_fault and call.info.verb not in READS:
+                self._write_fault = ""
+        if code >= 500 or (seconds >= SLOW_SECONDS and not is_long):
+            log.warning(
+                "request verb=%s path=%s user=%s code=%d seconds=%.3f",
+                call.info.verb,
+                call.info.path[:500],
+                call.user.name,
+                code,
+                seconds,
+            )
+
+    def failed(self, call: Call, error: ApiError) -> None:
+        """A request failed with `error`."""
+        if isinstance(error, ServiceUnavailable) and not is_long_running(call.info):
+            self._write_fault, self._write_failed_at = error.message, time.monotonic()
+
+    def write_fault(self) -> str:
+        """Why the last write found no store, while that is recent and no write has succeeded since."""
+        recent = time.monotonic() - self._write_failed_at < FAULT_SECONDS
+        return self._write_fault if recent else ""
+
+    def long_running(self, info: RequestInfo) -> list[float]:
+        """The number of watches and streams open of the request's sort."""
+        return self.metrics.watchers.series(self._labels(info)[:5])
+
+    def _labels(self, info: RequestInfo) -> tuple[str, ...]:
+        """The metric labels; those of what is not served are empty, so that clients cannot make up series."""
+        verb = _METRIC_VERBS.get(info.verb) or info.verb.upper()
+        kind = (
+            self._catalogue.by_resource(info.group, info.version, info.resource) if info.is_resource else None
+        )
+        if kind is None:
+            known = verb if verb in ("GET", "POST", "PUT", "PATCH", "DELETE", "LIST", "WATCH") else "OTHER"
+            return known, "", "", "", "", ""
+        scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
+        subresource = info.subresource if info.subresource in kind.subresources else ""
+        return verb, info.group, info.version, info.resource, subresource, scope
+
+
+def through(stages: tuple[Stage, ...], answer: Handler, observer: Observer) -> Handler:
+    """One handler that passes a call through `stages` in their order, has it answered, and turns whatever goes
+    wrong into a `Status`."""
+
+    async def handle(call: Call) -> web.StreamResponse:
+        began = time.perf_counter()
+        try:
+            for stage in stages:
+                stage(call)
+            response = await answer(call)
+        except ConnectionError:
+            raise  # the client is gone: there is nobody to tell
+        except Exception as error:
+            failed = status.to_api_error(error)
+            observer.failed(call, failed)
+            _abort_if_begun(call.request, failed)
+            response = responses.failure(failed)
+        finally:
+            if call.counted is not None:
+                call.counted[0] -= 1
+        observer.answered(call, response, time.perf_counter() - began)
+        return response
+
+    return handle
+
+
+def _abort_if_begun(request: web.BaseRequest, error: ApiError) -> None:
+    """Half an answer must not look like a whole one."""
+    if request.writer.output_size:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("failed after the answer had begun") from error
+
+
+def _is_public(info: RequestInfo) -> bool:
+    path = info.path.rstrip("/")
+    return not info.is_resource and (path == "/version" or any(path == p for p in PATHS))

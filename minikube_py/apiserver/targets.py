@@ -1,0 +1,223 @@
+"""Where a stream or proxy request goes: pure lookups of nodes, pods and endpoints, as URLs.
+
+A kubelet is found by its Node object and spoken to by HTTPS with the cluster's client certificate; pods and
+services at their pod addresses. Loopback and link-local addresses are never proxied to.
+"""
+
+import ipaddress
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
+
+from minikube_py.apiserver.request import Query, flag
+from minikube_py.errors import BadRequest, ServiceUnavailable
+from minikube_py.kinds.core.node import Node
+from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.core.service import Service
+from minikube_py.kinds.discovery.endpointslice import EndpointSlice
+from minikube_py.meta.objects import Obj, containers_of, dig
+from minikube_py.registry.base import ListOptions
+from minikube_py.registry.resource import Registry
+
+KUBELET_PORT = 10250
+_ADDRESS_ORDER = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
+_LOG_OPTIONS = (
+    "follow",
+    "previous",
+    "sinceSeconds",
+    "sinceTime",
+    "timestamps",
+    "tailLines",
+    "limitBytes",
+    "stream",
+)
+_STREAM_OPTIONS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
+"""The options of exec and attach as the kubelet names them."""
+
+
+class Target(NamedTuple):
+    """A backend and the path (with its query) to ask for. `is_kubelet`: present the client certificate."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    is_kubelet: bool = False
+
+    @property
+    def authority(self) -> str:
+        """Host and port as in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.path}"
+
+
+class Targets:
+    """Finds targets in the registry."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def stream(self, namespace: str, name: str, subresource: str, query: Query) -> Target:
+        """The kubelet's URL for exec, attach, portforward or log. Errors: NotFound, BadRequest."""
+        pod = self._registry.decoded(self._registry.get(Pod, namespace, name))
+        node = dig(pod, "spec.nodeName", "")
+        if not node:
+            raise BadRequest(f"pod {name} does not have a host assigned")
+        place = f"{quote(namespace)}/{quote(name)}"
+        if subresource == "portforward":
+            ports = {"port": list(query.get("ports", ()))}
+            return self.kubelet(node, f"/portForward/{place}", ports)
+        container = container_of(pod, _first(query, "container"))
+        if subresource == "log":
+            options = {key: query[key][:1] for key in _LOG_OPTIONS if key in query}
+            return self.kubelet(node, f"/containerLogs/{place}/{quote(container)}", options)
+        asked = {theirs: ["1"] for ours, theirs in _STREAM_OPTIONS.items() if flag(query, ours)}
+        if subresource == "exec":
+            asked["command"] = list(query.get("command", ()))
+            if not asked["command"]:
+                raise BadRequest("you must specify at least one command for the container")
+        if not asked.keys() & {"input", "output", "error"}:
+            raise BadRequest("you must specify at least one of stdin, stdout, stderr")
+        return self.kubelet(node, f"/{subresource}/{place}/{quote(container)}", asked)
+
+    def kubelet(self, node: str, path: str, query: Query | None = None) -> Target:
+        """A path on a node's kubelet. Errors: NotFound, ServiceUnavailable."""
+        found = self._registry.decoded(self._registry.get(Node, "", node))
+        text = urlencode(query or {}, doseq=True)
+        return Target(
+            "https", node_address(found), kubelet_port(found), f"{path}?{text}" if text else path, True
+        )
+
+    def proxied(self, resource: str, namespace: str, name: str, path: str) -> Target:
+        """Where `<resource>/<[scheme:]name[:port]>/proxy<path>` leads.
+        Errors: NotFound, BadRequest, ServiceUnavailable."""
+        scheme, target, port = split_name(name)
+        if resource == "nodes":
+            found = self.kubelet(target, path)
+            if not port:
+                return found
+            return Target(scheme or "https", found.host, _port_number(port), path, True)
+        if resource == "pods":
+            return self._pod(namespace, target, (scheme, port), path)
+        return self._service(namespace, target, (scheme, port), path)
+
+    def _pod(self, namespace: str, name: str, asked: tuple[str, str], path: str) -> Target:
+        pod = self._registry.decoded(self._registry.get(Pod, namespace, name))
+        scheme, port = asked
+        number = _port_number(port) if port else _first_port(pod)
+        address = dig(pod, "status.podIP", "")
+        if not address:
+            raise BadRequest(f"pod {name} has no address yet")
+        return Target(scheme or "http", proxyable(address), number, path)
+
+    def _service(self, namespace: str, name: str, asked: tuple[str, str], path: str) -> Target:
+        service = self._registry.decoded(self._registry.get(Service, namespace, name))
+        scheme, port = asked
+        port_name = _service_port(service, port)
+        slices = self._registry.list(
+            EndpointSlice, namespace, ListOptions(labels=f"kubernetes.io/service-name={name}")
+        )
+        places = endpoint_places([self._registry.decoded(entry) for entry in slices.entries], port_name)
+        if not places:
+            raise ServiceUnavailable(f'no endpoints available for service "{name}"')
+        host, number = random.choice(places)
+        return Target(scheme or "http", proxyable(host), number, path)
+
+
+def container_of(pod: Obj, asked: str) -> str:
+    """The container meant by a request on `pod`. Errors: BadRequest where it is unknown or unclear."""
+    name = dig(pod, "metadata.name", "")
+    if asked:
+        if asked not in {container["name"] for container in containers_of(pod.get("spec") or {})}:
+            raise BadRequest(f"container {asked} is not valid for pod {name}")
+        return asked
+    names = [container["name"] for container in dig(pod, "spec.containers", [])]
+    if len(names) == 1:
+        return str(names[0])
+    message = f"a container name must be specified for pod {name}"
+    if names:
+        message += f", choose one of: [{' '.join(names)}]"
+    if inits := [container["name"] for container in dig(pod, "spec.initContainers", [])]:
+        message += f" or one of the init containers: [{' '.join(inits)}]"
+    raise BadRequest(message)
+
+
+def node_address(node: Obj) -> str:
+    """The address at which a node's kubelet is reached. Errors: ServiceUnavailable."""
+    addresses = {a.get("type"): a.get("address") for a in dig(node, "status.addresses", [])}
+    for type in _ADDRESS_ORDER:
+        if addresses.get(type):
+            return str(addresses[type])
+    raise ServiceUnavailable(f"no preferred addresses found for node {dig(node, 'metadata.name')}")
+
+
+def kubelet_port(node: Obj) -> int:
+    """The port of a node's kubelet."""
+    return int(dig(node, "status.daemonEndpoints.kubeletEndpoint.Port", 0) or KUBELET_PORT)
+
+
+def split_name(text: str) -> tuple[str, str, str]:
+    """Scheme, name and port of `[scheme:]name[:port]`. Errors: BadRequest."""
+    parts = text.split(":")
+    if len(parts) == 1:
+        return "", parts[0], ""
+    if len(parts) == 2:
+        return "", parts[0], parts[1]
+    if len(parts) == 3 and parts[0] in ("http", "https", ""):
+        return parts[0], parts[1], parts[2]
+    raise BadRequest(f'invalid proxy target "{text}"')
+
+
+def proxyable(address: str) -> str:
+    """`address`, refused where it is not one of a pod. Errors: BadRequest."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError as error:
+        raise BadRequest("address not allowed") from error
+    if ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified:
+        raise BadRequest("address not allowed")
+    return address
+
+
+def endpoint_places(slices: Sequence[Obj], port_name: str) -> list[tuple[str, int]]:
+    """Address and port of every ready endpoint that serves a named port."""
+    return [
+        (endpoint["addresses"][0], int(port["port"]))
+        for slice in slices
+        for port in slice.get("ports") or ()
+        if (port.get("name") or "") == port_name
+        for endpoint in slice.get("endpoints") or ()
+        if dig(endpoint, "conditions.ready", True) and endpoint.get("addresses")
+    ]
+
+
+def _service_port(service: Obj, asked: str) -> str:
+    ports = dig(service, "spec.ports", [])
+    if not asked and len(ports) == 1:
+        return str(ports[0].get("name") or "")
+    for port in ports:
+        if asked and asked in (port.get("name"), str(port.get("port"))):
+            return str(port.get("name") or "")
+    raise ServiceUnavailable(f'no service port "{asked}" found for service "{dig(service, "metadata.name")}"')
+
+
+def _first_port(pod: Obj) -> int:
+    for container in dig(pod, "spec.containers", []):
+        for port in container.get("ports") or ():
+            return int(port["containerPort"])
+    return 80
+
+
+def _port_number(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise BadRequest(f"invalid port {text!r}")
+    return int(text)
+
+
+def _first(query: Query, name: str) -> str:
+    values = query.get(name)
+    return values[0] if values else ""

@@ -1,0 +1,164 @@
+"""WATCH: events as lines of JSON, each encoded once for all watchers of a form.
+
+A watcher that cannot keep up is closed (it relists), so is one whose connection takes no bytes for 30 s.
+Expired revisions are told as an ERROR event of code 410 within the stream, as clients expect.
+"""
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import orjson
+from aiohttp import web
+
+from minikube_py.aio.clock import Clock
+from minikube_py.apiserver import query, responses, status, table
+from minikube_py.apiserver.call import Call
+from minikube_py.apiserver.metrics import ServerMetrics
+from minikube_py.apiserver.negotiate import Form, negotiate
+from minikube_py.errors import ApiError, Expired
+from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import Obj
+from minikube_py.registry.base import WatchEvent
+from minikube_py.registry.resource import Registry
+from minikube_py.registry.watches import ObjectWatch
+
+MIN_SECONDS = 1800
+"""A watch without timeoutSeconds ends after a random time between this and its double."""
+STALLED_SECONDS = 30.0
+UNSENT_BYTES = 256 * 1024
+"""Bytes not yet taken by the connection from which the next write is given only STALLED_SECONDS."""
+SLICE = 200
+"""Events encoded before the loop may turn: the first batch holds every object there is."""
+REMEMBERED = 512
+_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+
+
+class EventLines:
+    """Encodes events; the lines of the last ones are kept for the other watchers."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._known: OrderedDict[tuple[int, str], tuple[WatchEvent, bytes]] = OrderedDict()
+
+    def line(self, kind: Kind, event: WatchEvent, form: Form, include: str) -> bytes:
+        """The event's line; `include` is what rows of tables carry."""
+        if event.type == "BOOKMARK":
+            return _bookmark(kind, event, form)
+        key = (id(event), f"{form.shape}/{include}" if form.shape == "table" else form.shape)
+        known = self._known.get(key)
+        if known is not None:
+            return known[1]
+        line = b'{"type":"%s","object":%s}\n' % (event.type.encode(), self._object(kind, event, form, include))
+        self._known[key] = (event, line)  # holding the event keeps its id from being used again
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return line
+
+    def _object(self, kind: Kind, event: WatchEvent, form: Form, include: str) -> bytes:
+        if form.shape == "table":
+            return table.render_table(kind, [event.entry], now=self._clock.now(), include=include)
+        if form.shape == "metadata":
+            return table.render_metadata(event.entry)
+        return event.entry.data
+
+
+def _bookmark(kind: Kind, event: WatchEvent, form: Form) -> bytes:
+    metadata: dict[str, object] = {"resourceVersion": str(event.entry.revision), "creationTimestamp": None}
+    if event.initial_end:
+        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+    made: Obj = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
+    if form.shape == "metadata":
+        made |= {"kind": "PartialObjectMetadata", "apiVersion": table.GROUP_VERSION}
+    elif form.shape == "table":
+        rows = [
+            {
+                "cells": [],
+                "object": {**made, "kind": "PartialObjectMetadata", "apiVersion": table.GROUP_VERSION},
+            }
+        ]
+        made = {
+            "kind": "Table",
+            "apiVersion": table.GROUP_VERSION,
+            "metadata": {"resourceVersion": str(event.entry.revision)},
+            "columnDefinitions": [],
+            "rows": rows,
+        }
+    return b'{"type":"BOOKMARK","object":' + orjson.dumps(made) + b"}\n"
+
+
+class WatchStreams:
+    """Serves watches; `close` ends them all, so that the server can stop."""
+
+    def __init__(self, registry: Registry, clock: Clock, metrics: ServerMetrics) -> None:
+        self._registry = registry
+        self._lines = EventLines(clock)
+        self._metrics = metrics
+        self._open: set[ObjectWatch] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def close(self) -> None:
+        """End every watch."""
+        for watch in tuple(self._open):
+            watch.close()
+
+    async def answer(self, call: Call, kind: Kind) -> web.StreamResponse:
+        """Stream the changes that a call asks for. Errors before the first byte: BadRequest, Invalid, ..."""
+        form = negotiate(call.accept)
+        options = query.watch_options(call.query)
+        seconds = query.number(call.query, "timeoutSeconds") or random.uniform(MIN_SECONDS, 2 * MIN_SECONDS)
+        response = web.StreamResponse(headers=_HEADERS)
+        response.enable_chunked_encoding()
+        if kind.deprecation:
+            responses.add_warnings(response, (kind.deprecation,))
+        try:
+            watch = self._registry.watch(kind, call.info.namespace, options)
+        except Expired as error:
+            await response.prepare(call.request)
+            await response.write(status.error_event(error))
+            return response
+        self._open.add(watch)
+        try:
+            await response.prepare(call.request)
+            async with asyncio.timeout(seconds):
+                await self._pump(call, kind, watch, response, form)
+        except (TimeoutError, ConnectionError):
+            pass  # its time is over, or its client is gone
+        finally:
+            self._open.discard(watch)
+            watch.close()
+        return response
+
+    async def _pump(
+        self, call: Call, kind: Kind, watch: ObjectWatch, response: web.StreamResponse, form: Form
+    ) -> None:
+        include = query.text(call.query, "includeObject") or "Metadata"
+        labels = (kind.group, kind.version, kind.plural)
+        try:
+            async for batch in watch:
+                self._metrics.watch_events.add(labels, len(batch))
+                for start in range(0, len(batch), SLICE):
+                    part = batch[start : start + SLICE]
+                    lines = [self._lines.line(kind, event, form, include) for event in part]
+                    await _write(call.request, response, lines)
+                    if len(batch) > SLICE:
+                        await asyncio.sleep(0)
+        except ApiError as error:
+            await response.write(status.error_event(error))
+
+
+async def _write(request: web.BaseRequest, response: web.StreamResponse, lines: Sequence[bytes]) -> None:
+    data = lines[0] if len(lines) == 1 else b"".join(lines)
+    transport = request.transport
+    if transport is None or transport.get_write_buffer_size() <= UNSENT_BYTES:
+        await response.write(data)
+        return
+    try:
+        async with asyncio.timeout(STALLED_SECONDS):
+            await response.write(data)
+    except TimeoutError as error:
+        transport.abort()
+        raise ConnectionResetError("the watcher takes no bytes") from error
