@@ -27,6 +27,7 @@ $(BIN)/python: | system
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@echo "Installing the Python packages into $(VENV)"
 	@$(PIP) --editable .
+	@$(BIN)/python -m compileall -q minikube_py
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python

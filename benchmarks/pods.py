@@ -28,8 +28,8 @@ from minikube_py.meta.objects import dig
 from minikube_py.runtime.base import ContainerConfig, Mount, Resources, Runtime, SandboxConfig
 from minikube_py.runtime.containerd import Containerd
 
-ROUNDS, CROWDS, CROWD = 15, 4, 20
-SETTLE = 0.5
+ROUNDS, CROWDS, CROWD = 12, 6, 20
+SETTLE = 1.0
 """Seconds between two measurements: the kernel takes down network namespaces in its own time."""
 LIMIT_ONE, LIMIT_CROWD = 1.3, 1.2
 COMMAND = ("/bin/busybox", "sleep", "3600")
@@ -138,23 +138,23 @@ class Watcher:
 
     async def pods(self, count: int) -> tuple[float, dict[str, float]]:
         """Seconds until `count` pods created at once are all Running, and the moments of the first; they are
-        deleted afterwards."""
+        deleted afterwards (with grace: their objects go once nothing of them is left on the node)."""
         names = [f"pod-{next(_numbers)}" for _ in range(count)]
         begin = time.perf_counter()
         await asyncio.gather(*(self._post(name) for name in names))
         answered = time.perf_counter()
         end = await self.until(names, "running")
         first = self.seen[names[0]]
-        steps = {"the POST's answer": answered - begin, "assigned to the node": first["assigned"] - begin}
+        steps = {"POST answered": answered - begin, "assigned": first["assigned"] - begin}
         for name in names:
-            async with self.session.delete(f"{self.server}{PODS}/{name}?gracePeriodSeconds=0") as answer:
+            async with self.session.delete(f"{self.server}{PODS}/{name}") as answer:
                 answer.raise_for_status()
         await self.until(names, "gone")
         return end - begin, steps
 
     async def _post(self, name: str) -> None:
         container = {"name": "main", "image": IMAGE, "command": COMMAND}
-        spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
+        spec = {"containers": [container], "terminationGracePeriodSeconds": 1}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
         async with self.session.post(self.server + PODS, json=pod) as answer:
             answer.raise_for_status()
@@ -182,18 +182,19 @@ async def alternate(watcher: Watcher, runtime: Runtime, cluster: OwnCluster, pod
     image = next(i.id for i in await runtime.images.list() if any(tag.endswith(f"/{IMAGE}") for tag in i.tags))
     cgroup = f"{cluster.profile.cgroup_root}/bare"
     found = Rounds()
+    sides = ["least", "ours", "same"]
     for number in range(rounds + 1):
-        least, _ = await bare_cri(Bare(runtime, image, cgroup, None), pods)
-        await asyncio.sleep(SETTLE)
-        ours, steps = await watcher.pods(pods)
-        await asyncio.sleep(SETTLE)
-        same, calls = await bare_cri(Bare(runtime, image, cgroup, cluster.home / "bare"), pods)
-        await asyncio.sleep(SETTLE)
-        if number:
-            found.least.append(least)
-            found.ours.append(ours)
-            found.same.append(same)
-            found.note(calls | steps)
+        for side in sides:
+            if side == "ours":
+                spent, steps = await watcher.pods(pods)
+            else:
+                folder = cluster.home / "bare" if side == "same" else None
+                spent, steps = await bare_cri(Bare(runtime, image, cgroup, folder), pods)
+            if number:
+                getattr(found, side).append(spent)
+                found.note({f"{step} ({side})": seconds for step, seconds in steps.items()})
+            await asyncio.sleep(SETTLE)
+        sides.append(sides.pop(0))  # so that no side always comes first
     return found
 
 
@@ -229,7 +230,7 @@ async def measure(cluster: OwnCluster) -> None:
     row(f"{CROWD} pods at once", crowd, LIMIT_CROWD)
     print("\n| one pod, by step | ms |")
     print("|---|---|")
-    for name, seconds in one.steps.items():
+    for name, seconds in sorted(one.steps.items(), key=lambda item: item[0].rpartition("(")[2]):
         print(f"| {name} | {quantiles(seconds)} |")
 
 

@@ -1,9 +1,9 @@
 """kube-proxy: 1,000 Services with 3 endpoints each into the kernel, and the change of one of them.
 
 Ours is a flat table of maps; the rival, made here and loaded in the same run, is the usual layout: a chain
-for each Service and each endpoint behind one verdict map. Both are nft scripts given to `nft -f -`, in a network
-namespace of this process's own. A delta replaces one endpoint of one Service, with all the others loaded. What
-`nft` takes to do nothing is told too: it is the floor of both.
+for each Service and each endpoint behind one verdict map. Both are nft scripts given to `nft -f -`, in a
+network namespace of this process's own. A delta replaces one endpoint of one Service, with all the others
+loaded. What `nft` takes to do nothing is told too: it is the floor of both.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 from minikube_py.aio import process
 from minikube_py.meta.objects import Obj
@@ -104,10 +104,10 @@ async def nft(script: str) -> None:
     await process.run(("nft", "-f", "-"), input=script)
 
 
-async def seconds(work: Callable[[], Awaitable[None]]) -> float:
+async def seconds(work: Awaitable[None]) -> float:
     """How long `work` takes."""
     begin = time.perf_counter()
-    await work()
+    await work
     return time.perf_counter() - begin
 
 
@@ -124,16 +124,15 @@ async def measure() -> dict[str, dict[str, list[float]]]:
         begin = time.perf_counter()
         whole = {place: data for n in range(SERVICES) for place, data in elements(n).items()}
         note("rules computed", "ours", time.perf_counter() - begin)
-        note("all loaded", "ours", await seconds(lambda all=whole: ours.replace(all)))
-        note("all loaded", "rival", await seconds(lambda: nft(rival_load())))
+        note("all loaded", "ours", await seconds(ours.replace(whole)))
+        note("all loaded", "rival", await seconds(nft(rival_load())))
     for round in range(DELTAS):
         number, new = round * 7, round + 1
         changes: dict[Place, str | None] = dict.fromkeys(elements(number))
         changes |= elements(number, new)
-        note("one Service changed", "ours", await seconds(lambda c=changes: ours.update(c)))
-        script = rival_delta(number, 0, new)
-        note("one Service changed", "rival", await seconds(lambda s=script: nft(s)))
-        note("one Service changed", "nft alone", await seconds(lambda: nft("")))
+        note("one Service changed", "ours", await seconds(ours.update(changes)))
+        note("one Service changed", "rival", await seconds(nft(rival_delta(number, 0, new))))
+        note("one Service changed", "nft alone", await seconds(nft("")))
     return found
 
 

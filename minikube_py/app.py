@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from ipaddress import IPv4Network
@@ -32,8 +32,10 @@ from minikube_py.cluster import kubeconfig, leftovers, pki
 from minikube_py.cluster.cni import CniConfig, plugin_folder
 from minikube_py.cluster.containerd import ContainerdProcess, listener
 from minikube_py.cluster.containerd_config import ContainerdConfig, lacks_resource_capability
+from minikube_py.cluster.deaf import deaf
 from minikube_py.cluster.network import Bridge
 from minikube_py.cluster.profile import Network, Profile
+from minikube_py.cluster.traces import remove_traces
 from minikube_py.config import Settings
 from minikube_py.controllers.base import ControllerConfig
 from minikube_py.controllers.manager import ControllerManager
@@ -42,15 +44,15 @@ from minikube_py.kinds.core.node import Node
 from minikube_py.kubelet.access import AccessRequest
 from minikube_py.kubelet.agent import Kubelet
 from minikube_py.kubelet.config import KubeletConfig, ServerConfig
+from minikube_py.kubelet.sandbox import GRACE
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import condition_is
-from minikube_py.proxy.nftables import Nftables
 from minikube_py.proxy.proxier import KubeProxy
 from minikube_py.proxy.rules import ProxyConfig
 from minikube_py.registry.base import ClusterFacts, User
 from minikube_py.registry.catalogue import Catalogue
 from minikube_py.registry.resource import Registry
-from minikube_py.runtime.base import Runtime, RuntimeFailed
+from minikube_py.runtime.base import Container, Runtime, RuntimeFailed
 from minikube_py.runtime.containerd import Containerd
 from minikube_py.runtime.pause import IMAGE, ensure_pause
 from minikube_py.scheduler.scheduler import Scheduler
@@ -75,10 +77,13 @@ class Cluster:
         self.begun = time.monotonic()
 
     async def serve(self, ready: Callable[[], None]) -> None:
-        """Boot, call `ready` once the API, the node and DNS answer, and run until SIGTERM or SIGINT."""
-        stopped = asyncio.Event()
+        """Boot, call `ready` once the API, the node and DNS answer, and run until SIGTERM or SIGINT; a second
+        signal leaves containers no more time."""
+        stopped, hurry = asyncio.Event(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+            asyncio.get_running_loop().add_signal_handler(
+                number, lambda: hurry.set() if stopped.is_set() else stopped.set()
+            )
         profile = self.profile
         profile.make_folders()
         network = profile.claim_network()
@@ -109,7 +114,7 @@ class Cluster:
             _settle_memory()
             await stopped.wait()
             await self._running.stop()
-            await end_pods(runtime)
+            await end_pods(runtime, hurry, await asyncio.to_thread(deaf, profile.cgroup_root))
             await proxy.remove()
         await remove_traces(profile, network)
 
@@ -314,35 +319,30 @@ def cni(profile: Profile) -> CniConfig:
     return CniConfig(config.cni_config, config.cni_data, profile.bridge, network.pod_cidr, network.gateway)
 
 
-async def end_pods(runtime: Runtime) -> None:
-    """Stop and remove every pod sandbox of this runtime, containers first, all at once."""
-    containers = [c for c in await runtime.containers.list() if c.state == "running"]
-    await _all(runtime.containers.stop(container.id, STOP_GRACE) for container in containers)
+async def end_pods(runtime: Runtime, hurry: asyncio.Event, deaf: Collection[str]) -> None:
+    """Stop and remove every pod sandbox of this runtime, all at once. Containers have their grace period, at
+    most STOP_GRACE, to end by themselves, until `hurry` is set; those in `deaf` have none."""
+    running = [c for c in await runtime.containers.list() if c.state == "running"]
+    async with Tasks("stop") as tasks:
+        stops = _all(runtime.containers.stop(c.id, 0.0 if c.id in deaf else _grace(c)) for c in running)
+        waiting = [tasks.spawn(stops, "containers"), tasks.spawn(hurry.wait(), "hurry")]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     sandboxes = await runtime.sandboxes.list()
     await _all(runtime.sandboxes.stop(sandbox.id) for sandbox in sandboxes)
     await _all(runtime.sandboxes.remove(sandbox.id) for sandbox in sandboxes)
 
 
-async def _all(calls: "object") -> None:
-    for result in await asyncio.gather(*calls, return_exceptions=True):  # type: ignore[misc]
-        if isinstance(result, RuntimeFailed):
+def _grace(container: Container) -> float:
+    asked = container.annotations.get(GRACE, "")
+    return min(STOP_GRACE, float(asked)) if asked.isdigit() else STOP_GRACE
+
+
+async def _all(calls: Iterable[Awaitable[None]]) -> None:
+    for result in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(result, (RuntimeFailed, TimeoutError)):
             log.warning("a container was not ended cleanly: %s", result)
         elif isinstance(result, BaseException):
             raise result
-
-
-async def remove_traces(profile: Profile, network: Network | None) -> None:
-    """Take away what the cluster made on the machine outside its folder, and what is mounted inside:
-    containers, containerd, mounts, cgroups, the bridge, the nft table. Fine if nothing is there."""
-    if plugin_folder() is not None:
-        await ContainerdProcess(containerd_config(profile)).stop()
-    folders = [profile.containerd, profile.kubelet]
-    await asyncio.to_thread(
-        leftovers.remove_all, folders, socket=profile.containerd_socket, cgroup=profile.cgroup_root
-    )
-    if network is not None:
-        await Bridge(profile.bridge, network.gateway_with_prefix).remove()
-        await Nftables(ProxyConfig(profile.node_name, table=profile.nft_table)).remove()
 
 
 def usage(pid: int) -> dict[str, float]:

@@ -22,6 +22,7 @@ Say = Callable[[str], None]
 PROGRESS_FD = "MINIKUBE_PY_PROGRESS_FD"
 START_WITHIN = 120.0
 STOP_WITHIN = 60.0
+DELETE_GRACE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,13 @@ def start_cluster(profile: Profile, flags: dict[str, Any], say: Say) -> Started:
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items() if value is not None]
     program = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "minikube_py"]
     try:
-        process.spawn_detached(
+        pid = process.spawn_detached(
             [*program, "--profile", profile.name, "serve", *arguments],
             log=profile.logs / "minikube-py.log",
             env={PROGRESS_FD: str(write), "MINIKUBE_PY_HOME": str(profile.home)},
             pass_fds=(write,),
         )
+        profile.pid_file.write_text(str(pid))  # at once, so that neither `stop` nor another `start` misses it
     finally:
         os.close(write)
     importlib.import_module("minikube_py.cluster.kubeconfig")  # needed in the end; now there is time for it
@@ -108,18 +110,17 @@ def progress() -> IO[str]:
     return open(int(descriptor), "w", buffering=1) if descriptor else sys.stderr
 
 
-def stop_cluster(profile: Profile, say: Say) -> bool:
-    """Stop pods, containerd and the process, and remove what was made on the machine; the state is kept.
-    Whether anything ran. Errors: Failure if the process does not end."""
+def stop_cluster(profile: Profile, say: Say, grace: float = STOP_WITHIN) -> bool:
+    """Stop pods, containerd and the process, and remove what was made on the machine; the state is kept. Pods
+    have `grace` seconds at most. Whether anything ran. Errors: Failure if the process does not end."""
     pid = running_pid(profile)
     if pid is not None:
-        os.kill(pid, signal.SIGTERM)
-        _wait_ended(pid)
+        _end(pid, grace)
     if not profile.exists():
         return False
     import asyncio
 
-    from minikube_py.app import remove_traces
+    from minikube_py.cluster.traces import remove_traces
 
     asyncio.run(remove_traces(profile, profile.network()))
     profile.pid_file.unlink(missing_ok=True)
@@ -128,7 +129,8 @@ def stop_cluster(profile: Profile, say: Say) -> bool:
     return pid is not None
 
 
-def _wait_ended(pid: int) -> None:
+def _end(pid: int, grace: float) -> None:
+    """SIGTERM; another after `grace` seconds, which leaves pods no more time; SIGKILL in the end."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -138,10 +140,12 @@ def _wait_ended(pid: int) -> None:
     try:
         poller = select.poll()
         poller.register(descriptor, select.POLLIN)
-        if not poller.poll(STOP_WITHIN * 1000):
-            os.kill(pid, signal.SIGKILL)
-            if not poller.poll(5000):
-                raise Failure(f"the cluster's process {pid} does not end")
+        for sent, seconds in ((signal.SIGTERM, grace), (signal.SIGTERM, STOP_WITHIN), (signal.SIGKILL, 5.0)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, sent)
+            if poller.poll(seconds * 1000):
+                return
+        raise Failure(f"the cluster's process {pid} does not end")
     finally:
         os.close(descriptor)
 
@@ -153,7 +157,7 @@ def delete_cluster(profile: Profile, say: Say) -> None:
     if not profile.folder.exists():
         say(f'there is no cluster "{profile.name}"')
         return
-    stop_cluster(profile, lambda _: None)
+    stop_cluster(profile, lambda _: None, grace=DELETE_GRACE)
     with contextlib.suppress(kubeconfig.BadKubeconfig):
         kubeconfig.remove(profile.name, kubeconfig.path())
     shutil.rmtree(profile.containerd_socket.parent, ignore_errors=True)

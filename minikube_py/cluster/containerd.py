@@ -66,6 +66,21 @@ def _reap(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
 
 
+async def end_listener(path: Path) -> None:
+    """End the containerd that listens on the socket `path` by SIGTERM, after a while by SIGKILL; fine if none
+    does. Errors: ContainerdFailed."""
+    pid = listener(path)
+    if pid is None:
+        return
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sent)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended(pid), END_WITHIN)
+            return
+    raise ContainerdFailed(f"containerd (pid {pid}) does not end")
+
+
 @dataclass(slots=True)
 class ContainerdProcess:
     """containerd as a Service. `keep_running`: leave it be when the service is cancelled."""
@@ -86,7 +101,10 @@ class ContainerdProcess:
             if not self.keep_running:
                 await self.stop()
             raise
-        raise ContainerdFailed(f"containerd (pid {pid}) ended: {self._log_end()}")
+        why = [
+            line for line in self._log_lines() if "level=fatal" in line or line.startswith(("panic:", "fatal"))
+        ]
+        raise ContainerdFailed(": ".join([f"containerd (pid {pid}) ended", *why[-1:]]))
 
     async def start(self) -> int:
         """Adopt or start it; its pid, once its socket answers. Errors: ContainerdFailed."""
@@ -109,16 +127,7 @@ class ContainerdProcess:
 
     async def stop(self) -> None:
         """End it by SIGTERM, after a while by SIGKILL; containers run on. Fine if it does not run."""
-        pid = listener(self.config.socket)
-        if pid is None:
-            return
-        for sent in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, sent)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ended(pid), END_WITHIN)
-                return
-        raise ContainerdFailed(f"containerd (pid {pid}) does not end")
+        await end_listener(self.config.socket)
 
     def _prepare(self, text: str) -> None:
         config = self.config
@@ -152,14 +161,18 @@ class ContainerdProcess:
                     f"containerd did not answer within {START_WITHIN:g} s: {self._log_end()}"
                 ) from error
 
-    def _log_end(self) -> str:
+    def _log_lines(self) -> list[str]:
+        """The last lines of its log; none where there is no log."""
         try:
-            lines = self.config.log.read_text(errors="replace").splitlines()
+            return self.config.log.read_text(errors="replace").splitlines()[-50:]
         except OSError:
+            return []
+
+    def _log_end(self) -> str:
+        lines = self._log_lines()
+        if not lines:
             return "it left no log"
         telling = [
-            line
-            for line in lines[-50:]
-            if "level=fatal" in line or "level=error" in line or "containerd:" in line
+            line for line in lines if "level=fatal" in line or "level=error" in line or "containerd:" in line
         ]
         return "; ".join((telling or lines)[-3:])

@@ -2,15 +2,16 @@
 
 Everything is below `~/.minikube-py/profiles/<name>/` (`MINIKUBE_PY_HOME` moves `~/.minikube-py`), mode 0700.
 What a profile was given once (its `Network`) is kept in config.json, so that it stays the same over restarts;
-a new profile is given what no other profile and no route of the machine uses. NodePorts are not told apart:
-two profiles that run side by side must not publish the same one.
+a new profile is given what no other profile, no route and no listener of the machine uses. NodePorts are not
+told apart: two profiles that run side by side must not publish the same one.
 """
 
 import hashlib
 import ipaddress
 import os
 import re
-from collections.abc import Iterable, Sequence
+import socket
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,13 @@ def slot(number: int) -> Network:
     )
 
 
-def choose(taken: Iterable[Network], routes: Sequence[ipaddress.IPv4Network] = ()) -> Network:
-    """The first slot that shares nothing with `taken` and no network with `routes`. Errors: BadProfile."""
+def choose(
+    taken: Iterable[Network],
+    routes: Sequence[ipaddress.IPv4Network] = (),
+    free: Callable[[Network], bool] = lambda _: True,
+) -> Network:
+    """The first slot that shares nothing with `taken`, no network with `routes`, and whose ports are `free`.
+    Errors: BadProfile."""
     others = tuple(taken)
     for number in range(SLOTS):
         candidate = slot(number)
@@ -80,7 +86,8 @@ def choose(taken: Iterable[Network], routes: Sequence[ipaddress.IPv4Network] = (
         ]
         ports = {candidate.api_port, candidate.kubelet_port, candidate.dns_port}
         busy = {port for other in others for port in (other.api_port, other.kubelet_port, other.dns_port)}
-        if not any(net.overlaps(other) for net in nets for other in (*used, *routes)) and not ports & busy:
+        clash = any(net.overlaps(other) for net in nets for other in (*used, *routes)) or ports & busy
+        if not clash and free(candidate):
             return candidate
     raise BadProfile(
         f"all {SLOTS} networks for profiles are in use: delete one with `minikube-py delete -p NAME`"
@@ -222,13 +229,16 @@ class Profile:
         except TypeError as error:
             raise BadProfile(f"{self.config_file} is damaged: {error}") from error
 
-    def claim_network(self, table: Path = Path("/proc/net/route")) -> Network:
-        """The profile's network, chosen and kept at the first call; `table` is the machine's routes."""
+    def claim_network(
+        self, table: Path = Path("/proc/net/route"), free: Callable[[Network], bool] | None = None
+    ) -> Network:
+        """The profile's network, chosen and kept at the first call; `table` is the machine's routes, `free`
+        whether a network's ports are (on this machine)."""
         if kept := self.network():
             return kept
         others = (Profile(name, self.home).network() for name in names(self.home) if name != self.name)
         known = routes(table.read_text(), ignore=self.bridge) if table.exists() else []
-        chosen = choose((other for other in others if other), known)
+        chosen = choose((other for other in others if other), known, free or _ports_free)
         self.save(self.load() | {"network": asdict(chosen)})
         return chosen
 
@@ -250,6 +260,18 @@ class Profile:
         fresh = self.config_file.with_name(f".config.json.{os.getpid()}")
         fresh.write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2))
         fresh.replace(self.config_file)
+
+
+def _ports_free(network: Network) -> bool:
+    """Whether nobody on this machine listens on the network's ports (clusters of another home, say)."""
+    for port in (network.api_port, network.kubelet_port, network.dns_port):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True
 
 
 def _short_hash(text: str) -> str:

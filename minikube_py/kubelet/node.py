@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 LEASES = "kube-node-lease"
 MAX_IMAGES = 50
 IMAGES_INTERVAL = 60.0  # seconds between looks at the images
+RUNTIME_MISSED = 30.0  # seconds of the runtime's silence that do not yet make the node unready: pods run on
 CHECK_INTERVAL = 10.0  # seconds between looks at pressure and the runtime
 
 PRESSURES = (
@@ -180,6 +181,8 @@ class NodeReporter:
         self._changed = asyncio.Event()
         self._written: Obj = {}
         self._written_at = 0.0
+        self._info: RuntimeInfo | None = None
+        self._answered = 0.0
         self._images: Sequence[Image] = ()
         self._images_until = 0.0
 
@@ -208,16 +211,18 @@ class NodeReporter:
 
     async def observe(self) -> Observation:
         """What is true now."""
-        info: RuntimeInfo | None = None
         try:
-            info = await self._runtime.monitor.info()
+            self._info = await self._runtime.monitor.info()
+            self._answered = self._clock.monotonic()
             if self._clock.monotonic() >= self._images_until:
                 self._images = await self._runtime.images.list()
                 self._images_until = self._clock.monotonic() + IMAGES_INTERVAL
         except (RuntimeFailed, TimeoutError) as error:
             log.warning("the container runtime does not answer: %s", error)
+            if self._clock.monotonic() - self._answered >= RUNTIME_MISSED:
+                self._info = None
         pressure = await asyncio.to_thread(read_pressure, self._config.root_dir)
-        return Observation(info, self._images, pressure, self._clock.now())
+        return Observation(self._info, self._images, pressure, self._clock.now())
 
     async def _write_status(self, old: Obj) -> None:
         assert self._machine is not None

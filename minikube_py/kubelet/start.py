@@ -160,7 +160,8 @@ class Starter:
             id = await shared.runtime.containers.create(sandbox.id, config, whole)
         except (RuntimeFailed, TimeoutError) as error:
             tell("Warning", "Failed", f"Error: {error}")
-            raise StartRefused("CreateContainerError", str(error), shared.epoch() + CONFIG_RETRY) from error
+            wait = CONFIG_RETRY if await self._still_ready(sandbox) else 0.0
+            raise StartRefused("CreateContainerError", str(error), shared.epoch() + wait) from error
         container = _record(id, "created", config, (image, sandbox), shared.epoch(), whole.log_directory)
         shared.view.record_container(container)
         tell("Normal", "Created", f"Created container: {spec['name']}")
@@ -177,6 +178,14 @@ class Starter:
         container = _record(id, "running", config, (image, sandbox), shared.epoch(), whole.log_directory)
         shared.view.record_container(container)
         return container
+
+    async def _still_ready(self, sandbox: Sandbox) -> bool:
+        """Whether the sandbox is there as ever; one that is lost is replaced at once."""
+        try:
+            seen = await self._shared.view.refresh_sandbox(sandbox.id)
+        except (RuntimeFailed, TimeoutError):
+            return True
+        return seen is not None and seen.state == "ready"
 
     async def _note_failed_start(self, id: str) -> None:
         try:

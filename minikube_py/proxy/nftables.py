@@ -8,7 +8,8 @@ import logging
 from collections.abc import Collection, Mapping
 
 from minikube_py.aio import process
-from minikube_py.proxy.rules import Elements, Place, ProxyConfig, base, capacity_of, delta, learners_of
+from minikube_py.proxy.rules import Elements, Place, ProxyConfig
+from minikube_py.proxy.table import base, capacity_of, delta, learners_of
 
 log = logging.getLogger(__name__)
 

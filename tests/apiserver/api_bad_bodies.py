@@ -22,7 +22,8 @@ BODIES: list[Case] = [
         JSON,
         400,
         "BadRequest",
-        "the object provided is unrecognized (must be of type ConfigMap): json parse error: ",
+        "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; "
+        'json parse error: unexpected end of JSON input ({"kind":"ConfigMap",)',
     ),
     (
         "not an object",
@@ -235,7 +236,7 @@ BODIES: list[Case] = [
         "application/merge-patch+json",
         400,
         "BadRequest",
-        "error decoding patch: json: the patch must be a JSON object",
+        "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
     ),
     (
         "apply without manager",

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from minikube_py.aio.process import run_blocking
 from minikube_py.cluster.leftovers import (
     LeftoversRemain,
     children,
+    end_stray_shims,
     kill_containers,
     mounts_under,
     remove_cgroups,
     remove_folder,
     shims,
+    stray_shims,
     unmount_all,
 )
 
@@ -108,3 +111,21 @@ def test_the_root_cgroup_is_never_removed() -> None:
     """An empty name would mean every cgroup of the machine."""
     with pytest.raises(LeftoversRemain, match="root cgroup"):
         remove_cgroups("/")
+
+
+def test_shims_without_a_bundle_are_ended(tmp_path: Path) -> None:
+    """A shim whose container was given up is ended; one with a bundle serves on."""
+    socket, started = tmp_path / "c.sock", []
+    (tmp_path / "state/io.containerd.runtime.v2.task/k8s.io/kept").mkdir(parents=True)
+    for id in ("kept", "stray"):
+        argv = ["containerd-shim-test", "-c", "input()", "-id", id, "-address", str(socket)]
+        started.append(subprocess.Popen(argv, executable=sys.executable, stdin=subprocess.PIPE))
+    try:
+        assert stray_shims(socket, tmp_path) == [started[1].pid]
+        assert end_stray_shims(socket, tmp_path) == 1
+        assert started[1].wait(timeout=5) == -9
+        assert started[0].poll() is None
+    finally:
+        for shim in started:
+            shim.kill()
+            shim.communicate()

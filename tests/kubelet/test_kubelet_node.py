@@ -15,6 +15,7 @@ from minikube_py.kubelet.environment import PodFacts
 from minikube_py.kubelet.pod_volumes import PodVolumes, volume_kinds
 from minikube_py.kubelet.volumes.base import VolumeContext
 from minikube_py.meta.objects import Key, Obj, condition_is, timestamp
+from minikube_py.runtime.base import RuntimeFailed, RuntimeInfo
 
 
 async def test_node_and_lease(node: Node) -> None:
@@ -31,6 +32,31 @@ async def test_node_and_lease(node: Node) -> None:
     assert (await node.client.get(Lease, NODE, "kube-node-lease"))["spec"]["renewTime"] > before
     later = await node.client.get(NodeKind, NODE)
     assert later["metadata"]["resourceVersion"] == found["metadata"]["resourceVersion"]
+
+
+class Silent:
+    """A runtime's monitor that does not answer."""
+
+    async def info(self) -> RuntimeInfo:
+        raise RuntimeFailed("it does not answer")
+
+
+async def test_node_stays_ready_while_the_runtime_restarts(node: Node) -> None:
+    """A runtime that is silent for a moment costs nothing; after 30 s the node is not ready."""
+    answering = node.runtime.monitor
+    node.runtime.monitor = Silent()  # type: ignore[assignment]
+    for _ in range(2):
+        await node.clock.advance(10)
+        await settle()
+    assert condition_is(await node.client.get(NodeKind, NODE), "Ready")
+    for _ in range(2):
+        await node.clock.advance(10)
+        await settle()
+    assert not condition_is(await node.client.get(NodeKind, NODE), "Ready")
+    node.runtime.monitor = answering
+    await node.clock.advance(10)
+    await settle()
+    assert condition_is(await node.client.get(NodeKind, NODE), "Ready")
 
 
 async def test_known_node_keeps_its_labels(idle_node: Node) -> None:

@@ -1,5 +1,7 @@
 """The life of pods on a simulated runtime, in virtual time."""
 
+from dataclasses import replace
+
 import pytest
 from kubelet_node import Node, kubelet_running, pod_object, settle
 
@@ -309,9 +311,38 @@ async def test_pods_deleted_while_away_are_removed(idle_node: Node) -> None:
 
 
 async def test_forced_deletion_kills(node: Node) -> None:
-    """A pod that was removed from the API by force is stopped on the node."""
-    await node.client.create(Pod, pod_object())
-    await node.running()
+    """A pod that was removed from the API by force is stopped on the node, within a second or so whatever grace
+    it had; nothing of it stays, its logs neither."""
+    await node.client.create(Pod, pod_object(containers=main(["stubborn"])))
+    pod = await node.running()
+    logs = node.config.pod_log_dir("default", "web", pod["metadata"]["uid"])
+    assert logs.is_dir()
     await node.client.delete(Pod, Key("default", "web"), {"gracePeriodSeconds": 0})
+    await settle()
+    await node.clock.advance(1.1)
     await node.kubelet.idle()
-    assert node.runtime.pods == {}
+    assert (node.runtime.pods, logs.exists()) == ({}, False)
+
+
+async def test_lost_sandbox_found_while_starting_is_replaced_at_once(node: Node) -> None:
+    """Where a sandbox dies unnoticed, the first failed start tells; its pod does not wait for a retry."""
+    await node.client.create(Pod, pod_object(containers=main(["sleep", "5", "exit", "1"])))
+    before = await node.running()
+    lost = next(iter(node.runtime.pods.values()))
+    lost.sandbox = replace(lost.sandbox, state="notready")  # no event
+    await node.clock.advance(5.1)
+    await node.until(lambda pod: pod["status"]["podIP"] != before["status"]["podIP"])
+    assert [pod.sandbox.state for pod in node.runtime.pods.values() if pod is not lost] == ["ready"]
+
+
+async def test_traces_of_unknown_pods_are_removed(idle_node: Node) -> None:
+    """Logs and directories of pods that are long gone do not stay for ever."""
+    config = idle_node.config
+    logs, folder = config.pod_log_dir("default", "old", "uid-1"), config.pod_dir("uid-2")
+    for path in (logs, folder):
+        path.mkdir(parents=True)
+    async with kubelet_running(idle_node):
+        await settle()
+        await idle_node.clock.advance(config.relist_interval + 1)
+        await settle()
+        assert [path for path in (logs, folder) if path.exists()] == []

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from minikube_py.meta.objects import Obj
-from minikube_py.proxy.rules import Place, ProxyConfig, base, delta, pod_elements, service_elements
+from minikube_py.proxy.rules import Place, ProxyConfig, pod_elements, service_elements
+from minikube_py.proxy.table import base, delta
 
 VIP = "10.96.0.9"
 WEB = f"{VIP} . tcp . 80"

@@ -1,12 +1,10 @@
 """serve: the cluster itself, in the foreground; `start` runs it detached."""
 
 import asyncio
-import contextlib
 import gc
 import json
 import logging
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -24,8 +22,7 @@ def command(session: Session, /, **flags: Any) -> None:
     """Run the cluster in this process until SIGTERM."""
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # grpc's fork handlers would log at every nft and ip
     gc.disable()  # until the cluster runs: what is loaded at start is there to stay
-    with _without_system_authorities():
-        from minikube_py.app import Cluster
+    from minikube_py.app import Cluster
 
     profile, told = session.profile, progress()
     chosen = settings(flags, file=profile.home / "config.yaml")
@@ -52,21 +49,6 @@ def command(session: Session, /, **flags: Any) -> None:
         raise click.exceptions.Exit(1) from error
     finally:
         profile.pid_file.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _without_system_authorities() -> Iterator[None]:
-    """While aiohttp is imported: it reads the system's certificate authorities then, which takes 0.1 s, for
-    clients that name none. Nothing here connects without naming whom it trusts."""
-    names = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-    given = {name: os.environ[name] for name in names if name in os.environ}
-    os.environ.update(dict.fromkeys(names, os.devnull))
-    try:
-        yield
-    finally:
-        for name in names:
-            del os.environ[name]
-        os.environ.update(given)
 
 
 def run(work: Any) -> None:
