@@ -2,6 +2,7 @@
 
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.patch import apply as ssa
+from minikube_py.meta.patch.merge import identical
 from minikube_py.meta.schema import type_of
 from minikube_py.registry.pipeline import Write
 
@@ -34,3 +35,18 @@ def applied(write: Write, live: Obj | None, config: Obj, now: str, *, force: boo
     Errors: BadRequest, Conflict."""
     type, manager = type_of(write.kind), manager_of(write, ssa.APPLY)
     return ssa.apply(type, live, config, manager, now, force=force, reset=unowned(write))
+
+
+def is_same(new: Obj, old: Obj) -> bool:
+    """Whether nothing changed: when a manager last wrote does not count where it wrote what stood there (an
+    apply of an atomic value whose defaults are filled in again, say)."""
+    ours, theirs = (obj["metadata"].get("managedFields") or [] for obj in (new, old))
+    if ours != theirs and [_timeless(entry) for entry in ours] != [_timeless(entry) for entry in theirs]:
+        return False
+    bare = ({**obj, "metadata": {**obj["metadata"], "managedFields": None}} for obj in (new, old))
+    left, right = bare
+    return left == right and identical(left, right)  # to Python, true equals 1
+
+
+def _timeless(entry: Obj) -> Obj:
+    return {key: value for key, value in entry.items() if key != "time"}

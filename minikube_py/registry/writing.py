@@ -9,7 +9,6 @@ The objects handed in are taken over: the caller may not use them afterwards.
 from minikube_py.errors import BadRequest
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj, copy, key_of
-from minikube_py.meta.patch.merge import identical
 from minikube_py.registry import faults, metadata, namespaces, tracking, validating
 from minikube_py.registry.allocators import Claim
 from minikube_py.registry.base import Attributes
@@ -131,7 +130,7 @@ class Writer:
         if metadata.is_released(write.kind, new):
             return await self._pipeline.remove(entry, new, dry_run=dry_run)
         old = decoded(entry)
-        if new == old and identical(new, old):  # to Python, true equals 1
+        if tracking.is_same(new, old):
             return entry
         return await self._pipeline.put(entry, new, dry_run=dry_run)
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from registry_objects import CONTEXT, WIDGET, pod_body
 
+from minikube_py.aio.clock import VirtualClock
 from minikube_py.errors import BadRequest, Cause, Conflict, Invalid, NotFound, UnsupportedMediaType
 from minikube_py.kinds.apps.deployment import Deployment
 from minikube_py.kinds.core.configmap import ConfigMap
@@ -187,6 +188,25 @@ async def test_apply_of_the_same_writes_nothing(registry: Registry) -> None:
     before = registry.revision
     await apply(registry, "one", config(a="1"))
     assert registry.revision == before
+
+
+async def test_apply_of_defaulted_atomic_values_writes_nothing(registry: Registry, clock: VirtualClock) -> None:
+    """A value that is replaced as a whole and defaulted again is no change, however much later."""
+    reference = {"fieldRef": {"fieldPath": "metadata.name"}}
+    container = {"name": "c", "image": "i", "env": [{"name": "ME", "valueFrom": reference}]}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "p", "namespace": "default"},
+        "spec": {"containers": [container]},
+    }
+    patch = Patch("application/apply-patch+yaml", pod)
+    revisions = []
+    for _ in range(2):
+        entry, _ = await registry.patch(Pod, "default", "p", patch, Context(field_manager="one"))
+        revisions.append(entry.revision)
+        await clock.advance(60)
+    assert revisions[0] == revisions[1]
 
 
 async def test_apply_needs_a_manager(registry: Registry) -> None:
