@@ -25,6 +25,7 @@ from minikube_py.kubelet.volumes.base import ObjectRef, VolumeContext, VolumeFai
 from minikube_py.meta.objects import (
     Obj,
     annotations_of,
+    condition_is,
     containers_of,
     dig,
     is_deleting,
@@ -221,7 +222,9 @@ class PodWorker:
         until = self._retry.until("start")
         if until > now:
             return until
-        self._publisher.hold()
+        lost = todo.sandbox is not None and condition_is(self.pod, "Ready")
+        if not lost:  # that a pod is Ready no more is told at once
+            self._publisher.hold()
         self._starting = self._tasks.spawn(self._do_start(todo), "start")
         return None
 

@@ -295,6 +295,36 @@ async def test_running_containers_are_adopted(idle_node: Node) -> None:
         assert again["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 1
 
 
+async def test_pods_lost_while_away_are_not_ready_at_once(idle_node: Node) -> None:
+    """After a reboot the API is told that a pod is not Ready before it is brought back."""
+    async with kubelet_running(idle_node):
+        await idle_node.client.create(Pod, pod_object())
+        before = await idle_node.running()
+        await settle()
+    for sandbox in await idle_node.runtime.sandboxes.list():
+        idle_node.runtime.kill_sandbox(sandbox.id)
+    for container in list(idle_node.runtime.running):
+        idle_node.runtime.exit(container, 137)
+    seen: list[bool] = []
+    unsubscribe = idle_node.client.cache.subscribe(
+        Pod, lambda change: seen.append(condition_is(change.object, "Ready"))
+    )
+    node = Node(
+        idle_node.clock,
+        idle_node.client,
+        idle_node.runtime,
+        idle_node.config,
+        Kubelet(idle_node.client, idle_node.runtime, idle_node.clock, idle_node.config),
+    )
+    async with kubelet_running(node):
+        again = await node.until(lambda pod: pod["status"]["containerStatuses"][0]["restartCount"] == 1)
+        assert again["metadata"]["uid"] == before["metadata"]["uid"]
+        await settle()
+    unsubscribe()
+    assert seen[:2] == [True, False]
+    assert seen[-1] is True
+
+
 async def test_pods_deleted_while_away_are_removed(idle_node: Node) -> None:
     """Containers of a pod that was deleted while no kubelet ran are stopped and removed."""
     async with kubelet_running(idle_node):
