@@ -1,6 +1,7 @@
 """Starting, stopping and deleting a cluster: the detached process, and what it tells while it starts."""
 
 import contextlib
+import fcntl
 import importlib
 import json
 import os
@@ -44,8 +45,15 @@ def running_pid(profile: Profile) -> int | None:
 
 
 def start_cluster(profile: Profile, flags: dict[str, Any], say: Say) -> Started:
-    """Start the cluster's process and wait until the cluster answers; fine if it runs already.
-    Errors: Failure with what is missing, or with what the process said before it ended."""
+    """Start the cluster's process and wait until the cluster answers; fine if it runs already, or if another
+    `start` is at it. Errors: Failure with what is missing, or with what the process said before it ended."""
+    profile.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (profile.folder / "start.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        return _start(profile, flags, say)
+
+
+def _start(profile: Profile, flags: dict[str, Any], say: Say) -> Started:
     if pid := running_pid(profile):
         return Started(pid, fresh=False)
     _check_machine()

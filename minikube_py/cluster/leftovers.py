@@ -73,9 +73,23 @@ def stray_shims(socket: Path, folder: Path) -> list[int]:
     return found
 
 
+def _remove_sockets(pids: Iterable[int], table: Path = Path("/proc/net/unix")) -> None:
+    """Remove the socket files that processes listen on: a killed shim leaves its own for ever."""
+    inodes = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            links = (os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir())
+            inodes |= {link[8:-1] for link in links if link.startswith("socket:[")}
+    for line in table.read_text().splitlines() if inodes else ():
+        words = line.split()
+        if len(words) == 8 and words[6] in inodes and words[7].startswith("/"):
+            Path(words[7]).unlink(missing_ok=True)
+
+
 def end_stray_shims(socket: Path, folder: Path) -> int:
     """Kill them; how many there were."""
     found = stray_shims(socket, folder)
+    _remove_sockets(found)
     for pid in found:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -95,7 +109,9 @@ def kill_containers(socket: Path, within: float = 5.0) -> int:
     """Kill every container of the containerd at `socket`, and its shims; how many processes were killed. The
     shims go first, so that none acts on the end of its container. Errors: LeftoversRemain."""
     doomed: list[int] = []
-    for shim in shims(socket):
+    serving = shims(socket)
+    _remove_sockets(serving)
+    for shim in serving:
         doomed += [shim, *children(shim)]
     for pid in doomed:
         with contextlib.suppress(ProcessLookupError):

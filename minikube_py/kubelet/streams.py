@@ -71,10 +71,11 @@ class ChannelSocket:
         """The next message; None once the client has closed."""
         while True:
             message = await self._socket.receive()
-            if message.type == WSMsgType.BINARY and message.data:
-                return message.data[0], message.data[1:]
-            if message.type == WSMsgType.TEXT and message.data:
-                return int(message.data[0]), b64decode(message.data[1:])
+            if message.type in (WSMsgType.BINARY, WSMsgType.TEXT) and message.data:
+                data = message.data.encode() if message.type == WSMsgType.TEXT else message.data
+                if self._base64:
+                    return int(data[:1]), b64decode(data[1:])
+                return data[0], data[1:]  # clients may send the channels of a binary protocol as text
             if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
                 continue
             return None
@@ -180,17 +181,25 @@ async def serve_forward(request: web.BaseRequest, url: str, ports: Sequence[int]
         await socket.prepare(request)
         channels = ChannelSocket(socket)
         data: dict[int, SpdyStream] = {}
+        pumps: list[asyncio.Task[None]] = []
         for place, port in enumerate(ports):
             names = {"port": str(port), "requestid": str(place)}
             error = await spdy.open({"streamtype": "error", **names})
             data[2 * place] = await spdy.open({"streamtype": "data", **names})
             for number, stream in ((2 * place, data[2 * place]), (2 * place + 1, error)):
                 await channels.send(number, port.to_bytes(2, "little"))
-                tasks.spawn(_pump_out(channels, number, stream), f"{port}/{number}")
-        while message := await channels.receive():
-            number, chunk = message
-            if number in data and chunk:
-                await data[number].write(chunk)
+                pumps.append(tasks.spawn(_pump_out(channels, number, stream), f"{port}/{number}"))
+
+        async def downstream() -> None:
+            await asyncio.wait(pumps)
+
+        async def upstream() -> None:
+            while message := await channels.receive():
+                number, chunk = message
+                if number in data and chunk:
+                    await data[number].write(chunk)
+
+        await both_ways(downstream, upstream)  # it ends when every port has, or the client leaves
         await socket.close()
         return socket
 

@@ -51,6 +51,7 @@ def test_versions_and_groups(discovery: Discovery) -> None:
         "authentication.k8s.io",
         "batch",
         "rbac.authorization.k8s.io",
+        "apiextensions.k8s.io",
         "scheduling.k8s.io",
         "coordination.k8s.io",
         "node.k8s.io",

@@ -65,6 +65,7 @@ async def test_the_index(openapi: OpenApi) -> None:
     index = (await read(openapi, "/openapi/v3"))["paths"]
     assert list(index) == [
         "api/v1",
+        "apis/apiextensions.k8s.io/v1",
         "apis/apps/v1",
         "apis/authentication.k8s.io/v1",
         "apis/batch/v1",

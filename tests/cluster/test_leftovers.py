@@ -113,18 +113,30 @@ def test_the_root_cgroup_is_never_removed() -> None:
         remove_cgroups("/")
 
 
+LISTEN = """
+import socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+print("up", flush=True)
+input()
+"""
+
+
 def test_shims_without_a_bundle_are_ended(tmp_path: Path) -> None:
-    """A shim whose container was given up is ended; one with a bundle serves on."""
+    """A shim whose container was given up is ended, and its socket goes; one with a bundle serves on."""
     socket, started = tmp_path / "c.sock", []
     (tmp_path / "state/io.containerd.runtime.v2.task/k8s.io/kept").mkdir(parents=True)
     for id in ("kept", "stray"):
-        argv = ["containerd-shim-test", "-c", "input()", "-id", id, "-address", str(socket)]
-        started.append(subprocess.Popen(argv, executable=sys.executable, stdin=subprocess.PIPE))
+        argv = ["containerd-shim-test", "-c", LISTEN, str(tmp_path / id), "-id", id, "-address", str(socket)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        started.append(subprocess.Popen(argv, executable=sys.executable, **pipes))
     try:
+        assert [shim.stdout.readline() for shim in started if shim.stdout] == [b"up\n"] * 2
         assert stray_shims(socket, tmp_path) == [started[1].pid]
         assert end_stray_shims(socket, tmp_path) == 1
         assert started[1].wait(timeout=5) == -9
         assert started[0].poll() is None
+        assert [(tmp_path / id).exists() for id in ("kept", "stray")] == [True, False]
     finally:
         for shim in started:
             shim.kill()

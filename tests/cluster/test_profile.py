@@ -2,6 +2,7 @@
 
 import ipaddress
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -134,13 +135,21 @@ def test_a_long_home_still_gives_a_usable_socket(tmp_path: Path) -> None:
     assert len(sockets) == 2
 
 
-def test_folders_are_the_owners(tmp_path: Path) -> None:
+def test_folders_are_the_owners() -> None:
     """Folders are made with mode 0700, again and again."""
-    profile = Profile("dev", tmp_path / "home")
-    profile.make_folders()
-    profile.make_folders()
-    made = (profile.folder, profile.pki, profile.logs, profile.pod_logs, profile.kubelet, profile.containerd)
-    assert {stat.S_IMODE(folder.stat().st_mode) for folder in made} == {0o700}
+    with tempfile.TemporaryDirectory(prefix="mkpy") as short:  # a long home's socket would be in /run
+        profile = Profile("dev", Path(short) / "home")
+        profile.make_folders()
+        profile.make_folders()
+        made = (
+            profile.folder,
+            profile.pki,
+            profile.logs,
+            profile.pod_logs,
+            profile.kubelet,
+            profile.containerd,
+        )
+        assert {stat.S_IMODE(folder.stat().st_mode) for folder in made} == {0o700}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"network": {"pods": 1}}'])

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from minikube_py.cluster.profile import Profile
 from minikube_py.testing.containerd import unavailable
 
-PROFILE = "e2e"
+PROFILE = f"e2e-{os.getpid()}"
+"""A name of this run's own: two runs side by side share no bridge, table or cgroup."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,10 @@ class Cluster:
 def leftovers(folder: Path) -> list[str]:
     """What a deleted cluster has left on the machine: mounts, interfaces, nft tables, cgroups, processes."""
     found = [line for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line]
-    found += [link for link in os.listdir("/sys/class/net") if link == f"mkpy-{PROFILE}"]
+    found += [link for link in os.listdir("/sys/class/net") if link == Profile(PROFILE).bridge]
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
-    found += [line for line in tables.splitlines() if line.endswith(f"minikube-py-{PROFILE}")]
-    found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/minikube-py-{PROFILE}")]
+    found += [line for line in tables.splitlines() if line.endswith(Profile(PROFILE).nft_table)]
+    found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"**{Profile(PROFILE).cgroup_root}")]
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             command = process.read_bytes().replace(b"\0", b" ").decode()

@@ -1,5 +1,6 @@
 """The public Python client on what programs rely on: watches, apply, pages, tokens, owners, streams."""
 
+import gc
 import json
 import time
 import warnings
@@ -7,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import Cluster, pod
+from conftest import PROFILE, Cluster, pod
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
@@ -15,12 +16,21 @@ kubernetes = pytest.importorskip("kubernetes")
 SLEEP = ["/bin/busybox", "sleep", "3600"]
 
 
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """The client leaves its sockets to the garbage collector, which then warns; here nobody minds."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+
+
 @pytest.fixture(scope="module")
 def configuration(cluster: Cluster) -> Any:
     """The administrator's configuration."""
     made = kubernetes.client.Configuration()
     file = str(cluster.home / "kubeconfig")
-    kubernetes.config.load_kube_config(config_file=file, context="e2e", client_configuration=made)
+    kubernetes.config.load_kube_config(config_file=file, context=PROFILE, client_configuration=made)
     return made
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Cluster, pod
+from conftest import PROFILE, Cluster, pod
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -90,7 +90,7 @@ def test_images_are_listed(cluster: Cluster) -> None:
 
 def test_kubectl_passes_through(cluster: Cluster) -> None:
     """kubectl runs on this cluster whatever the current context is."""
-    assert cluster.run("kubectl", "get", "nodes", "-o", "name") == "node/e2e\n"
+    assert cluster.run("kubectl", "get", "nodes", "-o", "name") == f"node/{PROFILE}\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -4,7 +4,7 @@ import warnings
 from typing import Any
 
 import pytest
-from conftest import Cluster
+from conftest import PROFILE, Cluster
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -15,7 +15,7 @@ def core(cluster: Cluster) -> Any:
     kubernetes = pytest.importorskip("kubernetes")
     configuration = kubernetes.client.Configuration()
     kubernetes.config.load_kube_config(
-        config_file=str(cluster.home / "kubeconfig"), context="e2e", client_configuration=configuration
+        config_file=str(cluster.home / "kubeconfig"), context=PROFILE, client_configuration=configuration
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -22,10 +22,15 @@ from minikube_py.testing.inprocess import local_cluster
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("nft"), reason="needs root and nft")
 
-TABLE = "minikube-py-test-proxy"
-VIP = "10.96.77.1"
-LINK, HERE = "mkpy-t-proxy", "10.199.77.1"
+HIGH, LOW = os.getpid() >> 8 & 255, os.getpid() & 255
+"""What tells this test run from another one on the machine."""
+
+TABLE = f"minikube-py-test-{os.getpid()}"
+VIP = f"10.97.{HIGH}.{LOW}"
+LINK, HERE = f"mkpyp{os.getpid()}", f"10.199.{HIGH}.{LOW}"
 """An interface of the test's own, and its address: backends may not be on loopback."""
+
+NODE_PORT = 30000 + os.getpid() % 2767
 
 
 @dataclass
@@ -112,18 +117,18 @@ async def test_cluster_ip_spreads_over_ready_endpoints(kernel: Kernel) -> None:
     """Connections to the virtual address reach every endpoint; one that goes gets no more."""
     await kernel.service()
     await kernel.endpoints(kernel.ports)
-    await kernel.settled("pick-3")
+    await kernel.settled(": goto pick-3")
     seen = Counter([await kernel.ask() for _ in range(60)])
     assert set(kernel.ports) == set(seen)
     await kernel.endpoints(kernel.ports[:1])
-    await kernel.settled("goto pick-1")
+    await kernel.settled(": goto pick-1")
     assert {kernel.ports[0]} == {await kernel.ask() for _ in range(10)}
 
 
 async def test_no_endpoints_are_refused_at_once(kernel: Kernel) -> None:
     """Without endpoints, and on ports that no Service has, a client is refused instead of left waiting."""
     await kernel.service()
-    await kernel.settled("goto refuse")
+    await kernel.settled(": goto refuse")
     for port in (80, 81):
         with pytest.raises(ConnectionRefusedError):
             await kernel.ask(port=port)
@@ -131,27 +136,27 @@ async def test_no_endpoints_are_refused_at_once(kernel: Kernel) -> None:
 
 async def test_node_ports_answer_on_local_addresses(kernel: Kernel) -> None:
     """A node port leads to the endpoints from any address of the machine but loopback."""
-    await kernel.service(type="NodePort", ports=[{"port": 80, "nodePort": 31777}])
+    await kernel.service(type="NodePort", ports=[{"port": 80, "nodePort": NODE_PORT}])
     await kernel.endpoints(kernel.ports)
-    await kernel.settled("node-pick-3")
-    assert await kernel.ask(HERE, 31777) in kernel.ports
+    await kernel.settled(": goto node-pick-3")
+    assert await kernel.ask(HERE, NODE_PORT) in kernel.ports
     with pytest.raises(ConnectionRefusedError):
-        await kernel.ask("127.0.0.1", 31777)
+        await kernel.ask("127.0.0.1", NODE_PORT)
 
 
 async def test_session_affinity_sticks_until_the_endpoint_goes(kernel: Kernel) -> None:
     """A client stays with its endpoint while others come and go, and moves on when it is gone."""
     await kernel.service(sessionAffinity="ClientIP")
     await kernel.endpoints(kernel.ports)
-    await kernel.settled("affine-3")
+    await kernel.settled(": goto affine-3")
     mine = await kernel.ask()
     assert {mine} == {await kernel.ask() for _ in range(20)}
     other = next(port for port in kernel.ports if port != mine)
     await kernel.endpoints([mine, other])
-    await kernel.settled("goto affine-2")
+    await kernel.settled(": goto affine-2")
     assert {mine} == {await kernel.ask() for _ in range(20)}
     await kernel.endpoints([other])
-    await kernel.settled("goto affine-1")
+    await kernel.settled(": goto affine-1")
     await kernel.settled(f": {HERE} . {mine}", there=False)
     assert {other} == {await kernel.ask() for _ in range(5)}
 
@@ -159,10 +164,10 @@ async def test_session_affinity_sticks_until_the_endpoint_goes(kernel: Kernel) -
 async def test_a_flushed_table_is_made_again(kernel: Kernel) -> None:
     """If somebody deletes the table, the next change brings all of it back."""
     await kernel.service()
-    await kernel.settled("goto refuse")
+    await kernel.settled(": goto refuse")
     await process.run(["nft", "delete", "table", "ip", TABLE])
     await kernel.endpoints(kernel.ports)
-    await kernel.settled("pick-3")
+    await kernel.settled(": goto pick-3")
     assert await kernel.ask() in kernel.ports
 
 

@@ -1,6 +1,7 @@
 """serve: the cluster itself, in the foreground; `start` runs it detached."""
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -48,7 +49,9 @@ def command(session: Session, /, **flags: Any) -> None:
         tell(error=f"{error or type(error).__name__}")
         raise click.exceptions.Exit(1) from error
     finally:
-        profile.pid_file.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if profile.pid_file.read_text() == str(os.getpid()):
+                profile.pid_file.unlink()
 
 
 def run(work: Any) -> None:

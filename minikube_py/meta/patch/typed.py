@@ -4,7 +4,7 @@ from typing import Any
 
 from minikube_py.meta import schema as forms
 from minikube_py.meta.patch.compare import element_of, granular, index
-from minikube_py.meta.patch.fields import LEAF, SELF, Fields, is_member, key_element, value_element
+from minikube_py.meta.patch.fields import LEAF, SELF, Fields, is_member, key_element, told, value_element
 from minikube_py.meta.schema import DEDUCED_TYPE, Type
 
 
@@ -43,7 +43,7 @@ def _applied_list(type: Type, config: list[Any], path: str) -> Fields:
     for at, item in enumerate(config):
         element = _element(type, item, f"{path}: element {at}")
         if element in node:
-            raise BadConfig(f"{path}: duplicate entries for key {element[2:]}")
+            raise BadConfig(f"{path}: duplicate entries for key {told((element,))}")
         node[element] = _claimed(type.items, item, f"{path}[{at}]", named=False)
     return node
 
