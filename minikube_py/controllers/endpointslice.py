@@ -96,7 +96,10 @@ def endpoints_of(service: Obj, pod: Obj, node: Obj | None) -> list[tuple[Group, 
 
 
 def plan(service: Obj, wanted: Mapping[Group, Sequence[Obj]], existing: Iterable[Obj]) -> Changes:
-    """Bring `existing` slices to the `wanted` endpoints of each group."""
+    """Bring `existing` slices to the `wanted` endpoints of each group. A Service without any has one slice that
+    is empty, so that its consumers know that it was looked at."""
+    if not any(wanted.values()):
+        return _plan_placeholder(service, list(existing))
     changes, groups = Changes(), dict(wanted)
     by_group: dict[Group, list[Obj]] = {}
     for known in existing:
@@ -107,6 +110,17 @@ def plan(service: Obj, wanted: Mapping[Group, Sequence[Obj]], existing: Iterable
     for (family, ports), endpoints in groups.items():
         for start in range(0, len(endpoints), LIMIT):
             changes.create.append(_new_slice(service, family, ports, endpoints[start : start + LIMIT]))
+    return changes
+
+
+def _plan_placeholder(service: Obj, slices: list[Obj]) -> Changes:
+    changes = Changes()
+    kept = next((s for s in slices if not s.get("endpoints") and not s.get("ports")), None)
+    changes.delete += [known for known in slices if known is not kept]
+    if kept is None:
+        changes.create.append(_new_slice(service, "IPv4", _ports_key([]), []))
+    elif labels_of(kept) != (wanted_labels := labels(service)):
+        changes.update.append({**kept, "metadata": {**kept["metadata"], "labels": wanted_labels}})
     return changes
 
 

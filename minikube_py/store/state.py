@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 
 OnEvent = Callable[[Event], None]
 
+KEEP_DECODED = 512
+"""Superseded states that stay decoded, for watchers that are about to see what came after them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Retention:
@@ -38,6 +41,7 @@ class State:
         self.buckets: dict[str, Bucket] = {}
         self._history: list[Event] = []
         self._size = 0
+        self._past: deque[Entry] = deque()  # superseded states that are still decoded
         self._marks: deque[tuple[float, int]] = deque()  # (monotonic time, revision reached by then)
         self._readers: dict[str, tuple[tuple[str, OnEvent], ...]] = {}  # by bucket; "" reads every bucket
         self._watches: set[StateWatch] = set()
@@ -107,8 +111,12 @@ class State:
     def apply(self, events: Sequence[Event]) -> None:
         """Make one commit's `events` visible and tell every reader."""
         self.record(events)
-        if not self._readers:
-            return
+        if self._readers:
+            self._tell(events)
+        for event in events:
+            self._retire(event)
+
+    def _tell(self, events: Sequence[Event]) -> None:
         readers, wide = self._readers, self._readers.get("", ())
         for event in events:
             key = event.entry.key
@@ -119,6 +127,16 @@ class State:
                         on_event(event)
                     except Exception:
                         log.exception("a subscriber of %s failed on %s", prefix, key)
+
+    def _retire(self, event: Event) -> None:
+        """History keeps bytes; the decoded object of a state that is past goes once watchers at hand have seen
+        what came after it (one that looks further back decodes it again)."""
+        if event.previous is not None:
+            self._past.append(event.previous)
+        if event.deleted:
+            self._past.append(event.entry)
+        while len(self._past) > KEEP_DECODED:
+            self._past.popleft().decoded = None
 
     def record(self, events: Sequence[Event]) -> None:
         """Make one commit's `events` visible, telling nobody."""

@@ -19,7 +19,7 @@ from minikube_py.store.base import (
     StoreUnavailable,
     Value,
 )
-from minikube_py.store.state import Retention
+from minikube_py.store.state import KEEP_DECODED, Retention
 
 PODS = "/registry/pods/"
 A, B, C = PODS + "default/a", PODS + "default/b", PODS + "kube-system/c"
@@ -59,6 +59,18 @@ async def test_everyone_shares_one_entry(store: Any) -> None:
     assert entry.data == b"v1"
     assert store.get(A) is store.list(PODS).entries[0] is event.entry is entry
     assert store.get(A).decoded is decoded
+
+
+async def test_past_states_are_not_kept_decoded(store: Any) -> None:
+    """History keeps the bytes of what is past, and lets go of the objects that they were encoded from."""
+    first, _ = await store.commit([Put(A, lambda _: Value(b"1", {"kind": "Pod"})), Put(B, b"1")])
+    for number in range(KEEP_DECODED + 1):
+        await store.commit([Put(B, lambda _, n=number: Value(b"%d" % n, {"n": n}))])
+        if number == 0:
+            await store.commit([Put(A, lambda _: Value(b"2", {"kind": "Pod"}))])
+    assert (first.data, first.decoded) == (b"1", None)
+    assert store.get(A).decoded == {"kind": "Pod"}
+    assert store.get(B).decoded == {"n": KEEP_DECODED}
 
 
 @pytest.mark.parametrize(("exists", "expected", "actual"), [(False, 3, 0), (True, 0, 1), (True, 7, 1)])
