@@ -60,6 +60,9 @@ def _entry(pod: Obj, spec: Obj, old: Obj, facts: Facts, init: bool) -> Obj:
         entry["ready"] = newest.ready and newest.started if not init or is_sidecar(spec) else False
     if init and not is_sidecar(spec):
         entry["ready"] = (entry["state"].get("terminated") or {}).get("exitCode") == 0
+    now, last = (entry[field].get("terminated") or {} for field in ("state", "lastState"))
+    if now and now.get("containerID") == last.get("containerID"):  # told as past while another start was due
+        entry["lastState"] = {}
     _resources(entry, spec, running)
     return entry
 
@@ -118,8 +121,8 @@ def _state(run: Known) -> Obj:
     ended: Obj = {
         "exitCode": container.exit_code,
         "reason": container.reason or ("Error" if container.exit_code else "Completed"),
-        "startedAt": _moment(container.started_at) if container.started_at else None,
-        "finishedAt": _moment(container.finished_at) if container.finished_at else None,
+        "startedAt": _moment(container.started_at),  # one that never started: 1970, as upstream
+        "finishedAt": _moment(container.finished_at),
         "containerID": f"containerd://{container.id}",
     }
     if message := run.termination_message or container.message:

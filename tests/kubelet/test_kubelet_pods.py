@@ -207,6 +207,16 @@ async def test_failed_start_is_told(node: Node) -> None:
     assert ("Failed", "Error: no such file") in node.events()
 
 
+async def test_start_that_failed_for_good_is_told_once(node: Node) -> None:
+    """A container that could not be started, and will not be again, has no last state and began in 1970."""
+    container = {"name": "main", "image": "app:1", "command": ["fail", "no", "such", "file"]}
+    await node.client.create(Pod, pod_object(containers=[container], restartPolicy="Never"))
+    pod = await node.until(lambda pod: pod["status"]["phase"] == "Failed")
+    (status,) = pod["status"]["containerStatuses"]
+    assert status["lastState"] == {}
+    assert status["state"]["terminated"]["startedAt"] == "1970-01-01T00:00:00Z"
+
+
 async def test_lost_sandbox_is_replaced(node: Node) -> None:
     """When the sandbox dies, the pod gets a new one and its containers are restarted there."""
     await node.client.create(Pod, pod_object())
