@@ -209,3 +209,9 @@ def test_the_changelog_tells_of_this_version() -> None:
     assert headings[0] == "Unreleased"
     assert __version__ in headings
     assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """pytest imports test files by their bare names: two of one name cannot be run together."""
+    names = [path.name for path in sources("tests") if path.name not in ("conftest.py", "__init__.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
