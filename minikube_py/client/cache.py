@@ -5,6 +5,7 @@ local one from the store's commits, the HTTP one from a list and watch.
 """
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from minikube_py.client.base import Change, Index
@@ -134,3 +135,30 @@ class Table:
                 reader(change)
             except Exception:
                 log.exception("a subscriber to %s failed", self.kind.resource)
+
+
+class Tables(ABC):
+    """The reads of a Cache over one table for each kind; a subclass says where a kind's table comes from."""
+
+    @abstractmethod
+    def _table(self, kind: Kind) -> Table:
+        """The table of `kind`, made when it is first asked for."""
+
+    def get(self, kind: Kind, key: Key) -> Obj | None:
+        return self._table(kind).get(key)
+
+    def list(self, kind: Kind, namespace: str = "") -> Sequence[Obj]:
+        table = self._table(kind)
+        return table.under(NAMESPACE, namespace) if namespace and kind.namespaced else table.all()
+
+    def owned(self, kind: Kind, uid: str) -> Sequence[Obj]:
+        return self._table(kind).under(OWNER, uid)
+
+    def indexed(self, kind: Kind, index: str, value: str) -> Sequence[Obj]:
+        return self._table(kind).under(index, value)
+
+    def add_index(self, kind: Kind, index: str, of: Index) -> None:
+        self._table(kind).add_index(index, of)
+
+    def subscribe(self, kind: Kind, on_change: Callable[[Change], None]) -> Callable[[], None]:
+        return self._table(kind).subscribe(on_change)

@@ -4,11 +4,11 @@ Guarantees: the cache shows a write before the write returns; an object is decod
 and shared by every reader, so the cache costs references only. What verbs return is the caller's own copy.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from minikube_py.client.base import APPLY_PATCH, MERGE_PATCH, Change, Index
-from minikube_py.client.cache import NAMESPACE, OWNER, Table
+from minikube_py.client.base import APPLY_PATCH, MERGE_PATCH
+from minikube_py.client.cache import Table, Tables
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj, copy, name_of, namespace_of
 from minikube_py.registry.base import Context, Patch, User
@@ -16,7 +16,7 @@ from minikube_py.registry.deletion import delete_options
 from minikube_py.registry.resource import Registry
 
 
-class LocalCache:
+class LocalCache(Tables):
     """A Cache that follows the store's commits; a kind is filed when it is first asked for."""
 
     def __init__(self, registry: Registry) -> None:
@@ -28,25 +28,6 @@ class LocalCache:
     def revision(self) -> int:
         """The store's revision: the cache is told of a commit before the commit returns."""
         return self._registry.revision
-
-    def get(self, kind: Kind, key: Key) -> Obj | None:
-        return self._table(kind).get(key)
-
-    def list(self, kind: Kind, namespace: str = "") -> Sequence[Obj]:
-        table = self._table(kind)
-        return table.under(NAMESPACE, namespace) if namespace and kind.namespaced else table.all()
-
-    def owned(self, kind: Kind, uid: str) -> Sequence[Obj]:
-        return self._table(kind).under(OWNER, uid)
-
-    def indexed(self, kind: Kind, index: str, value: str) -> Sequence[Obj]:
-        return self._table(kind).under(index, value)
-
-    def add_index(self, kind: Kind, index: str, of: Index) -> None:
-        self._table(kind).add_index(index, of)
-
-    def subscribe(self, kind: Kind, on_change: Callable[[Change], None]) -> Callable[[], None]:
-        return self._table(kind).subscribe(on_change)
 
     def close(self) -> None:
         """Follow the store no longer."""

@@ -7,7 +7,7 @@ to 30 s. Limit: right after a kind is first asked for, its table is empty; `sync
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import aiohttp
@@ -15,8 +15,7 @@ import orjson
 
 from minikube_py.aio.clock import Clock
 from minikube_py.aio.tasks import Tasks
-from minikube_py.client.base import Change, Index
-from minikube_py.client.cache import NAMESPACE, OWNER, Table
+from minikube_py.client.cache import Table, Tables
 from minikube_py.errors import ApiError, Expired, from_status
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj, key_of, revision_of
@@ -124,7 +123,7 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             parts.append(rest)
 
 
-class HttpCache:
+class HttpCache(Tables):
     """A Cache over reflectors; one starts when its kind is first asked for."""
 
     def __init__(self, request: Any, stream: Stream, clock: Clock) -> None:
@@ -149,25 +148,6 @@ class HttpCache:
         identity = (kind.api_version, kind.kind)
         if identity in self._reflectors:
             self._expected[identity] = max(self._expected.get(identity, 0), revision)
-
-    def get(self, kind: Kind, key: Key) -> Obj | None:
-        return self._table(kind).get(key)
-
-    def list(self, kind: Kind, namespace: str = "") -> Sequence[Obj]:
-        table = self._table(kind)
-        return table.under(NAMESPACE, namespace) if namespace and kind.namespaced else table.all()
-
-    def owned(self, kind: Kind, uid: str) -> Sequence[Obj]:
-        return self._table(kind).under(OWNER, uid)
-
-    def indexed(self, kind: Kind, index: str, value: str) -> Sequence[Obj]:
-        return self._table(kind).under(index, value)
-
-    def add_index(self, kind: Kind, index: str, of: Index) -> None:
-        self._table(kind).add_index(index, of)
-
-    def subscribe(self, kind: Kind, on_change: Callable[[Change], None]) -> Callable[[], None]:
-        return self._table(kind).subscribe(on_change)
 
     def _table(self, kind: Kind) -> Table:
         return self._reflector(kind).table

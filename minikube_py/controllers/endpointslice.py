@@ -18,7 +18,7 @@ from minikube_py.errors import NotFound
 from minikube_py.kinds.core.node import Node
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.service import Service
-from minikube_py.kinds.discovery.endpointslice import EndpointSlice
+from minikube_py.kinds.discovery.endpointslice import SERVICE_NAME, EndpointSlice
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import (
     Key,
@@ -33,7 +33,6 @@ from minikube_py.meta.objects import (
     uid_of,
 )
 
-SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
 ZONE = "topology.kubernetes.io/zone"

@@ -11,11 +11,11 @@ from minikube_py.client.base import Index
 from minikube_py.controllers import endpointports as points
 from minikube_py.controllers.base import Controller, KeysOf
 from minikube_py.controllers.endpoints import MANAGED_BY as LEGACY_MANAGED_BY
-from minikube_py.controllers.endpointslice import MANAGED_BY, SERVICE_NAME
+from minikube_py.controllers.endpointslice import MANAGED_BY
 from minikube_py.errors import NotFound
 from minikube_py.kinds.core.endpoints import Endpoints
 from minikube_py.kinds.core.service import Service
-from minikube_py.kinds.discovery.endpointslice import EndpointSlice
+from minikube_py.kinds.discovery.endpointslice import SERVICE_NAME, EndpointSlice
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import (
     Key,

@@ -2,7 +2,7 @@
 
 from minikube_py.client.base import APPLY_PATCH, Client
 from minikube_py.kinds.core.service import Service
-from minikube_py.kinds.discovery.endpointslice import EndpointSlice
+from minikube_py.kinds.discovery.endpointslice import SERVICE_NAME, EndpointSlice
 from minikube_py.meta.objects import Key, Obj
 
 NAMESPACE, NAME = "kube-system", "kube-dns"
@@ -35,7 +35,7 @@ def endpoints(address: str, port: int) -> Obj:
             "name": NAME,
             "namespace": NAMESPACE,
             "labels": {
-                "kubernetes.io/service-name": NAME,
+                SERVICE_NAME: NAME,
                 "endpointslice.kubernetes.io/managed-by": "minikube-py",
             },
         },

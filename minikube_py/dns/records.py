@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from typing import Protocol
 
 from minikube_py.dns import wire
+from minikube_py.kinds.discovery.endpointslice import SERVICE_NAME
 from minikube_py.meta.objects import Obj, dig, name_of, namespace_of
 
 SPECIFICATION = "1.1.0"
@@ -167,7 +168,7 @@ class Zone:
         if service := self.view.service_by_ip(address):
             targets.append(self.name_of(service))
         for slice in self.view.slices_by_ip(address):
-            service_name = dig(slice, "metadata.labels", {}).get("kubernetes.io/service-name", "")
+            service_name = dig(slice, "metadata.labels", {}).get(SERVICE_NAME, "")
             service = self.view.service(namespace_of(slice), service_name)
             if service is None or not is_headless(service):
                 continue

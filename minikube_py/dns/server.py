@@ -19,8 +19,8 @@ from minikube_py.dns.publish import publish
 from minikube_py.dns.records import Answer, Zone
 from minikube_py.kinds.core.namespace import Namespace
 from minikube_py.kinds.core.service import Service
-from minikube_py.kinds.discovery.endpointslice import EndpointSlice
-from minikube_py.meta.objects import Key, Obj, dig, labels_of, namespace_of
+from minikube_py.kinds.discovery.endpointslice import EndpointSlice, service_of_slice
+from minikube_py.meta.objects import Key, Obj, dig
 
 IDLE_TIMEOUT = 10.0
 MAX_FORWARDS = 1000
@@ -56,7 +56,7 @@ class CacheView:
 
     def __init__(self, client: Client) -> None:
         self._cache = client.cache
-        self._cache.add_index(EndpointSlice, "service", _service_of_slice)
+        self._cache.add_index(EndpointSlice, "service", service_of_slice)
         self._cache.add_index(EndpointSlice, "address", _addresses_of_slice)
         self._cache.add_index(Service, "cluster-ip", _cluster_ips)
 
@@ -75,11 +75,6 @@ class CacheView:
 
     def slices_by_ip(self, address: str) -> Iterable[Obj]:
         return self._cache.indexed(EndpointSlice, "address", address)
-
-
-def _service_of_slice(slice: Obj) -> Iterable[str]:
-    name = labels_of(slice).get("kubernetes.io/service-name")
-    return (f"{namespace_of(slice)}/{name}",) if name else ()
 
 
 def _addresses_of_slice(slice: Obj) -> Iterable[str]:

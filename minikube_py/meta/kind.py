@@ -70,8 +70,6 @@ class Kind:
     """The refusals of an object after defaulting; with `old`, also forbidden changes."""
     schema: Mapping[str, Any] | None = None
     """The OpenAPI v3 schema of a custom resource; None: the built-in facts for group, version and kind."""
-    conversions: Mapping[str, Any] = field(default_factory=dict)
-    storage_kind: str = ""
     create_on_update: bool = False
     """Whether a PUT of an object that does not exist creates it."""
     deprecation: str = ""

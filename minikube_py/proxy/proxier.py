@@ -9,14 +9,13 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterable
 
 from minikube_py.aio.clock import Clock
 from minikube_py.client.base import Change, Client
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.service import Service
-from minikube_py.kinds.discovery.endpointslice import EndpointSlice
-from minikube_py.meta.objects import Key, Obj, dig, key_of, labels_of, namespace_of
+from minikube_py.kinds.discovery.endpointslice import EndpointSlice, service_of_slice
+from minikube_py.meta.objects import Key, Obj, dig, key_of
 from minikube_py.proxy.nftables import Nftables
 from minikube_py.proxy.rules import Place, ProxyConfig, pod_elements, service_elements
 
@@ -156,9 +155,3 @@ class KubeProxy:
 
     def _all(self) -> dict[Place, str]:
         return {place: data for elements in self._elements.values() for place, data in elements.items()}
-
-
-def service_of_slice(slice: Obj) -> Iterable[str]:
-    """`namespace/name` of the Service that an EndpointSlice belongs to."""
-    name = labels_of(slice).get("kubernetes.io/service-name")
-    return (f"{namespace_of(slice)}/{name}",) if name else ()

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from minikube_py.aio.broadcast import Broadcast
-from minikube_py.store.base import Compacted, Entry, Event, FutureRevision, Page
+from minikube_py.store.base import Compacted, Entry, Event, FutureRevision, Page, Watch
 from minikube_py.store.bucket import Bucket, bucket_of, revision_of
 
 log = logging.getLogger(__name__)
@@ -225,3 +225,35 @@ class StateWatch:
         self._unsubscribe()
         self._state.discard(self)
         self._live.close()
+
+
+class StateReads:
+    """The reads of a `Store`, which every implementation answers from its state."""
+
+    _state: State
+
+    @property
+    def revision(self) -> int:
+        """The last durable revision."""
+        return self._state.revision
+
+    @property
+    def compacted(self) -> int:
+        """History up to and including this revision is gone."""
+        return self._state.compacted
+
+    def get(self, key: str) -> Entry | None:
+        """See `Store.get`."""
+        return self._state.get(key)
+
+    def list(self, prefix: str, *, after: str = "", limit: int = 0, revision: int = 0) -> Page:
+        """See `Store.list`."""
+        return self._state.list(prefix, after, limit, revision)
+
+    def watch(self, prefix: str, *, after: int | None = None, capacity: int = 1000) -> Watch:
+        """See `Store.watch`."""
+        return self._state.watch(prefix, after, capacity)
+
+    def subscribe(self, prefix: str, on_event: Callable[[Event], None]) -> Callable[[], None]:
+        """See `Store.subscribe`."""
+        return self._state.subscribe(prefix, on_event)

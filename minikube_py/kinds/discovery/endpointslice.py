@@ -9,12 +9,20 @@ from minikube_py.kinds.podspec.containers import PROTOCOLS
 from minikube_py.kinds.strategy import if_absent, section
 from minikube_py.meta.kind import Column, Kind, Violation
 from minikube_py.meta.names import port_number
-from minikube_py.meta.objects import Obj
+from minikube_py.meta.objects import Obj, labels_of, namespace_of
 from minikube_py.meta.violations import duplicate, immutable, invalid, not_supported, required, too_many
 
+SERVICE_NAME = "kubernetes.io/service-name"
+"""The label that names the Service a slice belongs to."""
 MAX_ENDPOINTS = 1000
 MAX_PORTS = 20000
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
+
+
+def service_of_slice(slice: Obj) -> Iterable[str]:
+    """`namespace/name` of the Service that a slice belongs to, as an index of caches."""
+    name = labels_of(slice).get(SERVICE_NAME)
+    return (f"{namespace_of(slice)}/{name}",) if name else ()
 
 
 def default(slice: Obj) -> None:

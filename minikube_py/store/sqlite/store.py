@@ -9,17 +9,17 @@ commit starts from the durable state.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
 from minikube_py.aio.clock import Clock, SystemClock
 from minikube_py.aio.tasks import Tasks
-from minikube_py.store.base import Entry, Event, FutureRevision, Op, Page, StoreUnavailable, Watch
+from minikube_py.store.base import Entry, Event, FutureRevision, Op, StoreUnavailable
 from minikube_py.store.sqlite.database import PLACE_BITS, Database, Durability, Row, checksum
 from minikube_py.store.sqlite.load import load
 from minikube_py.store.staging import Change, Staging
-from minikube_py.store.state import Retention, State
+from minikube_py.store.state import Retention, State, StateReads
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ COMPACTIONS = 10
 """How often the age of history is looked at within its time to live."""
 
 
-class SqliteStore:
+class SqliteStore(StateReads):
     """A durable `Store` in one file; `open` makes one, `close` ends it."""
 
     def __init__(self, database: Database, state: State, clock: Clock) -> None:
@@ -78,32 +78,6 @@ class SqliteStore:
         store._tasks.spawn(store._compact_old(), "compact-by-age")
         store._tasks.spawn(store._compact_large(garbage), "compact-by-size")
         return store
-
-    @property
-    def revision(self) -> int:
-        """The last durable revision."""
-        return self._state.revision
-
-    @property
-    def compacted(self) -> int:
-        """History up to and including this revision is gone."""
-        return self._state.compacted
-
-    def get(self, key: str) -> Entry | None:
-        """See `Store.get`."""
-        return self._state.get(key)
-
-    def list(self, prefix: str, *, after: str = "", limit: int = 0, revision: int = 0) -> Page:
-        """See `Store.list`."""
-        return self._state.list(prefix, after, limit, revision)
-
-    def watch(self, prefix: str, *, after: int | None = None, capacity: int = 1000) -> Watch:
-        """See `Store.watch`."""
-        return self._state.watch(prefix, after, capacity)
-
-    def subscribe(self, prefix: str, on_event: Callable[[Event], None]) -> Callable[[], None]:
-        """See `Store.subscribe`."""
-        return self._state.subscribe(prefix, on_event)
 
     async def commit(self, ops: Iterable[Op]) -> Sequence[Entry | None]:
         """See `Store.commit`."""
