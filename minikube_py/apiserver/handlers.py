@@ -22,10 +22,6 @@ from minikube_py.registry.resource import Registry
 JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 PATCHES = (JSON_PATCH, "application/merge-patch+json", "application/strategic-merge-patch+json", APPLY_PATCH)
-RETURNS_DELETED = frozenset(
-    ("pods", "services", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims")
-)
-"""Resources whose deletion is answered with the object instead of a Status."""
 SCALE = Kind(
     "Scale",
     "autoscaling/v1",
@@ -213,7 +209,7 @@ class Resources:
         options = query.delete_options(call.query, body)
         context = context_of(call, "DeleteOptions", body)
         done = await self._registry.delete(kind, info.namespace, info.name, options, context)
-        if done.gone and kind.resource not in RETURNS_DELETED:
+        if done.gone and not kind.returns_deleted:
             obj = self._registry.decoded(done.entry)
             response: web.StreamResponse = responses.json_object(
                 status.success(name_of(obj), kind.group, kind.plural, uid_of(obj))

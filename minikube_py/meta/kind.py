@@ -46,6 +46,31 @@ def _no_violations(obj: Obj, old: Obj | None) -> Iterable[Violation]:
     return ()
 
 
+def _as_it_is(obj: Obj) -> Obj:
+    return obj
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A subresource that is a part of its object, read by GET and written by PUT and PATCH of the whole object
+    (`finalize`, `ephemeralcontainers`, `resize`, `approval`, ...)."""
+
+    merge: Callable[[Obj, Obj], Obj]
+    """What a write means: of the object sent, and of a copy of the stored one, which may be changed."""
+    validate: Callable[[Obj, Obj | None], Iterable[Violation]] = _no_violations
+    """The refusals of a write to this part, in the place of the kind's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScalePaths:
+    """Where the Scale subresource reads and writes: dotted paths into the object, without a leading dot."""
+
+    spec: str = "spec.replicas"
+    status: str = "status.replicas"
+    selector: str = ""
+    """The path of the selector as text; empty: `spec.selector` where it is a label selector."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A resource kind. The hooks are pure: they see JSON objects, never the store or a clock."""
@@ -72,6 +97,25 @@ class Kind:
     """The OpenAPI v3 schema of a custom resource; None: the built-in facts for group, version and kind."""
     create_on_update: bool = False
     """Whether a PUT of an object that does not exist creates it."""
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    """The subresources that are parts of the object, besides status, by name."""
+    validate_status: Callable[[Obj, Obj | None], Iterable[Violation]] = _no_violations
+    """The refusals of a write to the status subresource."""
+    scale: ScalePaths = ScalePaths()
+    name_rule: Callable[[str], list[str]] | None = None
+    """What a name must be: the faults of a name; None: a DNS subdomain, as of most kinds."""
+    returns_deleted: bool = False
+    """Whether a deletion that is done at once is answered with the object, not with a Status."""
+    storage: "Kind | None" = None
+    """The kind in whose form the objects of this version are stored; None: its own. Both are one resource:
+    they share keys, and the stored form's strategy and validation judge writes through either."""
+    to_storage: Callable[[Obj], Obj] = _as_it_is
+    """An object of this version in its stored form, but for apiVersion and kind; a new object or the same one,
+    changed. Pure."""
+    from_storage: Callable[[Obj], Obj] = _as_it_is
+    """The way back."""
+    remote_conversion: bool = False
+    """Whether objects are converted by the registry's `converter` (a webhook) instead."""
     deprecation: str = ""
     """What a client that uses the kind is warned of."""
     orphans: bool = False
@@ -103,9 +147,15 @@ class Kind:
     def has_status(self) -> bool:
         return "status" in self.subresources
 
+    @property
+    def stored(self) -> "Kind":
+        """The kind in whose form objects are stored."""
+        return self.storage or self
+
     def prefix(self, namespace: str = "") -> str:
         """The storage prefix of all objects, or of those in `namespace`."""
-        return f"/registry/{self.resource}/{namespace}/" if namespace else f"/registry/{self.resource}/"
+        resource = self.stored.resource
+        return f"/registry/{resource}/{namespace}/" if namespace else f"/registry/{resource}/"
 
     def storage_key(self, namespace: str, name: str) -> str:
         """The storage key of one object."""

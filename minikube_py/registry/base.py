@@ -144,6 +144,14 @@ class ClusterFacts:
     node_port_range: tuple[int, int] = (30000, 32767)
 
 
+class Converter(Protocol):
+    """Converts objects of kinds with `remote_conversion` between their versions, as a webhook does it."""
+
+    async def convert(self, kind: Kind, objects: Sequence[Obj], api_version: str) -> list[Obj]:
+        """Copies of `objects`, all of `kind`'s resource, in `api_version`, in their order.
+        Errors: InternalError where the webhook fails or answers wrongly."""
+
+
 class TokenSigner(Protocol):
     """Signs bound ServiceAccount tokens (the TokenRequest subresource)."""
 

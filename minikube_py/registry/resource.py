@@ -19,6 +19,7 @@ from minikube_py.registry.base import (
     Admission,
     ClusterFacts,
     Context,
+    Converter,
     DeleteOptions,
     Deletion,
     Listing,
@@ -66,6 +67,7 @@ class Registry:
         self._patcher = Patcher(self._pipeline, self._writer)
         self._deleter = Deleter(self._pipeline)
         self._watches = Watches(store)
+        self.converter: Converter | None = None
         self.subresources = Subresources(self._pipeline, self._deleter, signer)
 
     @property

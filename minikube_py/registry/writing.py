@@ -165,10 +165,8 @@ def merged(write: Write, new: Obj, old: Obj) -> Obj:
             base["status"] = new["status"]
         if (qos := (old.get("status") or {}).get("qosClass")) and kind.resource == "pods":
             base["status"] = {"qosClass": qos, **(base.get("status") or {})}  # it is fixed at creation
-    elif subresource == "ephemeralcontainers":
-        base["spec"]["ephemeralContainers"] = (new.get("spec") or {}).get("ephemeralContainers") or []
-    elif subresource == "finalize":
-        base["spec"] = new.get("spec") or {}
+    elif subresource in kind.parts:
+        base = kind.parts[subresource].merge(new, base)
     else:
         raise faults.no_subresource(kind)
     return base

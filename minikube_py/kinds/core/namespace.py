@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from minikube_py.kinds.columns import AGE, NAME, text
 from minikube_py.kinds.strategy import section
-from minikube_py.meta.kind import ALL_VERBS, Column, Kind, Violation
-from minikube_py.meta.names import qualified_name
+from minikube_py.meta.kind import ALL_VERBS, Column, Kind, Part, Violation
+from minikube_py.meta.names import dns1123_label, qualified_name
 from minikube_py.meta.objects import Obj, name_of
 from minikube_py.meta.violations import invalid
 
@@ -35,6 +35,12 @@ def validate(namespace: Obj, old: Obj | None) -> Iterable[Violation]:
             yield invalid("spec.finalizers", finalizer, reason)
 
 
+def finalized(sent: Obj, namespace: Obj) -> Obj:
+    """The finalize subresource: the finalizers of the spec."""
+    namespace["spec"] = sent.get("spec") or {}
+    return namespace
+
+
 Namespace = Kind(
     "Namespace",
     "v1",
@@ -43,6 +49,8 @@ Namespace = Kind(
     namespaced=False,
     verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
     subresources=("status", "finalize"),
+    parts={"finalize": Part(finalized)},
+    name_rule=dns1123_label,
     default=default,
     prepare=prepare,
     validate=validate,

@@ -8,7 +8,7 @@ from minikube_py.kinds.podspec.qos import qos_class
 from minikube_py.kinds.podspec.update import validate_pod_update
 from minikube_py.kinds.podspec.validation import validate_pod_spec
 from minikube_py.kinds.strategy import count_generation
-from minikube_py.meta.kind import Kind, Violation
+from minikube_py.meta.kind import Kind, Part, Violation
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.violations import forbidden
 
@@ -57,6 +57,25 @@ def validate(pod: Obj, old: Obj | None) -> Iterable[Violation]:
         yield forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared")
 
 
+def with_ephemeral_containers(sent: Obj, pod: Obj) -> Obj:
+    """The ephemeralcontainers subresource: that list alone."""
+    pod["spec"]["ephemeralContainers"] = (sent.get("spec") or {}).get("ephemeralContainers") or []
+    return pod
+
+
+def validate_ephemeral_containers(pod: Obj, old: Obj | None) -> Iterable[Violation]:
+    """Ephemeral containers are only ever added."""
+    path = "spec.ephemeralContainers"
+    new = {one.get("name"): one for one in pod["spec"].get("ephemeralContainers") or ()}
+    for known in (old or {}).get("spec", {}).get("ephemeralContainers") or ():
+        name = known.get("name")
+        if name not in new:
+            yield forbidden(path, f'existing ephemeral containers "{name}" may not be removed\n')
+        elif new[name] != known:
+            yield forbidden(path, f'existing ephemeral containers "{name}" may not be changed\n')
+    yield from validate(pod, old)
+
+
 Pod = Kind(
     "Pod",
     "v1",
@@ -74,6 +93,8 @@ Pod = Kind(
         "proxy",
         "ephemeralcontainers",
     ),
+    parts={"ephemeralcontainers": Part(with_ephemeral_containers, validate_ephemeral_containers)},
+    returns_deleted=True,
     default=default_pod,
     prepare=prepare,
     validate=validate,

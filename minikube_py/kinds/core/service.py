@@ -7,6 +7,7 @@ from minikube_py.kinds.columns import AGE, NAME, NONE, UNKNOWN, format_labels
 from minikube_py.kinds.core.serviceports import validate_service, validate_service_update
 from minikube_py.kinds.strategy import if_absent, if_empty, section
 from minikube_py.meta.kind import Column, Kind, Violation
+from minikube_py.meta.names import dns1035_label
 from minikube_py.meta.objects import Obj, dig
 
 EXPOSED = ("NodePort", "LoadBalancer")
@@ -140,6 +141,8 @@ Service = Kind(
     short_names=("svc",),
     categories=("all",),
     subresources=("status", "proxy"),
+    name_rule=dns1035_label,
+    returns_deleted=True,
     default=default,
     prepare=prepare,
     validate=validate,

@@ -17,5 +17,6 @@ ServiceAccount = Kind(
     "serviceaccounts",
     short_names=("sa",),
     subresources=("token",),
+    returns_deleted=True,
     columns=(NAME, Column("Secrets", _secrets, description="Number of secrets it names"), AGE),
 )

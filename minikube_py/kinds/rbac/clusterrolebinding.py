@@ -2,6 +2,7 @@
 
 from minikube_py.kinds.rbac.bindings import COLUMNS, default, validate_in_cluster
 from minikube_py.meta.kind import Kind
+from minikube_py.meta.names import path_segment_name
 
 ClusterRoleBinding = Kind(
     "ClusterRoleBinding",
@@ -9,6 +10,7 @@ ClusterRoleBinding = Kind(
     "clusterrolebindings",
     namespaced=False,
     default=default,
+    name_rule=path_segment_name,
     create_on_update=True,
     validate=validate_in_cluster,
     columns=COLUMNS,
