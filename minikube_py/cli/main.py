@@ -1,4 +1,4 @@
-"""The command line: `minikube-py [-p PROFILE] COMMAND`.
+"""The command line: `minikube-py [-p PROFILE] COMMAND`; `-p` may stand behind the command as well.
 
 A command is a file in `commands/` that defines `command`; it is imported only when it is called, so that
 `get` answers within 0.2 s. Errors are one line with the way out; `-v` shows more.
@@ -42,7 +42,22 @@ class Commands(click.Group):
             return None
         found = importlib.import_module(f"{commands.__name__}.{name}").command
         assert isinstance(found, click.Command)
-        return found
+        return with_profile(found)
+
+
+def with_profile(command: click.Command) -> click.Command:
+    """The command, which takes the profile behind its name too; a short option of its own stays its own."""
+    taken = {text for parameter in command.params for text in parameter.opts}
+    passes_on = command.context_settings.get("ignore_unknown_options", False)
+    if not passes_on and "--profile" not in taken:
+        names = [name for name in ("-p", "--profile") if name not in taken]
+        command.params.append(click.Option(names, expose_value=False, callback=_choose, hidden=True))
+    return command
+
+
+def _choose(ctx: click.Context, _: click.Parameter, profile: str | None) -> None:
+    if profile:
+        ctx.obj["profile"] = profile
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -160,3 +160,19 @@ def test_every_command_loads_and_helps() -> None:
         command = cli.get_command(context, name)
         assert command is not None
         assert command.help, name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["version"], "minikube-py"),
+        (["-p", "one", "version"], "one"),
+        (["version", "-p", "two"], "two"),
+        (["-p", "one", "version", "--profile", "two"], "two"),
+    ],
+)
+def test_the_profile_may_stand_behind_the_command(arguments: list[str], expected: str) -> None:
+    """`minikube-py start -p NAME` means the same as `minikube-py -p NAME start`."""
+    with cli.make_context("minikube-py", arguments) as context:
+        cli.invoke(context)
+        assert context.obj["profile"] == expected
