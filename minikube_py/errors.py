@@ -6,7 +6,7 @@ Errors of libraries are chained to one of these at the door of the room that use
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +19,15 @@ class Cause:
 
     def to_json(self) -> dict[str, str]:
         """The cause as it stands in `Status.details.causes`."""
-        rendered = {"reason": self.reason, "message": self.message}
-        return rendered | {"field": self.field} if self.field else rendered
+        rendered = {"reason": self.reason, "message": self.message, "field": self.field}
+        return {key: value for key, value in rendered.items() if value or key == "message"}
 
 
 class ApiError(Exception):
     """A failure with a Kubernetes status; `details` becomes `Status.details` (name, group, kind, ...)."""
 
-    code: ClassVar[int] = 500
-    reason: ClassVar[str] = "InternalError"
+    code: int = 500
+    reason: str = "InternalError"
 
     def __init__(
         self,

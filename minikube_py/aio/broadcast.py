@@ -5,7 +5,6 @@ over (a Kubernetes watcher relists).
 """
 
 import asyncio
-from collections import deque
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -16,13 +15,15 @@ class Lagging(Exception):
 
 
 class Subscription(Generic[T]):
-    """One reader's queue; iterate it, and `close` it in the end."""
+    """One reader's queue; iterate it, and `close` it in the end. Thousands wait at a time: it is kept small."""
+
+    __slots__ = ("_broadcast", "_capacity", "_closed", "_items", "_lagging", "_waiting")
 
     def __init__(self, broadcast: "Broadcast[T]", capacity: int) -> None:
         self._broadcast = broadcast
         self._capacity = capacity
-        self._items: deque[T] = deque()
-        self._wake = asyncio.Event()
+        self._items: list[T] = []
+        self._waiting: asyncio.Future[None] | None = None
         self._lagging = False
         self._closed = False
 
@@ -33,32 +34,40 @@ class Subscription(Generic[T]):
             self._broadcast._drop(self)
         else:
             self._items.append(item)
-        self._wake.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def drain(self) -> list[T]:
         """All items at hand, without waiting; raises Lagging if some were lost."""
         if self._lagging:
             raise Lagging("the reader was too slow and lost items")
-        items = list(self._items)
-        self._items.clear()
+        items, self._items = self._items, []
         return items
 
     async def next(self) -> list[T]:
         """Wait for at least one item and return all at hand; an empty list once closed."""
         while not self._items and not self._lagging and not self._closed:
-            self._wake.clear()
-            await self._wake.wait()
+            self._waiting = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiting
+            finally:
+                self._waiting = None
         return self.drain()
 
     def close(self) -> None:
         """Stop receiving; a waiting `next` returns what is at hand."""
         self._closed = True
         self._broadcast._drop(self)
-        self._wake.set()
+        self._wake()
 
 
 class Broadcast(Generic[T]):
     """Hands each published item to every subscription."""
+
+    __slots__ = ("_readers",)
 
     def __init__(self) -> None:
         self._readers: dict[int, Subscription[T]] = {}

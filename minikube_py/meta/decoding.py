@@ -42,6 +42,27 @@ def conforms(type: Type) -> Check:
     return type.compiled("conforms", _compile)
 
 
+def conforms_beside(type: Type, value: Any, known: Any) -> bool:
+    """As `conforms`, where `known` does: the parts that `value` shares with it are not looked at again."""
+    if value is known:
+        return True
+    if type.form != forms.STRUCT or value.__class__ is not dict or known.__class__ is not dict:
+        return conforms(type)(value)
+    fields = type.fields
+    for name, item in value.items():
+        if item is known.get(name) and item is not None:
+            continue
+        child = fields.get(name)
+        if child is None:
+            if not type.open:
+                return False
+        elif not item and not child.custom and child.form in (forms.LIST, forms.MAP):
+            return False  # an empty one may have to go
+        elif not conforms_beside(child, item, known.get(name)):
+            return False
+    return True
+
+
 def _compile(type: Type) -> Check:
     form = type.form
     if form == forms.STRUCT:
@@ -211,17 +232,30 @@ def _decoded(type: Type, value: Any, place: _Place) -> Any:
     # in proportion to the size however deep the fault lies.
     if place.depth < SHORTCUT_DEPTH and conforms(type)(value):
         return value
+    if type.custom and not _walked(form, value):
+        return value
     if form in (forms.STRUCT, forms.MAP, forms.RAW):
         if value.__class__ is not dict:
             raise _mistyped(type, value, place)
         if form == forms.STRUCT:
             return _decoded_struct(type, value, place)
-        return {key: _element(type.items, item, _Place(place, key, "")) for key, item in value.items()}
+        dropped = type.custom and not type.items.raw.get("nullable")
+        kept = {key: item for key, item in value.items() if item is not None} if dropped else value
+        return {key: _element(type.items, item, _Place(place, key, "")) for key, item in kept.items()}
     if form == forms.LIST:
         if value.__class__ is not list:
             raise _mistyped(type, value, place)
         return [_element(type.items, item, _Place(place, at, "")) for at, item in enumerate(value)]
     return value if form in (forms.ANY, forms.DEDUCED) else _decoded_scalar(type, value, place)
+
+
+def _walked(form: str, value: Any) -> bool:
+    """Whether a value of a custom resource is looked into: what is of the wrong type stays for validation."""
+    return value.__class__ is (list if form == forms.LIST else dict) and form in (
+        forms.STRUCT,
+        forms.MAP,
+        forms.LIST,
+    )
 
 
 def _decoded_struct(type: Type, value: Obj, place: _Place) -> Obj:
@@ -248,9 +282,9 @@ def _decoded_struct(type: Type, value: Obj, place: _Place) -> Obj:
 
 
 def _element(type: Type, item: Any, place: _Place) -> Any:
-    """An element of a map or list; null is the zero value there, but a fault in a custom resource."""
-    if item is None and type.custom and not type.raw.get("nullable"):
-        raise _mistyped(type, item, place)
+    """An element of a map or list; null is the zero value there, but stays in a custom resource."""
+    if item is None and type.custom:
+        return None
     return _decoded(type, item, place) if item is not None else _ZEROS.get(type.form, dict)()
 
 

@@ -120,6 +120,10 @@ class Kind:
     """What a client that uses the kind is warned of."""
     orphans: bool = False
     """Whether a deletion that names no propagation leaves the dependents."""
+    listed_as: str = ""
+    """The kind of a list of objects; empty: the kind's name with `List` behind it."""
+    terminating: bool = False
+    """Whether the kind is on its way out: no objects are created any more."""
 
     @property
     def group(self) -> str:
@@ -137,7 +141,7 @@ class Kind:
 
     @property
     def list_kind(self) -> str:
-        return f"{self.kind}List"
+        return self.listed_as or f"{self.kind}List"
 
     @property
     def singular_name(self) -> str:

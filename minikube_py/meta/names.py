@@ -78,6 +78,13 @@ _WILDCARD_MESSAGE = regex_error(
     _WILDCARD,
     "*.example.com",
 )
+_UNDERSCORED = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*"
+_UNDERSCORED_MESSAGE = regex_error(
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must"
+    " start and end with an alphanumeric character",
+    _UNDERSCORED,
+    "example.com",
+)
 _NAME_PART = regex_error(f"name part {_QUALIFIED_TEXT}", _QUALIFIED, "MyName", "my.name", "123-abc")
 _WHOLE_NAME = (
     regex_error(f"a qualified name {_QUALIFIED_TEXT}", _QUALIFIED, "MyName", "my.name", "123-abc")
@@ -117,6 +124,13 @@ def dns1035_label(value: str) -> list[str]:
 def wildcard_subdomain(value: str) -> list[str]:
     """A subdomain after `*.`, as in hosts of Ingresses."""
     return _judge(value, _WILDCARD, 253, _WILDCARD_MESSAGE)
+
+
+def search_domain(value: str) -> list[str]:
+    """A search path of DNS: a subdomain that may have underscores and end in a dot, or the root alone."""
+    if value == ".":
+        return []
+    return _judge(value.removesuffix("."), _UNDERSCORED, 253, _UNDERSCORED_MESSAGE)
 
 
 def path_segment_name(value: str) -> list[str]:
@@ -215,6 +229,17 @@ def port_name(value: str) -> list[str]:
 def port_number(value: int) -> list[str]:
     """A TCP or UDP port."""
     return [] if 1 <= value <= 65535 else ["must be between 1 and 65535, inclusive"]
+
+
+def cidr(value: str) -> list[str]:
+    """A network as an address and the length of its prefix."""
+    try:
+        if "/" in value and value.rpartition("/")[2].isdecimal():
+            ipaddress.ip_interface(value)
+            return []
+    except ValueError:
+        pass
+    return ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
 
 
 def ip_address(value: str) -> list[str]:

@@ -108,14 +108,14 @@ def decode(
     """`obj` as the kind's typed decoder gives it: itself where nothing has to change, else a new one.
 
     mode is fieldValidation: Strict refuses unknown fields and `duplicates` (see `duplicate_fields`), Warn
-    appends them to `warnings`, Ignore drops them silently. Errors: BadRequest, worded as Kubernetes does;
-    Invalid for a wrong type in a custom resource.
+    appends them to `warnings`, Ignore drops them silently. A wrong type within a custom resource stays, for its
+    validation to tell. Errors: BadRequest, worded as Kubernetes does.
     """
     type = type_of(kind)
     try:
         decoded, unknown = decode_value(type, obj)
     except Mistyped as error:
-        raise _refusal(kind, obj, error) from None
+        raise BadRequest(f"{_unhandled(kind)}: {error.text}") from None
     except ValueError as error:
         raise BadRequest(f"{_unhandled(kind)}: {error}") from None
     except RecursionError:
@@ -127,17 +127,6 @@ def decode(
 
 def _unhandled(kind: Kind) -> str:
     return f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
-
-
-def _refusal(kind: Kind, obj: Any, error: Mistyped) -> Exception:
-    if kind.schema is None or not isinstance(obj, dict):
-        return BadRequest(f"{_unhandled(kind)}: {error.text}")
-    names = {"int64": "integer", "int32": "integer", "bool": "boolean", "float64": "number"}
-    expected = names.get(error.expected, error.expected)
-    expected = "array" if expected.startswith("[]") else "object" if expected.startswith("map[") else expected
-    told = f"must be of type {expected or 'object'}"
-    name = (obj.get("metadata") or {}).get("name") or ""
-    return invalid_error(kind, name, [type_invalid(error.path, expected, f"{error.path} in body {told}")])
 
 
 def _report(kind: Kind, problems: list[str], mode: str, warnings: list[str] | None) -> None:

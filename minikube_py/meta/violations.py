@@ -18,7 +18,9 @@ NOT_NEGATIVE = "must be greater than or equal to 0"
 
 
 def shown(value: Any) -> str:
-    """`value` as a message shows it: JSON, floats as Go prints them."""
+    """`value` as a message shows it: JSON, floats as Go prints them, nothing as `"null"`."""
+    if value is None:
+        return '"null"'
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
         return str(int(value))
     try:
@@ -41,6 +43,11 @@ def invalid(path: str, value: Any, detail: str = "") -> Violation:
     return Cause("FieldValueInvalid", _detailed(f"Invalid value: {shown(value)}", detail), path)
 
 
+def omitted(path: str, detail: str) -> Violation:
+    """`Invalid value: <detail>`: what is wrong is no single value."""
+    return Cause("FieldValueInvalid", f"Invalid value: {detail}", path)
+
+
 def type_invalid(path: str, value: Any, detail: str = "") -> Violation:
     """`Invalid value: <value>[: detail]` for a value of the wrong type."""
     return Cause("FieldValueTypeInvalid", _detailed(f"Invalid value: {shown(value)}", detail), path)
@@ -58,14 +65,14 @@ def forbidden(path: str, detail: str = "") -> Violation:
     return Cause("FieldValueForbidden", _detailed("Forbidden", detail), path)
 
 
-def duplicate(path: str, value: Any) -> Violation:
-    """`Duplicate value: <value>`."""
-    return Cause("FieldValueDuplicate", f"Duplicate value: {shown(value)}", path)
+def duplicate(path: str, value: Any, detail: str = "") -> Violation:
+    """`Duplicate value: <value>[: detail]`."""
+    return Cause("FieldValueDuplicate", _detailed(f"Duplicate value: {shown(value)}", detail), path)
 
 
-def not_found(path: str, value: Any) -> Violation:
-    """`Not found: <value>`: something that the value names does not exist."""
-    return Cause("FieldValueNotFound", f"Not found: {shown(value)}", path)
+def not_found(path: str, value: Any, detail: str = "") -> Violation:
+    """`Not found: <value>[: detail]`: something that the value names does not exist."""
+    return Cause("FieldValueNotFound", _detailed(f"Not found: {shown(value)}", detail), path)
 
 
 def too_long(path: str, length: int) -> Violation:

@@ -23,14 +23,16 @@ from minikube_py.meta.patch.managed import (
     Entry,
     Managed,
     Manager,
+    Moves,
     ResetFields,
+    Views,
     cap,
-    changed_fields,
     decode_managed,
     encode_managed,
     managed_of,
     manager_name,
     move,
+    moves,
     owned_by_all,
     take,
     track,
@@ -38,7 +40,7 @@ from minikube_py.meta.patch.managed import (
 from minikube_py.meta.patch.typed import BadConfig, applied_fields, merge, prune
 from minikube_py.meta.schema import Type
 
-__all__ = ["APPLY", "UPDATE", "Manager", "ResetFields", "apply", "manager_name", "track"]
+__all__ = ["APPLY", "UPDATE", "Manager", "ResetFields", "Views", "apply", "manager_name", "track"]
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 Conflicts = list[tuple[Manager, Fields]]
@@ -53,15 +55,16 @@ def apply(
     *,
     force: bool = False,
     reset: ResetFields = (),
+    views: Views | None = None,
 ) -> Obj:
     """The live object (None: it does not exist) with `config` applied, its managedFields included.
 
     Neither argument is changed; the result shares parts with both. Where nothing changes, it equals `live`.
-    `now` is RFC 3339. Errors: BadRequest (a malformed configuration), Conflict (409, a cause for each field
-    that another manager owns).
+    `now` is RFC 3339; `views` tells how the object looks in other versions (None: alike). Errors: BadRequest
+    (a malformed configuration), Conflict (409, a cause for each field that another manager owns).
     """
     try:
-        return _apply(type, live, _checked(type, config), manager, now, (force, reset))
+        return _apply(type, live, _checked(type, config), manager, now, (force, reset, views))
     except BadConfig as error:
         raise BadRequest(f"failed to create typed patch object ({_named(config)}): {error}") from None
     except RecursionError:
@@ -69,9 +72,14 @@ def apply(
 
 
 def _apply(
-    type: Type, live: Obj | None, config: Obj, manager: Manager, now: str, how: tuple[bool, ResetFields]
+    type: Type,
+    live: Obj | None,
+    config: Obj,
+    manager: Manager,
+    now: str,
+    how: tuple[bool, ResetFields, Views | None],
 ) -> Obj:
-    force, reset = how
+    force, reset, views = how
     managed = _live_owners(type, live)
     claimed = _tracked(applied_fields(type, config), reset)
     last = managed.get(manager.identity)
@@ -79,14 +87,15 @@ def _apply(
     merged = merge(type, live or {}, config)
     if last is not None:
         merged = prune(type, merged, last.fields, owned_by_all(joined.values()))
-    changed, removed = changed_fields(type, live, merged, reset)
+    seen = moves(type, live, merged, reset, views)
+    changed, removed = seen(manager.api_version) or (None, None)
     others = {identity: entry for identity, entry in joined.items() if identity != manager.identity}
-    conflicts = _conflicts(others.values(), changed or {})
+    conflicts = _conflicts(others.values(), seen)
     if conflicts and not force:
         conflicts = _not_upgraded(type, live, manager, conflicts)
         if conflicts:
             raise conflict_error(conflicts)
-    result = move(others, changed or {}, removed or {})
+    result = move(others, seen)
     noop = live is not None and changed is None and removed is None and last is not None
     if claimed:
         same = noop and last is not None and last.fields == claimed
@@ -143,9 +152,13 @@ def _tracked(fields: Fields, reset: ResetFields) -> Fields:
     return kept
 
 
-def _conflicts(entries: Iterable[Entry], changed: Fields) -> Conflicts:
-    met = ((entry.manager, intersection(entry.fields, changed)) for entry in entries)
-    return [(manager, fields) for manager, fields in met if fields]
+def _conflicts(entries: Iterable[Entry], seen: Moves) -> Conflicts:
+    met = []
+    for entry in entries:
+        moved = seen(entry.manager.api_version)
+        if moved is not None and (fields := intersection(entry.fields, moved[0] or {})):
+            met.append((entry.manager, fields))
+    return met
 
 
 def _not_upgraded(type: Type, live: Obj | None, manager: Manager, conflicts: Conflicts) -> Conflicts:

@@ -5,7 +5,7 @@ takes the fields that it changes from all others; a removed field is owned by no
 only when it takes a field. At most ten Update entries are kept; the oldest fall together.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -68,6 +68,13 @@ class Entry:
         return self if fields is self.fields else Entry(self.manager, fields, self.time)
 
 
+View = tuple[Type, Callable[[Obj], Obj]]
+"""How an object looks in another version of its resource: that version's type, and the conversion."""
+Views = Callable[[str], View | None]
+"""The view of each apiVersion that an entry may name; None for one that is no more, whose entries go."""
+Moves = Callable[[str], tuple[Fields | None, Fields | None] | None]
+"""What was changed and what was removed, as a version sees it."""
+
 Managed = dict[tuple[str, str, str, str], Entry]
 """Entries by the identity of their managers."""
 
@@ -120,13 +127,20 @@ def is_reset(entries: Any) -> bool:
 
 
 def track(
-    type: Type, old: Obj | None, new: Obj, manager: Manager, now: str, reset: ResetFields = ()
+    type: Type,
+    old: Obj | None,
+    new: Obj,
+    manager: Manager,
+    now: str,
+    reset: ResetFields = (),
+    views: Views | None = None,
 ) -> list[Obj]:
     """metadata.managedFields after `manager` wrote `new` over `old` (None: created) at `now` (RFC 3339).
 
     Pure: the caller sets the result on its object, or drops the field where it is empty. A request may carry
     managedFields of its own; an empty or malformed list means those of `old`. An object that nobody owns
     (its owners were reset) stays so until it is applied. Where nothing changed, the result equals the old.
+    `views` tells how both objects look in other versions (None: alike).
     """
     asked, before = managed_of(new), managed_of(old)
     if is_reset(asked):
@@ -137,10 +151,11 @@ def track(
         entries, managed = before, decode_managed(before)
     if old is not None and not managed:
         return []
-    changed, removed = changed_fields(type, old, new, reset)
+    seen = moves(type, old, new, reset, views)
+    changed, removed = seen(manager.api_version) or (None, None)
     if changed is None and removed is None:
         return entries or []
-    taken = move(managed, changed or LEAF, removed or LEAF)
+    taken = move(managed, seen)
     if changed is not None:
         take(taken, manager, changed, now)
         cap(taken)
@@ -164,11 +179,39 @@ def changed_fields(
     return changed, removed
 
 
-def move(managed: Managed, changed: Fields, removed: Fields) -> Managed:
+def moves(type: Type, old: Obj | None, new: Obj, reset: ResetFields = (), views: Views | None = None) -> Moves:
+    """The changes from `old` to `new`, computed once for each version that is asked about."""
+    found: dict[str, tuple[Fields | None, Fields | None] | None] = {}
+
+    def seen(api_version: str) -> tuple[Fields | None, Fields | None] | None:
+        key = api_version if views is not None else ""
+        if key not in found:
+            found[key] = _moves_in(type, old, new, reset, views and (views, api_version))
+        return found[key]
+
+    return seen
+
+
+def _moves_in(
+    type: Type, old: Obj | None, new: Obj, reset: ResetFields, at: tuple[Views, str] | None
+) -> tuple[Fields | None, Fields | None] | None:
+    if at is None:
+        return changed_fields(type, old, new, reset)
+    view = at[0](at[1])
+    if view is None:
+        return None
+    there, change = view
+    return changed_fields(there, None if old is None else change(old), change(new), reset)
+
+
+def move(managed: Managed, seen: Moves) -> Managed:
     """The entries without the fields that were changed or removed; empty ones go."""
     result: Managed = {}
     for identity, entry in managed.items():
-        fields = difference(difference(entry.fields, changed), removed)
+        moved = seen(entry.manager.api_version)
+        if moved is None:
+            continue
+        fields = difference(difference(entry.fields, moved[0] or LEAF), moved[1] or LEAF)
         if fields:
             result[identity] = entry.owning(fields)
     return result
