@@ -142,8 +142,9 @@ def test_node_taints_and_range() -> None:
         {"key": "b", "effect": "No"},
     ]
     assert refusals(Node, node([], taints=taints)) == [
-        'spec.taints[1]: Duplicate value: {"key":"a","effect":"NoSchedule"}',
-        'spec.taints[2].effect: Unsupported value: "No": '
+        'metadata.taints[1]: Duplicate value: {"key":"a","effect":"NoSchedule"}: '
+        "taints must be unique by key and effect pair",
+        'metadata.taints[2].effect: Unsupported value: "No": '
         'supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"',
     ]
     old = created(Node, node([], podCIDR="10.244.0.0/24"))

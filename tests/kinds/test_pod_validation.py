@@ -9,6 +9,7 @@ from minikube_py.kinds.core.pod import Pod
 from minikube_py.meta.objects import Obj, copy
 
 C = "spec.containers[0]"
+ANTI = "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution"
 RANGE = "must be between 1 and 65535, inclusive"
 
 
@@ -70,7 +71,7 @@ RANGE = "must be between 1 and 65535, inclusive"
                 container(volumeMounts=[{"name": "v", "mountPath": "/a", "subPath": "../b"}]),
                 volumes=[{"name": "v"}],
             ),
-            [f"{C}.volumeMounts[0].subPath: Invalid value: \"../b\": must not contain '..'"],
+            [f"{C}.volumeMounts.subPath: Invalid value: \"../b\": must not contain '..'"],
         ),
         (pod(volumes=[{"name": "v"}, {"name": "v"}]), ['spec.volumes[1].name: Duplicate value: "v"']),
         (
@@ -154,8 +155,12 @@ RANGE = "must be between 1 and 65535, inclusive"
         (
             pod(affinity={"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}),
             [
-                "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey: "
-                "Required value: can not be empty",
+                f"{ANTI}[0].topologyKey: Required value: can not be empty",
+                f'{ANTI}[0].topologyKey: Invalid value: "": name part must be non-empty',
+                f'{ANTI}[0].topologyKey: Invalid value: "": name part must consist of alphanumeric '
+                "characters, '-', '_' or '.', and must start and end with an alphanumeric character "
+                "(e.g. 'MyName',  or 'my.name',  or '123-abc', "
+                "regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
             ],
         ),
         (
@@ -219,7 +224,7 @@ def test_gates_only_go() -> None:
     old = created(Pod, pod(schedulingGates=[{"name": "a"}, {"name": "b"}]))
     assert refusals(Pod, changed(old, schedulingGates=[{"name": "b"}], nodeSelector={"x": "y"}), old) == []
     assert refusals(Pod, changed(old, schedulingGates=[{"name": "c"}]), old) == [
-        "spec.schedulingGates[0]: Forbidden: only deletion is allowed, but found new scheduling gate 'c'"
+        "spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'c'"
     ]
 
 

@@ -76,7 +76,7 @@ def test_updates_keep_what_was_allocated() -> None:
         ),
         (
             service(ports=[{"port": 80, "name": "a"}, {"port": 80, "name": "b"}]),
-            ['spec.ports[1]: Duplicate value: {"port":80,"protocol":"TCP"}'],
+            ['spec.ports[1]: Duplicate value: {"protocol":"TCP","port":80,"targetPort":0}'],
         ),
         (
             service(ports=[{"port": 0, "targetPort": 1}]),
@@ -185,7 +185,8 @@ def test_endpoint_slices() -> None:
     cells = row(EndpointSlice, stored)
     assert (cells["AddressType"], cells["Ports"], cells["Endpoints"]) == ("IPv4", "80", "10.244.0.2")
     assert refusals(EndpointSlice, {**stored, "addressType": "IPv6"}, stored) == [
-        'addressType: Invalid value: "IPv6": field is immutable'
+        'endpoints[0].addresses[0]: Invalid value: "10.244.0.2": must be a valid IPv6 address',
+        'addressType: Invalid value: "IPv6": field is immutable',
     ]
     assert refusals(EndpointSlice, {"metadata": meta(), "endpoints": [{}]}) == [
         "addressType: Required value",

@@ -195,7 +195,7 @@ def test_controller_revision() -> None:
     assert refusals(ControllerRevision, {**revision, "data": {"a": 2}}, revision) == [
         'data: Invalid value: {"a":2}: field is immutable'
     ]
-    assert refusals(ControllerRevision, {"metadata": meta()}) == ["data: Required value"]
+    assert refusals(ControllerRevision, {"metadata": meta()}) == ["data: Required value: data is mandatory"]
 
 
 def test_job_defaults() -> None:

@@ -10,9 +10,9 @@ from minikube_py.meta.violations import immutable, non_negative, required
 
 
 def validate(revision: Obj, old: Obj | None) -> Iterable[Violation]:
-    if revision.get("data") is None:
-        yield required("data")
     yield from non_negative(revision, "revision")
+    if old is None and revision.get("data") is None:
+        yield required("data", "data is mandatory")
     if old is not None:
         yield from immutable(revision, old, "data")
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from minikube_py.kinds.apps.rollout import validate_rolling
+from minikube_py.kinds.apps.rollout import validate_daemon_rolling
 from minikube_py.kinds.columns import AGE, CONTAINERS, IMAGES, NAME, SELECTOR, format_labels, integer
 from minikube_py.kinds.podspec.defaults import default_template
 from minikube_py.kinds.podspec.validation import validate_lasting_template
+from minikube_py.kinds.replicastatus import counts_of
 from minikube_py.kinds.selectors import validate_own_selector
 from minikube_py.kinds.strategy import count_generation, if_absent, if_empty, section
 from minikube_py.meta.kind import Column, Kind, Violation
@@ -14,6 +15,17 @@ from minikube_py.meta.objects import Obj, annotations_of, dig
 from minikube_py.meta.violations import immutable, non_negative, not_supported
 
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
+_COUNTS = (
+    "currentNumberScheduled",
+    "numberMisscheduled",
+    "desiredNumberScheduled",
+    "numberReady",
+    "updatedNumberScheduled",
+    "numberAvailable",
+    "numberUnavailable",
+)
 
 
 def default(daemon_set: Obj) -> None:
@@ -58,9 +70,9 @@ def validate(daemon_set: Obj, old: Obj | None) -> Iterable[Violation]:
     yield from validate_lasting_template(spec, "DaemonSet")
     strategy = spec["updateStrategy"]
     if strategy["type"] == "RollingUpdate":
-        yield from validate_rolling(strategy.get("rollingUpdate"), "spec.updateStrategy.rollingUpdate")
+        yield from validate_daemon_rolling(strategy.get("rollingUpdate"), "spec.updateStrategy.rollingUpdate")
     elif strategy["type"] != "OnDelete":
-        yield not_supported("spec.updateStrategy.type", strategy["type"], ("RollingUpdate", "OnDelete"))
+        yield not_supported("spec.updateStrategy", strategy, ("RollingUpdate", "OnDelete"))
     for field in ("minReadySeconds", "revisionHistoryLimit"):
         yield from non_negative(daemon_set, f"spec.{field}")
     if old is not None:
@@ -81,6 +93,7 @@ DaemonSet = Kind(
     default=default,
     prepare=prepare,
     validate=validate,
+    validate_status=counts_of(_COUNTS),
     columns=(
         NAME,
         Column("Desired", integer("status.desiredNumberScheduled"), "integer", description="Nodes to run on"),

@@ -7,11 +7,14 @@ from minikube_py.kinds.apps.rollout import validate_rolling
 from minikube_py.kinds.columns import AGE, CONTAINERS, IMAGES, NAME, integer, selector_text
 from minikube_py.kinds.podspec.defaults import default_template
 from minikube_py.kinds.podspec.validation import validate_lasting_template
+from minikube_py.kinds.replicastatus import counts_of
 from minikube_py.kinds.selectors import validate_own_selector
 from minikube_py.kinds.strategy import fresh_status, if_absent, if_empty, section
 from minikube_py.meta.kind import Column, Kind, Violation
 from minikube_py.meta.objects import Obj, dig
 from minikube_py.meta.violations import forbidden, immutable, invalid, non_negative, not_supported
+
+_COUNTS = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas")
 
 
 def default(deployment: Obj) -> None:
@@ -74,6 +77,7 @@ Deployment = Kind(
     default=default,
     prepare=fresh_status,
     validate=validate,
+    validate_status=counts_of(_COUNTS, within=_COUNTS[1:4], ready="readyReplicas"),
     columns=(
         NAME,
         Column("Ready", _ready, description="Number of the pod with ready state"),

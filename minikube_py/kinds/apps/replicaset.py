@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from minikube_py.kinds.columns import AGE, CONTAINERS, IMAGES, NAME, SELECTOR, integer
 from minikube_py.kinds.podspec.defaults import default_template
 from minikube_py.kinds.podspec.validation import validate_lasting_template
+from minikube_py.kinds.replicastatus import validate_replica_status
 from minikube_py.kinds.selectors import validate_own_selector
 from minikube_py.kinds.strategy import count_generation, if_absent
 from minikube_py.meta.kind import Column, Kind, Violation
@@ -44,6 +45,7 @@ ReplicaSet = Kind(
     default=default,
     prepare=prepare,
     validate=validate,
+    validate_status=validate_replica_status,
     fields={"status.replicas": "status.replicas"},
     columns=(
         NAME,

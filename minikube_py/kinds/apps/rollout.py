@@ -23,6 +23,23 @@ def validate_rolling(rolling: Obj | None, path: str) -> Iterable[Violation]:
         yield invalid(f"{path}.maxUnavailable", rolling.get("maxUnavailable"), told)
 
 
+def validate_daemon_rolling(rolling: Obj | None, path: str) -> Iterable[Violation]:
+    """The refusals of maxUnavailable and maxSurge of a DaemonSet: exactly one of them is zero."""
+    if rolling is None:
+        yield required(path)
+        return
+    unavailable, surge = rolling.get("maxUnavailable"), rolling.get("maxSurge")
+    for field, amount in (("maxUnavailable", unavailable), ("maxSurge", surge)):
+        yield from _amount(amount, f"{path}.{field}")
+    for field, amount in (("maxUnavailable", unavailable), ("maxSurge", surge)):
+        if _whole(amount) > 100:
+            yield invalid(f"{path}.{field}", amount, "must not be greater than 100%")
+    if not _is_zero(unavailable) and not _is_zero(surge):
+        yield invalid(f"{path}.maxSurge", surge, "may not be set when maxUnavailable is non-zero")
+    elif _is_zero(unavailable) and _is_zero(surge):
+        yield required(f"{path}.maxUnavailable", "cannot be 0 when maxSurge is 0")
+
+
 def _amount(amount: Any, path: str) -> Iterable[Violation]:
     if isinstance(amount, str):
         for reason in percent(amount):

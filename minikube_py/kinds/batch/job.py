@@ -3,15 +3,17 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from minikube_py.kinds.batch.jobspec import validate_job_spec
+from minikube_py.kinds.batch.jobstatus import validate_job_status
 from minikube_py.kinds.columns import AGE, CONTAINERS, IMAGES, NAME, SELECTOR, human_duration
 from minikube_py.kinds.podspec.defaults import default_template
-from minikube_py.kinds.podspec.validation import validate_template
 from minikube_py.kinds.selectors import MISMATCH, validate_label_selector
 from minikube_py.kinds.strategy import fresh_status, if_absent, if_empty, section
 from minikube_py.meta.kind import Column, Kind, Violation
+from minikube_py.meta.names import dns1123_label
 from minikube_py.meta.objects import Obj, condition_is, copy, dig, is_deleting, name_of, parse_time, uid_of
 from minikube_py.meta.selectors import from_label_selector
-from minikube_py.meta.violations import IMMUTABLE, immutable, invalid, non_negative, not_supported, required
+from minikube_py.meta.violations import IMMUTABLE, immutable, invalid, required
 
 UID_LABEL, NAME_LABEL = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
 OLD_UID_LABEL, OLD_NAME_LABEL = "controller-uid", "job-name"
@@ -57,15 +59,6 @@ def select_own_pods(job: Obj) -> None:
     selected.setdefault(UID_LABEL, uid)
 
 
-_COUNTS = (
-    "parallelism",
-    "completions",
-    "backoffLimit",
-    "backoffLimitPerIndex",
-    "maxFailedIndexes",
-    "activeDeadlineSeconds",
-    "ttlSecondsAfterFinished",
-)
 _FIXED = (
     "selector",
     "completionMode",
@@ -74,35 +67,21 @@ _FIXED = (
     "managedBy",
     "successPolicy",
 )
-_PLACEMENT = ("nodeSelector", "affinity", "tolerations", "schedulingGates")
 
 
 def validate(job: Obj, old: Obj | None) -> Iterable[Violation]:
     if old is not None and job["spec"] == old["spec"]:
         return
     spec = job["spec"]
-    for field in _COUNTS:
-        yield from non_negative(job, f"spec.{field}")
-    yield from _modes(spec)
+    yield from validate_job_spec(spec, "spec")
     yield from _pods(job)
-    yield from validate_template(spec["template"], "spec.template")
     if old is not None:
         yield from _update(job, old)
-
-
-def _modes(spec: Obj) -> Iterable[Violation]:
-    modes, policies = ("NonIndexed", "Indexed"), ("Failed", "TerminatingOrFailed")
-    if spec["completionMode"] not in modes:
-        yield not_supported("spec.completionMode", spec["completionMode"], modes)
-    if spec["completionMode"] == "Indexed" and spec.get("completions") is None:
-        yield required("spec.completions", "when completion mode is Indexed")
-    if spec["podReplacementPolicy"] not in policies:
-        yield not_supported("spec.podReplacementPolicy", spec["podReplacementPolicy"], policies)
-    restart = spec["template"]["spec"].get("restartPolicy")
-    if restart == "Always":
-        yield required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
-    elif restart not in ("OnFailure", "Never"):
-        yield not_supported("spec.template.spec.restartPolicy", restart, ("OnFailure", "Never"))
+    elif spec["completionMode"] == "Indexed" and (spec.get("completions") or 0) > 0:
+        last = f"{name_of(job)}-{spec['completions'] - 1}"
+        if dns1123_label(last):
+            told = f"will not able to create pod with invalid DNS label: {last}"
+            yield invalid("metadata.name", name_of(job), told)
 
 
 def _pods(job: Obj) -> Iterable[Violation]:
@@ -126,29 +105,45 @@ def _pods(job: Obj) -> Iterable[Violation]:
 
 
 def _update(job: Obj, old: Obj) -> Iterable[Violation]:
-    for field in _FIXED:
-        yield from immutable(job, old, f"spec.{field}")
     spec, before = job["spec"], old["spec"]
     if spec.get("completions") != before.get("completions"):
-        elastic = spec["completionMode"] == "Indexed" and spec.get("completions") == spec.get("parallelism")
-        if not elastic:
+        if spec["completionMode"] != "Indexed":
             yield invalid("spec.completions", spec.get("completions"), IMMUTABLE)
-    template = spec["template"]
+        elif spec.get("completions") not in (None, spec.get("parallelism")):
+            told = "can only be modified in tandem with spec.parallelism"
+            yield invalid("spec.completions", spec["completions"], told)
+    template = before["template"]
     if before.get("suspend") and not dig(old, "status.startTime"):
-        template = _with_placement_of(template, before["template"])
-    if template != before["template"]:
+        template = _with_placement_of(template, spec["template"])
+    if spec["template"] != template:
         yield invalid("spec.template", spec["template"], IMMUTABLE)
+    for field in _FIXED:
+        yield from immutable(job, old, f"spec.{field}")
 
 
-def _with_placement_of(template: Obj, old: Obj) -> Obj:
-    """`template` with what may change while the job is suspended set back: where its pods may run."""
-    restored: Obj = copy(template)
-    for field in _PLACEMENT:
-        restored["spec"].pop(field, None)
-        if field in old["spec"]:
-            restored["spec"][field] = old["spec"][field]
-    restored["metadata"] = old.get("metadata") or {}
-    return restored
+def _with_placement_of(template: Obj, new: Obj) -> Obj:
+    """A copy of `template` with what may change in a Job that was never started as `new` says: where its pods
+    may run, and their labels and annotations."""
+    changed: Obj = copy(template)
+    for field in ("labels", "annotations"):
+        _take(section(changed, "metadata"), new.get("metadata") or {}, field)
+    for field in ("nodeSelector", "tolerations", "schedulingGates"):
+        _take(changed["spec"], new["spec"], field)
+    affinity, wanted = changed["spec"].get("affinity"), new["spec"].get("affinity")
+    if affinity is not None or wanted is not None:
+        affinity = {**(affinity or {})}
+        _take(affinity, wanted or {}, "nodeAffinity")
+        if affinity or wanted is not None:
+            changed["spec"]["affinity"] = affinity
+        else:
+            changed["spec"].pop("affinity", None)
+    return changed
+
+
+def _take(obj: Obj, source: Obj, field: str) -> None:
+    obj.pop(field, None)
+    if field in source:
+        obj[field] = source[field]
 
 
 def _status(job: Obj, now: datetime) -> str:
@@ -188,6 +183,7 @@ Job = Kind(
     default=default,
     prepare=prepare,
     validate=validate,
+    validate_status=validate_job_status,
     fields={"status.successful": "status.succeeded"},
     orphans=True,
     columns=(

@@ -6,7 +6,8 @@ from minikube_py.kinds.columns import AGE, NAME, text
 from minikube_py.kinds.strategy import section
 from minikube_py.meta.kind import ALL_VERBS, Column, Kind, Part, Violation
 from minikube_py.meta.names import dns1123_label, qualified_name
-from minikube_py.meta.objects import Obj, name_of
+from minikube_py.meta.object_meta import STANDARD_FINALIZERS
+from minikube_py.meta.objects import Obj, dig, is_deleting, name_of
 from minikube_py.meta.violations import invalid
 
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -30,9 +31,30 @@ def prepare(namespace: Obj, old: Obj | None) -> None:
 
 
 def validate(namespace: Obj, old: Obj | None) -> Iterable[Violation]:
-    for finalizer in namespace["spec"].get("finalizers") or ():
-        for reason in qualified_name(finalizer):
-            yield invalid("spec.finalizers", finalizer, reason)
+    if old is None:
+        for finalizer in namespace["spec"].get("finalizers") or ():
+            yield from _finalizer(finalizer, "spec.finalizers")
+
+
+def _finalizer(name: str, path: str) -> Iterable[Violation]:
+    for reason in qualified_name(name):
+        yield invalid(path, name, reason)
+    if "/" not in name and name not in STANDARD_FINALIZERS:
+        yield invalid(path, name, "name is neither a standard finalizer name nor is it fully qualified")
+
+
+def validate_finalized(namespace: Obj, old: Obj | None) -> Iterable[Violation]:
+    """The refusals of a write to the finalize subresource."""
+    for index, finalizer in enumerate(namespace["spec"].get("finalizers") or ()):
+        yield from _finalizer(finalizer, f"spec.finalizers[{index}]")
+
+
+def validate_status(namespace: Obj, old: Obj | None) -> Iterable[Violation]:
+    """The phase tells whether the namespace is being deleted, and nothing else."""
+    phase, deleting = dig(namespace, "status.phase", ""), is_deleting(namespace)
+    if phase != ("Terminating" if deleting else "Active"):
+        word, told = ("Terminating", "is not empty") if deleting else ("Active", "is empty")
+        yield invalid("status.Phase", phase, f"may only be '{word}' if `deletionTimestamp` {told}")
 
 
 def finalized(sent: Obj, namespace: Obj) -> Obj:
@@ -49,11 +71,12 @@ Namespace = Kind(
     namespaced=False,
     verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
     subresources=("status", "finalize"),
-    parts={"finalize": Part(finalized)},
+    parts={"finalize": Part(finalized, validate_finalized)},
     name_rule=dns1123_label,
     default=default,
     prepare=prepare,
     validate=validate,
+    validate_status=validate_status,
     fields={"status.phase": "status.phase"},
     columns=(
         NAME,

@@ -5,8 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from minikube_py.kinds.columns import AGE, NAME, NONE, UNKNOWN, text
+from minikube_py.kinds.resourcenames import validate_resource
+from minikube_py.kinds.strategy import drop
 from minikube_py.meta.kind import Column, Kind, Violation
-from minikube_py.meta.names import label_value, qualified_name
+from minikube_py.meta.names import cidr, label_value, qualified_name
 from minikube_py.meta.objects import Obj, condition, dig, labels_of
 from minikube_py.meta.violations import duplicate, forbidden, invalid, not_supported, required
 
@@ -25,10 +27,30 @@ def default(node: Obj) -> None:
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
+def prepare(node: Obj, old: Obj | None) -> None:
+    """The configuration from the cluster is gone; nobody may set it any more."""
+    if dig(old, "spec.configSource") is None:
+        drop(node.get("spec") or {}, "configSource")
+
+
 def validate(node: Obj, old: Obj | None) -> Iterable[Violation]:
+    yield from _taints(dig(node, "spec.taints", ()), "metadata.taints")
+    yield from _resources(node)
+    if old is None:
+        yield from _pod_networks(dig(node, "spec.podCIDRs", []))
+        return
+    for field, shown in (("podCIDRs", "podCIDR"), ("providerID", "providerID")):
+        before = dig(old, f"spec.{field}")
+        if before and dig(node, f"spec.{field}") != before:
+            yield forbidden(f"spec.{field}", f'node updates may not change {shown} except from "" to valid')
+    if dig(node, "spec.externalID", "") != dig(old, "spec.externalID", ""):
+        yield forbidden("spec.externalID", "may not be updated")
+
+
+def _taints(taints: Iterable[Obj], base: str) -> Iterable[Violation]:
     seen: set[tuple[str, str]] = set()
-    for index, taint in enumerate(dig(node, "spec.taints", ())):
-        path, key, effect = f"spec.taints[{index}]", taint.get("key") or "", taint.get("effect") or ""
+    for index, taint in enumerate(taints):
+        path, key, effect = f"{base}[{index}]", taint.get("key") or "", taint.get("effect") or ""
         for reason in qualified_name(key):
             yield invalid(f"{path}.key", key, reason)
         if reasons := label_value(taint.get("value") or ""):
@@ -38,14 +60,31 @@ def validate(node: Obj, old: Obj | None) -> Iterable[Violation]:
         elif effect not in _EFFECTS:
             yield not_supported(f"{path}.effect", effect, _EFFECTS)
         if (key, effect) in seen:
-            yield duplicate(path, taint)
+            yield duplicate(path, taint, "taints must be unique by key and effect pair")
         seen.add((key, effect))
-    if old is None:
-        return
-    for field, shown in (("podCIDRs", "podCIDR"), ("providerID", "providerID")):
-        before = dig(old, f"spec.{field}")
-        if before and dig(node, f"spec.{field}") != before:
-            yield forbidden(f"spec.{field}", f'node updates may not change {shown} except from "" to valid')
+
+
+def _resources(node: Obj) -> Iterable[Violation]:
+    for field in ("capacity", "allocatable"):
+        for name, amount in dig(node, f"status.{field}", {}).items():
+            yield from validate_resource(name, amount, f"status.{field}.{name}")
+
+
+def _pod_networks(networks: list[str]) -> Iterable[Violation]:
+    for index, network in enumerate(networks):
+        for reason in cidr(network):
+            yield invalid(f"spec.podCIDRs[{index}]", network, reason)
+    if len(networks) > 2 or len({":" in network for network in networks}) < len(networks):
+        yield invalid("spec.podCIDRs", networks, "may specify no more than one CIDR for each IP family")
+
+
+def validate_status(node: Obj, old: Obj | None) -> Iterable[Violation]:
+    """The refusals of a node's new status: amounts are amounts, each address is told once."""
+    yield from _resources(node)
+    addresses = dig(node, "status.addresses", [])
+    for index, address in enumerate(addresses):
+        if address in addresses[:index]:
+            yield duplicate(f"status.addresses[{index}]", address)
 
 
 def _status(node: Obj, now: datetime) -> str:
@@ -80,7 +119,9 @@ Node = Kind(
     namespaced=False,
     subresources=("status", "proxy"),
     default=default,
+    prepare=prepare,
     validate=validate,
+    validate_status=validate_status,
     fields={"spec.unschedulable": "spec.unschedulable"},
     columns=(
         NAME,

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable
 
+from minikube_py.kinds.differences import told_differences
 from minikube_py.kinds.podspec.columns import COLUMNS
 from minikube_py.kinds.podspec.defaults import default_pod, mirror_service_account
 from minikube_py.kinds.podspec.qos import qos_class
+from minikube_py.kinds.podspec.resize import MIRROR, validate_resize, with_resources
+from minikube_py.kinds.podspec.states import validate_pod_status
 from minikube_py.kinds.podspec.update import validate_pod_update
 from minikube_py.kinds.podspec.validation import validate_pod_spec
 from minikube_py.kinds.strategy import count_generation
 from minikube_py.meta.kind import Kind, Part, Violation
-from minikube_py.meta.objects import Obj
+from minikube_py.meta.objects import Obj, annotations_of, name_of
 from minikube_py.meta.violations import forbidden
 
 SELECTABLE = (
@@ -47,7 +50,7 @@ def validate(pod: Obj, old: Obj | None) -> Iterable[Violation]:
     spec = pod["spec"]
     if old is not None and spec == old["spec"]:
         return
-    yield from validate_pod_spec(spec, "spec")
+    yield from _validate_spec(pod)
     if old is not None:
         yield from validate_pod_update(spec, old["spec"])
         return
@@ -55,6 +58,19 @@ def validate(pod: Obj, old: Obj | None) -> Iterable[Violation]:
         yield forbidden("spec.ephemeralContainers", "cannot be set on create")
     if spec.get("nodeName") and spec.get("schedulingGates"):
         yield forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared")
+
+
+def _validate_spec(pod: Obj) -> Iterable[Violation]:
+    """The refusals of the spec of a pod, which unlike a template's is about to run."""
+    spec = pod["spec"]
+    yield from validate_pod_spec(spec, "spec", pod_name=name_of(pod))
+    if spec.get("serviceAccountName"):
+        return
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        for number, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
+            if source.get("serviceAccountToken") is not None:
+                path = f"spec.volumes[{index}].projected.sources[{number}].serviceAccountToken"
+                yield forbidden(path, "must not be specified when serviceAccountName is not set")
 
 
 def with_ephemeral_containers(sent: Obj, pod: Obj) -> Obj:
@@ -65,15 +81,19 @@ def with_ephemeral_containers(sent: Obj, pod: Obj) -> Obj:
 
 def validate_ephemeral_containers(pod: Obj, old: Obj | None) -> Iterable[Violation]:
     """Ephemeral containers are only ever added."""
-    path = "spec.ephemeralContainers"
+    path, before = "spec.ephemeralContainers", old or {}
+    if MIRROR in annotations_of(before):
+        yield forbidden("[]", "static pods do not support ephemeral containers")
+        return
+    yield from _validate_spec(pod)
     new = {one.get("name"): one for one in pod["spec"].get("ephemeralContainers") or ()}
-    for known in (old or {}).get("spec", {}).get("ephemeralContainers") or ():
+    for known in before.get("spec", {}).get("ephemeralContainers") or ():
         name = known.get("name")
         if name not in new:
             yield forbidden(path, f'existing ephemeral containers "{name}" may not be removed\n')
         elif new[name] != known:
-            yield forbidden(path, f'existing ephemeral containers "{name}" may not be changed\n')
-    yield from validate(pod, old)
+            told = told_differences(new[name], known, path)
+            yield forbidden(path, f'existing ephemeral containers "{name}" may not be changed{told}')
 
 
 Pod = Kind(
@@ -92,8 +112,13 @@ Pod = Kind(
         "portforward",
         "proxy",
         "ephemeralcontainers",
+        "resize",
     ),
-    parts={"ephemeralcontainers": Part(with_ephemeral_containers, validate_ephemeral_containers)},
+    parts={
+        "ephemeralcontainers": Part(with_ephemeral_containers, validate_ephemeral_containers),
+        "resize": Part(with_resources, validate_resize),
+    },
+    validate_status=validate_pod_status,
     returns_deleted=True,
     default=default_pod,
     prepare=prepare,

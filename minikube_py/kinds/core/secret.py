@@ -17,7 +17,6 @@ ACCOUNT_NAME = "kubernetes.io/service-account.name"
 _NEEDED = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
-    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
 }
 _JSON = frozenset((".dockercfg", ".dockerconfigjson"))
@@ -43,6 +42,8 @@ def validate(secret: Obj, old: Obj | None) -> Iterable[Violation]:
             yield required(f"data[{key}]")
         elif key in _JSON and not _is_json(data[key]):
             yield invalid(f"data[{key}]", "<secret contents redacted>", "invalid character in JSON")
+    if type == "kubernetes.io/ssh-auth" and not data.get("ssh-privatekey"):
+        yield required("data[ssh-privatekey]")
     if type == "kubernetes.io/basic-auth" and not {"username", "password"} & data.keys():
         yield required("data[username]")
         yield required("data[password]")

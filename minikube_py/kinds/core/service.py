@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from minikube_py.kinds.columns import AGE, NAME, NONE, UNKNOWN, format_labels
+from minikube_py.kinds.core.serviceaddresses import validate_address_update
 from minikube_py.kinds.core.serviceports import validate_service, validate_service_update
 from minikube_py.kinds.strategy import if_absent, if_empty, section
 from minikube_py.meta.kind import Column, Kind, Violation
-from minikube_py.meta.names import dns1035_label
+from minikube_py.meta.names import dns1035_label, dns1123_subdomain, ip_address
 from minikube_py.meta.objects import Obj, dig
+from minikube_py.meta.violations import forbidden, invalid, not_supported
 
 EXPOSED = ("NodePort", "LoadBalancer")
 
@@ -28,6 +30,9 @@ def default(service: Obj) -> None:
     external = spec["type"] in EXPOSED or (spec["type"] == "ClusterIP" and bool(spec.get("externalIPs")))
     if external:
         if_empty(spec, "externalTrafficPolicy", "Cluster")
+    for one in dig(service, "status.loadBalancer.ingress", ()):
+        if one.get("ip"):
+            if_absent(one, "ipMode", "VIP")
     if spec["type"] == "ExternalName":
         return
     if_absent(spec, "internalTrafficPolicy", "Cluster")
@@ -96,9 +101,32 @@ def _keep_node_ports(spec: Obj, before: Obj) -> None:
 
 
 def validate(service: Obj, old: Obj | None) -> Iterable[Violation]:
-    yield from validate_service(service["spec"])
     if old is not None:
+        yield from validate_address_update(service["spec"], old.get("spec") or {})
         yield from validate_service_update(service["spec"], old.get("spec") or {})
+    yield from validate_service(service)
+
+
+def validate_status(service: Obj, old: Obj | None) -> Iterable[Violation]:
+    """The refusals of a Service's new status: where a balancer answers."""
+    ingress = dig(service, "status.loadBalancer.ingress", ())
+    if ingress and dig(service, "spec.type") != "LoadBalancer":
+        told = "may only be used when `spec.type` is 'LoadBalancer'"
+        yield forbidden("status.loadBalancer.ingress", told)
+        return
+    for index, one in enumerate(ingress):
+        path, address, mode = f"status.loadBalancer.ingress[{index}]", one.get("ip") or "", one.get("ipMode")
+        for reason in ip_address(address) if address else ():
+            yield invalid(f"{path}.ip", address, reason)
+        if mode is not None and not address:
+            yield forbidden(f"{path}.ipMode", "may not be specified when `ip` is not set")
+        elif mode is not None and mode not in ("Proxy", "VIP"):
+            yield not_supported(f"{path}.ipMode", mode, ("Proxy", "VIP"))
+        name = one.get("hostname") or ""
+        for reason in dns1123_subdomain(name) if name else ():
+            yield invalid(f"{path}.hostname", name, reason)
+        if name and not ip_address(name):
+            yield invalid(f"{path}.hostname", name, "must be a DNS name, not an IP address")
 
 
 def _type(service: Obj, now: datetime) -> str:
@@ -146,6 +174,7 @@ Service = Kind(
     default=default,
     prepare=prepare,
     validate=validate,
+    validate_status=validate_status,
     create_on_update=True,
     fields={"spec.clusterIP": "spec.clusterIP", "spec.type": "spec.type"},
     columns=(

@@ -8,7 +8,14 @@ from minikube_py.kinds.core.endpoints import validate_endpoint_address
 from minikube_py.kinds.podspec.containers import PROTOCOLS
 from minikube_py.kinds.strategy import if_absent, section
 from minikube_py.meta.kind import Column, Kind, Violation
-from minikube_py.meta.names import port_number
+from minikube_py.meta.names import (
+    dns1123_label,
+    dns1123_subdomain,
+    ip_address,
+    label_value,
+    port_number,
+    qualified_name,
+)
 from minikube_py.meta.objects import Obj, labels_of, namespace_of
 from minikube_py.meta.violations import duplicate, immutable, invalid, not_supported, required, too_many
 
@@ -16,6 +23,8 @@ SERVICE_NAME = "kubernetes.io/service-name"
 """The label that names the Service a slice belongs to."""
 MAX_ENDPOINTS = 1000
 MAX_PORTS = 20000
+MAX_ADDRESSES = 100
+MAX_HINTS = 8
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 
 
@@ -54,30 +63,67 @@ def validate(slice: Obj, old: Obj | None) -> Iterable[Violation]:
         yield not_supported("addressType", type, ADDRESS_TYPES)
     if len(slice["endpoints"]) > MAX_ENDPOINTS:
         yield too_many("endpoints", len(slice["endpoints"]), MAX_ENDPOINTS)
-    for index, endpoint in enumerate(slice["endpoints"]):
-        path = f"endpoints[{index}].addresses"
-        if not endpoint.get("addresses"):
-            yield required(path, "must contain at least 1 address")
-        if type != "FQDN":
-            for number, address in enumerate(endpoint.get("addresses") or ()):
-                yield from validate_endpoint_address(address, f"{path}[{number}]")
+    else:
+        for index, endpoint in enumerate(slice["endpoints"]):
+            yield from _check_endpoint(endpoint, type, f"endpoints[{index}]")
     yield from _check_ports(slice["ports"])
     if old is not None:
         yield from immutable(slice, old, "addressType")
 
 
+def _check_endpoint(endpoint: Obj, type: str, path: str) -> Iterable[Violation]:
+    addresses = endpoint.get("addresses") or ()
+    if not addresses:
+        yield required(f"{path}.addresses", "must contain at least 1 address")
+    elif len(addresses) > MAX_ADDRESSES:
+        yield too_many(f"{path}.addresses", len(addresses), MAX_ADDRESSES)
+    for index, address in enumerate(addresses[:MAX_ADDRESSES]):
+        place = f"{path}.addresses[{index}]"
+        if type == "FQDN":
+            for reason in dns1123_subdomain(address.removesuffix(".")):
+                yield invalid(place, address, reason)
+        else:
+            yield from _check_address(address, type, place)
+    for field, rule in (("hostname", dns1123_label), ("nodeName", dns1123_subdomain)):
+        for reason in rule(endpoint[field]) if endpoint.get(field) is not None else ():
+            yield invalid(f"{path}.{field}", endpoint[field], reason)
+    for field in ("forZones", "forNodes"):
+        hints = (endpoint.get("hints") or {}).get(field) or ()
+        if len(hints) > MAX_HINTS:
+            yield too_many(f"{path}.hints.{field}", len(hints), MAX_HINTS)
+        names = [hint.get("name") or "" for hint in hints]
+        for index, name in enumerate(names[:MAX_HINTS]):
+            place = f"{path}.hints.{field}[{index}].name"
+            if name in names[:index]:
+                yield duplicate(place, name)
+            for reason in label_value(name) if field == "forZones" else dns1123_subdomain(name):
+                yield invalid(place, name, reason)
+
+
+def _check_address(address: str, type: str, path: str) -> Iterable[Violation]:
+    if not ip_address(address) and (":" in address) is not (type == "IPv6"):
+        yield invalid(path, address, f"must be a valid {type} address")
+    yield from validate_endpoint_address(address, path)
+
+
 def _check_ports(ports: list[Obj]) -> Iterable[Violation]:
     if len(ports) > MAX_PORTS:
         yield too_many("ports", len(ports), MAX_PORTS)
+        return
     names: set[str] = set()
     for index, port in enumerate(ports):
-        if port["name"] in names:
-            yield duplicate(f"ports[{index}].name", port["name"])
-        names.add(port["name"])
-        for reason in port_number(port["port"]) if port.get("port") is not None else ():
-            yield invalid(f"ports[{index}].port", port["port"], reason)
+        name, path = port["name"], f"ports[{index}]"
+        for reason in dns1123_label(name) if name else ():
+            yield invalid(f"{path}.name", name, reason)
+        if name in names:
+            yield duplicate(f"{path}.name", name)
+        names.add(name)
         if port["protocol"] not in PROTOCOLS:
-            yield not_supported(f"ports[{index}].protocol", port["protocol"], PROTOCOLS)
+            yield not_supported(f"{path}.protocol", port["protocol"], PROTOCOLS)
+        for reason in port_number(port["port"]) if port.get("port") is not None else ():
+            yield invalid(f"{path}.port", port["port"], reason)
+        for reason in qualified_name(port["appProtocol"]) if port.get("appProtocol") is not None else ():
+            yield invalid(f"{path}.appProtocol", port["appProtocol"], reason)
 
 
 def _listed(texts: Iterable[str]) -> str:

@@ -1,83 +1,91 @@
-"""Validation of containers: names, images, ports, environment, mounts, security."""
+"""Validation of the containers of a pod: names, images, ports, and what each role of container may have."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from minikube_py.kinds.podspec.environment import validate_environment
+from minikube_py.kinds.podspec.mounts import validate_mounts
 from minikube_py.kinds.podspec.probes import validate_probes
-from minikube_py.kinds.podspec.resources import validate_resources
-from minikube_py.kinds.podspec.volumes import validate_field_ref, validate_relative_path
+from minikube_py.kinds.podspec.resources import validate_container_resources
+from minikube_py.kinds.podspec.security import validate_security
 from minikube_py.meta.kind import Violation
-from minikube_py.meta.names import (
-    config_map_key,
-    dns1123_label,
-    environment_name,
-    port_name,
-    port_number,
-)
+from minikube_py.meta.names import dns1123_label, port_name, port_number
 from minikube_py.meta.objects import Obj
-from minikube_py.meta.violations import (
-    duplicate,
-    forbidden,
-    invalid,
-    not_found,
-    not_supported,
-    required,
-)
+from minikube_py.meta.violations import duplicate, forbidden, invalid, not_found, not_supported, required
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
-_ENV_FIELDS = (
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
-)
-_ENV_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
-_MAX_ID = 2**31 - 1
-_ID_RANGE = f"must be between 0 and {_MAX_ID}, inclusive"
+FIELDS = ("containers", "initContainers", "ephemeralContainers")
+"""Where a pod spec has containers, in the order in which they are judged."""
+_HOOKS = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
+_RESIZABLE, _RESIZE_POLICIES = ("cpu", "memory"), ("NotRequired", "RestartContainer")
+_EPHEMERAL_FIELDS = frozenset(
+    (
+        "name", "image", "command", "args", "workingDir", "env", "envFrom", "volumeMounts", "volumeDevices",
+        "terminationMessagePath", "terminationMessagePolicy", "imagePullPolicy", "securityContext", "stdin",
+        "stdinOnce", "tty", "targetContainerName",
+    )
+)  # fmt: skip
 
 
 class Surroundings(NamedTuple):
-    """What a container's validity depends on: the pod's volumes, and whether it uses the host's network."""
+    """What a container's validity depends on in its pod."""
 
-    volumes: Collection[str]
-    host_network: bool = False
+    volumes: Mapping[str, Obj]
+    claims: frozenset[str]
+    """The names in resourceClaims."""
+    grace: int | None
+    restart_policy: str
+    host_users: bool
+    is_pod: bool
+    """Whether this is a pod, not a template."""
 
 
 def validate_containers(spec: Obj, pod: Surroundings, path: str) -> Iterable[Violation]:
-    """The refusals of the init, ordinary and ephemeral containers of a pod spec."""
+    """The refusals of the ordinary, init and ephemeral containers of a pod spec."""
     if not spec.get("containers"):
         yield required(f"{path}.containers")
     names: set[str] = set()
-    host_ports: set[tuple[Any, ...]] = set()
-    for field in ("initContainers", "containers", "ephemeralContainers"):
+    targets: set[str] = set()
+    ports: set[str] = set()
+    for field in FIELDS:
         for index, container in enumerate(spec.get(field) or ()):
-            place = f"{path}.{field}[{index}]"
+            place, name = f"{path}.{field}[{index}]", container.get("name") or ""
             yield from _container(container, pod, place)
-            yield from _role(container, field, place)
-            name = container.get("name") or ""
             if name and name in names:
                 yield duplicate(f"{place}.name", name)
             names.add(name)
-            if field == "containers" or container.get("restartPolicy") == "Always":
-                yield from _host_ports(container, host_ports, f"{place}.ports")
+            if field == "ephemeralContainers":
+                yield from _ephemeral(container, targets, place)
+                continue
+            targets.add(name)
+            if field == "initContainers":
+                yield from _init(container, pod.grace, place)
+                ports = set()  # they run one by one
+            else:
+                yield from validate_probes(container, pod.grace, place)
+                if container.get("restartPolicy") is not None:
+                    yield forbidden(f"{place}.restartPolicy", "may not be set for non-init containers")
+            yield from _host_ports(container, ports, f"{place}.ports")
 
 
 def _container(container: Obj, pod: Surroundings, path: str) -> Iterable[Violation]:
-    yield from _identity(container, path)
-    yield from _ports(container.get("ports") or (), pod, f"{path}.ports")
-    yield from _environment(container, path)
-    yield from _mounts(container.get("volumeMounts") or (), pod, f"{path}.volumeMounts")
-    yield from validate_probes(container, path)
-    yield from validate_resources(container.get("resources") or {}, f"{path}.resources")
-    yield from _security(container.get("securityContext") or {}, f"{path}.securityContext")
+    yield from _identity(container, pod.is_pod, path)
+    yield from _ports(container.get("ports") or (), f"{path}.ports")
+    yield from validate_environment(container, path)
+    yield from validate_mounts(container, pod.volumes, path)
+    policy = container.get("imagePullPolicy")
+    if not policy:
+        yield required(f"{path}.imagePullPolicy")
+    elif policy not in ("Always", "IfNotPresent", "Never"):
+        yield not_supported(f"{path}.imagePullPolicy", policy, ("Always", "IfNotPresent", "Never"))
+    resources = container.get("resources") or {}
+    yield from validate_container_resources(resources, pod.claims, f"{path}.resources")
+    yield from _resize_policy(container, pod.restart_policy, f"{path}.resizePolicy")
+    context = container.get("securityContext") or {}
+    yield from validate_security(context, pod.host_users, f"{path}.securityContext")
 
 
-def _identity(container: Obj, path: str) -> Iterable[Violation]:
+def _identity(container: Obj, is_pod: bool, path: str) -> Iterable[Violation]:
     name, image = container.get("name") or "", container.get("image") or ""
     if not name:
         yield required(f"{path}.name")
@@ -85,38 +93,60 @@ def _identity(container: Obj, path: str) -> Iterable[Violation]:
         yield invalid(f"{path}.name", name, reason)
     if not image:
         yield required(f"{path}.image")
-    elif image != image.strip():
+    elif is_pod and image != image.strip():
         yield invalid(f"{path}.image", image, "must not have leading or trailing whitespace")
-    for field, values in (
-        ("terminationMessagePolicy", ("FallbackToLogsOnError", "File")),
-        ("imagePullPolicy", ("Always", "IfNotPresent", "Never")),
-    ):
-        if container.get(field) not in values:
-            yield not_supported(f"{path}.{field}", container.get(field), values)
+    policy, supported = container.get("terminationMessagePolicy"), ("File", "FallbackToLogsOnError")
+    if not policy:
+        yield required(f"{path}.terminationMessagePolicy")
+    elif policy not in supported:
+        yield not_supported(f"{path}.terminationMessagePolicy", policy, supported)
 
 
-def _role(container: Obj, field: str, path: str) -> Iterable[Violation]:
-    """What an init or an ephemeral container may not have."""
+def _init(container: Obj, grace: int | None, path: str) -> Iterable[Violation]:
+    """What an init container may have: a sidecar's life is watched, another's is not."""
     policy = container.get("restartPolicy")
-    if field == "initContainers":
-        if policy is not None and policy != "Always":
-            yield not_supported(f"{path}.restartPolicy", policy, ("Always",))
-        elif policy is None:
-            for name in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):
-                if container.get(name) is not None:
-                    yield forbidden(
-                        f"{path}.{name}", "may not be set for init containers without restartPolicy=Always"
-                    )
+    if policy is not None and policy != "Always":
+        yield not_supported(f"{path}.restartPolicy", policy, ("Always",))
+    if policy == "Always":
+        yield from validate_probes(container, grace, path)
         return
-    if policy is not None:
-        yield forbidden(f"{path}.restartPolicy", "may not be set for non-init containers")
-    if field == "ephemeralContainers":
-        for name in ("ports", "lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):
-            if container.get(name):
-                yield forbidden(f"{path}.{name}", "cannot be set for an Ephemeral Container")
+    for name in _HOOKS:
+        if container.get(name) is not None:
+            told = "may not be set for init containers without restartPolicy=Always"
+            yield forbidden(f"{path}.{name}", told)
 
 
-def _ports(ports: Iterable[Obj], pod: Surroundings, path: str) -> Iterable[Violation]:
+def _ephemeral(container: Obj, targets: set[str], path: str) -> Iterable[Violation]:
+    target = container.get("targetContainerName") or ""
+    if target and target not in targets:
+        yield not_found(f"{path}.targetContainerName", target)
+    told = "cannot be set for an Ephemeral Container"
+    for field, value in container.items():
+        if field not in _EPHEMERAL_FIELDS and value:
+            yield forbidden(f"{path}.{field}", told)
+    for index, mount in enumerate(container.get("volumeMounts") or ()):
+        for field in ("subPath", "subPathExpr"):
+            if mount.get(field):
+                yield forbidden(f"{path}.volumeMounts[{index}].{field}", told)
+
+
+def _resize_policy(container: Obj, restart_policy: str, path: str) -> Iterable[Violation]:
+    seen: set[Any] = set()
+    for index, one in enumerate(container.get("resizePolicy") or ()):
+        name, policy = one.get("resourceName") or "", one.get("restartPolicy") or ""
+        if name in seen:
+            yield duplicate(f"{path}[{index}]", name)
+        seen.add(name)
+        for value, supported in ((name, _RESIZABLE), (policy, _RESIZE_POLICIES)):
+            if not value:
+                yield required(path)
+            elif value not in supported:
+                yield not_supported(path, value, supported)
+        if restart_policy == "Never" and policy != "NotRequired":
+            yield invalid(path, policy, "must be 'NotRequired' when `restartPolicy` is 'Never'")
+
+
+def _ports(ports: Iterable[Obj], path: str) -> Iterable[Violation]:
     names: set[str] = set()
     for index, port in enumerate(ports):
         place, name, number = f"{path}[{index}]", port.get("name") or "", port.get("containerPort") or 0
@@ -132,120 +162,27 @@ def _ports(ports: Iterable[Obj], pod: Surroundings, path: str) -> Iterable[Viola
         host_port = port.get("hostPort") or 0
         for reason in port_number(host_port) if host_port else ():
             yield invalid(f"{place}.hostPort", host_port, reason)
-        if pod.host_network and host_port and host_port != number:
-            yield invalid(f"{place}.containerPort", number, "must match `hostPort` when `hostNetwork` is true")
-        if port.get("protocol") not in PROTOCOLS:
-            yield not_supported(f"{place}.protocol", port.get("protocol"), PROTOCOLS)
+        if not port.get("protocol"):
+            yield required(f"{place}.protocol")
+        elif port["protocol"] not in PROTOCOLS:
+            yield not_supported(f"{place}.protocol", port["protocol"], PROTOCOLS)
 
 
-def _host_ports(container: Obj, taken: set[tuple[Any, ...]], path: str) -> Iterable[Violation]:
+def _host_ports(container: Obj, taken: set[str], path: str) -> Iterable[Violation]:
     for index, port in enumerate(container.get("ports") or ()):
         if not port.get("hostPort"):
             continue
-        key = (port.get("protocol"), port.get("hostIP") or "", port["hostPort"])
+        key = f"{port.get('protocol')}/{port.get('hostIP') or ''}/{port['hostPort']}"
         if key in taken:
-            yield duplicate(f"{path}[{index}].hostPort", "/".join(map(str, key)))
+            yield duplicate(f"{path}[{index}].hostPort", key)
         taken.add(key)
 
 
-def _environment(container: Obj, path: str) -> Iterable[Violation]:
-    for index, variable in enumerate(container.get("env") or ()):
-        name = variable.get("name") or ""
-        if name and variable.get("valueFrom") is None and not environment_name(name):
-            continue  # the common case costs no path
-        place = f"{path}.env[{index}]"
-        if not name:
-            yield required(f"{place}.name")
-        for reason in environment_name(name) if name else ():
-            yield invalid(f"{place}.name", name, reason)
-        if variable.get("valueFrom") is not None:
-            yield from _value_from(variable, f"{place}.valueFrom")
-    for index, source in enumerate(container.get("envFrom") or ()):
-        place = f"{path}.envFrom[{index}]"
-        chosen = [name for name in ("configMapRef", "secretRef") if source.get(name) is not None]
-        if not chosen:
-            yield invalid(place, "", "must specify one of: `configMapRef` or `secretRef`")
-        elif len(chosen) > 1:
-            yield invalid(place, "", "may not have more than one field specified at a time")
-        for name in chosen:
-            if not source[name].get("name"):
-                yield required(f"{place}.{name}.name")
-
-
-def _value_from(variable: Obj, path: str) -> Iterable[Violation]:
-    source = variable["valueFrom"]
-    chosen = [name for name in _ENV_SOURCES if source.get(name) is not None]
-    if not chosen:
-        told = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
-        yield invalid(path, "", told)
-        return
-    if variable.get("value"):
-        yield invalid(path, "", "may not be specified when `value` is not empty")
-    elif len(chosen) > 1:
-        yield invalid(path, "", "may not have more than one field specified at a time")
-    for name in chosen:
-        reference, place = source[name], f"{path}.{name}"
-        if name == "fieldRef":
-            yield from validate_field_ref(reference, _ENV_FIELDS, place)
-        elif name == "resourceFieldRef":
-            if not reference.get("resource"):
-                yield required(f"{place}.resource")
-        elif name != "fileKeyRef":
-            yield from _key_ref(reference, place)
-
-
-def _key_ref(reference: Obj, path: str) -> Iterable[Violation]:
-    if not reference.get("name"):
-        yield required(f"{path}.name")
-    if not reference.get("key"):
-        yield required(f"{path}.key")
-        return
-    for reason in config_map_key(reference["key"]):
-        yield invalid(f"{path}.key", reference["key"], reason)
-
-
-def _mounts(mounts: Iterable[Obj], pod: Surroundings, path: str) -> Iterable[Violation]:
-    seen: set[str] = set()
-    for index, mount in enumerate(mounts):
-        place = f"{path}[{index}]"
-        name, target = mount.get("name") or "", mount.get("mountPath") or ""
-        if not name:
-            yield required(f"{place}.name")
-        elif name not in pod.volumes:
-            yield not_found(f"{place}.name", name)
-        if not target:
-            yield required(f"{place}.mountPath")
-        elif target in seen:
-            yield invalid(f"{place}.mountPath", target, "must be unique")
-        seen.add(target)
-        yield from validate_relative_path(mount.get("subPath") or "", f"{place}.subPath")
-        yield from validate_relative_path(mount.get("subPathExpr") or "", f"{place}.subPathExpr")
-        if mount.get("subPath") and mount.get("subPathExpr"):
-            yield invalid(
-                f"{place}.subPathExpr", mount["subPathExpr"], "subPathExpr and subPath are mutually exclusive"
-            )
-        propagation = mount.get("mountPropagation")
-        if propagation not in (None, "None", "HostToContainer", "Bidirectional"):
-            supported = ("Bidirectional", "HostToContainer", "None")
-            yield not_supported(f"{place}.mountPropagation", propagation, supported)
-
-
-def _security(context: Obj, path: str) -> Iterable[Violation]:
-    yield from validate_ids(context, path)
-    if context.get("allowPrivilegeEscalation") is False:
-        told = "cannot set `allowPrivilegeEscalation` to false and"
-        if context.get("privileged"):
-            yield invalid(path, context, f"{told} `privileged` to true")
-        if "SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
-            yield invalid(path, context, f"{told} `capabilities.Add` CAP_SYS_ADMIN")
-
-
-def validate_ids(context: Obj, path: str) -> Iterable[Violation]:
-    """The refusals of users and groups in a security context."""
-    for field in ("runAsUser", "runAsGroup", "fsGroup"):
-        number = context.get(field)
-        if number is not None and not 0 <= number <= _MAX_ID:
-            yield invalid(f"{path}.{field}", number, _ID_RANGE)
-    for index, group in enumerate(context.get("supplementalGroups") or ()):
-        if not 0 <= group <= _MAX_ID:
-            yield invalid(f"{path}.supplementalGroups[{index}]", group, _ID_RANGE)
+def validate_network_ports(spec: Obj, path: str, *, is_pod: bool) -> Iterable[Violation]:
+    """The refusals of host ports of a pod in the host's network: they are the containers' own."""
+    told = "must match `containerPort` when `hostNetwork` is true"
+    for index, container in enumerate(spec.get("containers") or () if spec.get("hostNetwork") else ()):
+        for number, port in enumerate(container.get("ports") or ()):
+            host_port = port.get("hostPort") or 0
+            if (is_pod or host_port) and host_port != port.get("containerPort"):
+                yield invalid(f"{path}.containers[{index}].ports[{number}].hostPort", host_port, told)

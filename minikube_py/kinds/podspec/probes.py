@@ -8,43 +8,43 @@ from minikube_py.meta.names import http_header_name, port_name, port_number
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.violations import NOT_NEGATIVE, forbidden, invalid, not_supported, required
 
-_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
+_PROBE_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
+_HOOK_HANDLERS = ("exec", "httpGet", "tcpSocket", "sleep")
 _COUNTS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
 
 
-def validate_probes(container: Obj, path: str) -> Iterable[Violation]:
-    """The refusals of a container's probes and lifecycle hooks."""
-    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
-        if (probe := container.get(name)) is not None:
-            yield from _probe(probe, name, f"{path}.{name}")
+def validate_probes(container: Obj, grace: int | None, path: str) -> Iterable[Violation]:
+    """The refusals of a container's probes and lifecycle hooks; `grace` is the pod's termination period."""
     lifecycle = container.get("lifecycle") or {}
     for hook in ("postStart", "preStop"):
         if lifecycle.get(hook) is not None:
-            yield from _handler(lifecycle[hook], f"{path}.lifecycle.{hook}")
+            yield from _handler(lifecycle[hook], _HOOK_HANDLERS, grace, f"{path}.lifecycle.{hook}")
+    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if (probe := container.get(name)) is not None:
+            yield from _probe(probe, name, f"{path}.{name}")
 
 
 def _probe(probe: Obj, name: str, path: str) -> Iterable[Violation]:
-    yield from _handler({key: probe[key] for key in _HANDLERS if probe.get(key) is not None}, path)
+    yield from _handler(probe, _PROBE_HANDLERS, None, path)
     for field in _COUNTS:
-        if probe.get(field, 0) < 0:
+        if (probe.get(field) or 0) < 0:
             yield invalid(f"{path}.{field}", probe[field], NOT_NEGATIVE)
     grace = probe.get("terminationGracePeriodSeconds")
+    if grace is not None and grace <= 0:
+        yield invalid(f"{path}.terminationGracePeriodSeconds", grace, "must be greater than 0")
     if grace is not None and name == "readinessProbe":
         yield invalid(f"{path}.terminationGracePeriodSeconds", grace, "must not be set for readinessProbes")
-    elif grace is not None and grace <= 0:
-        yield invalid(f"{path}.terminationGracePeriodSeconds", grace, "must be greater than 0")
     if name != "readinessProbe" and probe.get("successThreshold", 1) != 1:
         yield invalid(f"{path}.successThreshold", probe["successThreshold"], "must be 1")
 
 
-def _handler(handler: Obj, path: str) -> Iterable[Violation]:
-    chosen = [name for name in _HANDLERS if handler.get(name) is not None]
+def _handler(handler: Obj, known: tuple[str, ...], grace: int | None, path: str) -> Iterable[Violation]:
+    chosen = [name for name in known if handler.get(name) is not None]
     if not chosen:
         yield required(path, "must specify a handler type")
+        return
     for name in chosen[1:]:
         yield forbidden(f"{path}.{name}", "may not specify more than 1 handler type")
-    if not chosen:
-        return
     action, place = handler[chosen[0]], f"{path}.{chosen[0]}"
     if chosen[0] == "exec" and not action.get("command"):
         yield required(f"{place}.command")
@@ -53,9 +53,15 @@ def _handler(handler: Obj, path: str) -> Iterable[Violation]:
     elif chosen[0] == "tcpSocket":
         yield from validate_port(action.get("port"), f"{place}.port")
     elif chosen[0] == "grpc":
-        yield from validate_port(action.get("port", 0), f"{place}.port")
-    elif chosen[0] == "sleep" and action.get("seconds", 0) < 0:
-        yield invalid(f"{place}.seconds", action["seconds"], NOT_NEGATIVE)
+        yield from validate_port(action.get("port") or 0, f"{place}.port")
+    elif chosen[0] == "sleep":
+        yield from _sleep(action.get("seconds") or 0, grace, place)
+
+
+def _sleep(seconds: int, grace: int | None, path: str) -> Iterable[Violation]:
+    if grace is not None and not 0 <= seconds <= grace:
+        told = f"must be non-negative and less than terminationGracePeriodSeconds ({grace})"
+        yield invalid(path, seconds, told)
 
 
 def _http_get(action: Obj, path: str) -> Iterable[Violation]:
@@ -63,7 +69,7 @@ def _http_get(action: Obj, path: str) -> Iterable[Violation]:
         yield required(f"{path}.path")
     yield from validate_port(action.get("port"), f"{path}.port")
     if action.get("scheme") not in ("HTTP", "HTTPS"):
-        yield not_supported(f"{path}.scheme", action.get("scheme"), ("HTTP", "HTTPS"))
+        yield not_supported(f"{path}.scheme", action.get("scheme") or "", ("HTTP", "HTTPS"))
     for header in action.get("httpHeaders") or ():
         for reason in http_header_name(header.get("name", "")):
             yield invalid(f"{path}.httpHeaders", header.get("name", ""), reason)

@@ -1,18 +1,19 @@
 """What may change in a pod that exists: images, a shorter deadline, more tolerations, fewer gates."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Sequence
 
+from minikube_py.kinds.differences import told_differences
 from minikube_py.meta.kind import Violation
-from minikube_py.meta.objects import Obj, copy
-from minikube_py.meta.violations import NOT_NEGATIVE, forbidden, invalid, shown
+from minikube_py.meta.objects import Obj, copy, dig
+from minikube_py.meta.violations import forbidden, invalid
 
 _FIXED = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
-_SHOWN_CHANGES = 10
+_MAX_DEADLINE = 2**31 - 1
+_REQUIRED_TERMS = "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
 
 
 def validate_pod_update(new: Obj, old: Obj) -> Iterable[Violation]:
@@ -21,22 +22,22 @@ def validate_pod_update(new: Obj, old: Obj) -> Iterable[Violation]:
         if len(new.get(field) or ()) != len(old.get(field) or ()):
             yield forbidden(f"spec.{field}", "pod updates may not add or remove containers")
             return
-    yield from _deadline(new.get("activeDeadlineSeconds"), old.get("activeDeadlineSeconds"))
+    wrong = list(_deadline(new.get("activeDeadlineSeconds"), old.get("activeDeadlineSeconds")))
+    yield from wrong
+    if wrong and new.get("activeDeadlineSeconds") is not None:
+        return
     yield from _tolerations(new, old)
     yield from _gates(new, old)
-    allowed = _with_allowed_changes(new, old)
-    changes = list(_differences(allowed, old, "spec"))
-    if changes:
-        told = "".join(
-            f"\n  {path}: {shown(before)} -> {shown(after)}" for path, before, after in changes[:_SHOWN_CHANGES]
-        )
+    if old.get("schedulingGates"):
+        yield from _directives(new, old)
+    if told := told_differences(_with_allowed_changes(new, old), old, "spec"):
         yield forbidden("spec", _FIXED + told)
 
 
 def _deadline(new: int | None, old: int | None) -> Iterable[Violation]:
     path = "spec.activeDeadlineSeconds"
-    if new is not None and new < 0:
-        yield invalid(path, new, NOT_NEGATIVE)
+    if new is not None and not 0 <= new <= _MAX_DEADLINE:
+        yield invalid(path, new, f"must be between 0 and {_MAX_DEADLINE}, inclusive")
     elif new is not None and old is not None and new > old:
         yield invalid(path, new, "must be less than or equal to previous value")
     elif new is None and old is not None:
@@ -59,7 +60,34 @@ def _gates(new: Obj, old: Obj) -> Iterable[Violation]:
     for index, gate in enumerate(new.get("schedulingGates") or ()):
         if gate.get("name") not in known:
             told = f"only deletion is allowed, but found new scheduling gate '{gate.get('name')}'"
-            yield forbidden(f"spec.schedulingGates[{index}]", told)
+            yield forbidden(f"spec.schedulingGates[{index}].name", told)
+
+
+def _directives(new: Obj, old: Obj) -> Iterable[Violation]:
+    """A pod that waits before scheduling may be told more of where it may run, and nothing less."""
+    selector = new.get("nodeSelector") or {}
+    if any(selector.get(key) != value for key, value in (old.get("nodeSelector") or {}).items()):
+        told = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
+        yield invalid("spec.nodeSelector", selector, told)
+    before: Sequence[Obj] = dig(old, f"affinity.nodeAffinity.{_REQUIRED_TERMS}") or ()
+    after: Sequence[Obj] = dig(new, f"affinity.nodeAffinity.{_REQUIRED_TERMS}") or ()
+    path = f"spec.affinity.nodeAffinity.{_REQUIRED_TERMS}"
+    if before and len(before) != len(after):
+        told = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
+        yield invalid(path, list(after), told)
+        return
+    for index, (term, known) in enumerate(zip(after, before, strict=False)):
+        if not _only_adds(term, known):
+            told = "only additions are allowed (no mutations or deletions)"
+            yield invalid(f"{path}[{index}]", term, told)
+
+
+def _only_adds(term: Obj, known: Obj) -> bool:
+    fields = ("matchExpressions", "matchFields")
+    if not any(known.get(field) for field in fields):
+        return not any(term.get(field) for field in fields)
+    kept = ((known.get(field) or [], term.get(field) or []) for field in fields)
+    return all(after[: len(before)] == before for before, after in kept)
 
 
 def _with_allowed_changes(new: Obj, old: Obj) -> Obj:
@@ -72,9 +100,20 @@ def _with_allowed_changes(new: Obj, old: Obj) -> Obj:
     if (old.get("terminationGracePeriodSeconds") or 0) < 0 and new.get("terminationGracePeriodSeconds") == 1:
         fields.append("terminationGracePeriodSeconds")
     if old.get("schedulingGates"):
-        fields += ["nodeSelector", "affinity"]
+        fields.append("nodeSelector")
+        _restore_node_affinity(spec, old)
     _restore(spec, old, fields)
     return spec
+
+
+def _restore_node_affinity(spec: Obj, old: Obj) -> None:
+    affinity = {key: value for key, value in (spec.get("affinity") or {}).items() if key != "nodeAffinity"}
+    if (before := (old.get("affinity") or {}).get("nodeAffinity")) is not None:
+        affinity["nodeAffinity"] = before
+    if affinity or old.get("affinity") is not None:
+        spec["affinity"] = affinity
+    else:
+        spec.pop("affinity", None)
 
 
 def _restore(obj: Obj, old: Obj, fields: Iterable[str]) -> None:
@@ -82,15 +121,3 @@ def _restore(obj: Obj, old: Obj, fields: Iterable[str]) -> None:
         obj.pop(field, None)
         if field in old:
             obj[field] = old[field]
-
-
-def _differences(new: Any, old: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Each place where two JSON values differ: path, old value, new value."""
-    if isinstance(new, dict) and isinstance(old, dict):
-        for key in sorted(new.keys() | old.keys()):
-            yield from _differences(new.get(key), old.get(key), f"{path}.{key}")
-    elif isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
-        for index, (after, before) in enumerate(zip(new, old, strict=True)):
-            yield from _differences(after, before, f"{path}[{index}]")
-    elif new != old:
-        yield path, old, new

@@ -1,33 +1,35 @@
-"""Validation of volumes and of their sources."""
+"""Validation of a pod's volumes."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from minikube_py.kinds.podspec.resources import validate_amount
+from minikube_py.kinds.core.claimspec import validate_claim_spec
+from minikube_py.kinds.paths import validate_relative_path
+from minikube_py.kinds.podspec.fieldrefs import VOLUME_FIELDS, validate_field_ref, validate_resource_ref
+from minikube_py.kinds.resourcenames import value_of
+from minikube_py.kinds.selectors import validate_label_selector
+from minikube_py.kinds.volumesources import COMMON, Rule, choose_source, csi, git, needed
 from minikube_py.meta.kind import Violation
-from minikube_py.meta.names import dns1123_label
+from minikube_py.meta.names import dns1123_label, dns1123_subdomain
+from minikube_py.meta.object_meta import validate_annotations, validate_labels
 from minikube_py.meta.objects import Obj
+from minikube_py.meta.quantity import is_quantity
 from minikube_py.meta.violations import duplicate, forbidden, invalid, not_supported, required
 
 _MODE = "must be a number between 0 and 0777 (octal), both inclusive"
-_HOST_PATH_TYPES = (
-    "", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice",
-)  # fmt: skip
 _MIN_TOKEN, _MAX_TOKEN = 600, 1 << 32
-FIELD_PATHS = (
-    "metadata.annotations",
-    "metadata.labels",
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-)
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 
-def validate_volumes(volumes: Iterable[Obj], path: str) -> Iterable[Violation]:
-    """The refusals of a pod's volumes."""
+def validate_volumes(volumes: Iterable[Obj], pod_name: str, path: str) -> Iterable[Violation]:
+    """The refusals of a pod's volumes. `pod_name` names the claims of ephemeral ones; empty in a template."""
     seen: set[str] = set()
     for index, volume in enumerate(volumes):
         place, name = f"{path}[{index}]", volume.get("name") or ""
+        yield from choose_source(volume, _RULES, place)
+        if volume.get("ephemeral") is not None and pod_name and name:
+            claim = f"{pod_name}-{name}"
+            for reason in dns1123_subdomain(claim):
+                yield invalid(f"{place}.name", name, f'PVC name "{claim}": {reason}')
         if not name:
             yield required(f"{place}.name")
         for reason in dns1123_label(name) if name else ():
@@ -35,59 +37,23 @@ def validate_volumes(volumes: Iterable[Obj], path: str) -> Iterable[Violation]:
         if name and name in seen:
             yield duplicate(f"{place}.name", name)
         seen.add(name)
-        yield from _source(volume, place)
-
-
-def _source(volume: Obj, path: str) -> Iterable[Violation]:
-    sources = [key for key, value in volume.items() if key != "name" and value is not None]
-    if not sources:
-        yield required(path, "must specify a volume type")
-        return
-    for extra in sources[1:]:
-        yield forbidden(f"{path}.{extra}", "may not specify more than 1 volume type")
-    rules: dict[str, Any] = {
-        "hostPath": _host_path,
-        "emptyDir": _empty_dir,
-        "secret": lambda source, place: _files(source, place, "secretName"),
-        "configMap": lambda source, place: _files(source, place, "name"),
-        "projected": _projected,
-        "downwardAPI": _downward,
-        "persistentVolumeClaim": lambda source, place: _needed(source, "claimName", place),
-        "nfs": _nfs,
-    }
-    if rule := rules.get(sources[0]):
-        yield from rule(volume[sources[0]], f"{path}.{sources[0]}")
-
-
-def _needed(source: Obj, field: str, path: str) -> Iterable[Violation]:
-    if not source.get(field):
-        yield required(f"{path}.{field}")
-
-
-def _host_path(source: Obj, path: str) -> Iterable[Violation]:
-    yield from _needed(source, "path", path)
-    if ".." in (source.get("path") or "").split("/"):
-        yield invalid(f"{path}.path", source["path"], "must not contain '..'")
-    if source.get("type") not in (None, *_HOST_PATH_TYPES):
-        yield not_supported(f"{path}.type", source["type"], _HOST_PATH_TYPES)
 
 
 def _empty_dir(source: Obj, path: str) -> Iterable[Violation]:
-    if source.get("sizeLimit") is not None and any(validate_amount(source["sizeLimit"], path)):
+    size = source.get("sizeLimit")
+    if size is not None and (not is_quantity(size) or value_of(size) < 0):
         yield forbidden(f"{path}.sizeLimit", "SizeLimit field must be a valid resource quantity")
 
 
-def _nfs(source: Obj, path: str) -> Iterable[Violation]:
-    yield from _needed(source, "server", path)
-    yield from _needed(source, "path", path)
-    if source.get("path") and not source["path"].startswith("/"):
-        yield invalid(f"{path}.path", source["path"], "must be an absolute path")
+def _files(name: str) -> Rule:
+    """A rule of files made of the keys of an object that the field `name` names."""
 
+    def rule(source: Obj, path: str) -> Iterable[Violation]:
+        yield from needed(name)(source, path)
+        yield from _mode(source.get("defaultMode"), f"{path}.defaultMode")
+        yield from _items(source, path)
 
-def _files(source: Obj, path: str, name: str) -> Iterable[Violation]:
-    yield from _needed(source, name, path)
-    yield from _mode(source.get("defaultMode"), f"{path}.defaultMode")
-    yield from _items(source, path)
+    return rule
 
 
 def _mode(mode: int | None, path: str) -> Iterable[Violation]:
@@ -98,20 +64,9 @@ def _mode(mode: int | None, path: str) -> Iterable[Violation]:
 def _items(source: Obj, path: str) -> Iterable[Violation]:
     for index, item in enumerate(source.get("items") or ()):
         place = f"{path}.items[{index}]"
-        yield from _needed(item, "key", place)
-        yield from _needed(item, "path", place)
+        yield from needed("key", "path")(item, place)
         yield from validate_relative_path(item.get("path") or "", f"{place}.path")
         yield from _mode(item.get("mode"), f"{place}.mode")
-
-
-def validate_relative_path(text: str, path: str) -> Iterable[Violation]:
-    """The refusals of a path below a volume: it may not leave it."""
-    if text.startswith("/"):
-        yield invalid(path, text, "must be a relative path")
-    if ".." in text.split("/"):
-        yield invalid(path, text, "must not contain '..'")
-    elif text.startswith(".."):
-        yield invalid(path, text, "must not start with '..'")
 
 
 def _projected(source: Obj, path: str) -> Iterable[Violation]:
@@ -119,67 +74,107 @@ def _projected(source: Obj, path: str) -> Iterable[Violation]:
     paths: set[str] = set()
     for index, projection in enumerate(source.get("sources") or ()):
         place = f"{path}.sources[{index}]"
-        kinds = [key for key, value in projection.items() if value is not None]
-        for extra in kinds[1:]:
-            yield forbidden(f"{place}.{extra}", "may not specify more than 1 volume type")
-        if not kinds:
-            yield required(place, "must specify a volume type")
-            continue
-        content, place = projection[kinds[0]], f"{place}.{kinds[0]}"
-        if kinds[0] in ("secret", "configMap"):
-            yield from _needed(content, "name", place)
-            yield from _items(content, place)
-        elif kinds[0] == "downwardAPI":
-            yield from _downward(content, place)
-        elif kinds[0] == "serviceAccountToken":
-            yield from _token(content, place)
-        files = [item.get("path") for item in content.get("items") or ()] or [content.get("path")]
-        for file in filter(None, files):
-            if file in paths:
-                yield invalid(place, file, "conflicting duplicate paths")
-            paths.add(file)
+        kinds = [key for key in _PROJECTIONS if projection.get(key) is not None]
+        for kind in kinds:
+            content = projection[kind]
+            yield from _PROJECTIONS[kind](content, f"{place}.{kind}")
+            for file in [item.get("path") for item in content.get("items") or (content,)]:
+                if file and file in paths:
+                    yield invalid(path, content.get("name") or file, "conflicting duplicate paths")
+                paths.add(file or "")
+        if len(kinds) > 1:
+            yield forbidden(place, "may not specify more than 1 volume type per source")
+
+
+def _keys(content: Obj, path: str) -> Iterable[Violation]:
+    yield from needed("name")(content, path)
+    yield from _items(content, path)
 
 
 def _token(source: Obj, path: str) -> Iterable[Violation]:
-    seconds = source.get("expirationSeconds", 3600)
+    seconds, base = source.get("expirationSeconds", 3600), path.partition(".sources[")[0]
     if seconds < _MIN_TOKEN:
         yield invalid(f"{path}.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
     elif seconds > _MAX_TOKEN:
         told = "may not specify a duration larger than 2^32 seconds"
         yield invalid(f"{path}.expirationSeconds", seconds, told)
-    yield from _needed(source, "path", path)
+    yield from needed("path")(source, base)
+    yield from validate_relative_path(source.get("path") or "", f"{base}.path")
+
+
+def _trust_bundle(source: Obj, path: str) -> Iterable[Violation]:
+    name, signer = source.get("name"), source.get("signerName")
+    if name is not None and signer is not None:
+        yield invalid(path, source, "only one of name and signerName may be used")
+    elif name is None and signer is None:
+        yield required(path, "either name or signerName must be specified")
+    elif name is not None and source.get("labelSelector") is not None:
+        told = "labelSelector must be unset if name is specified"
+        yield invalid(f"{path}.labelSelector", source["labelSelector"], told)
+    if name == "":
+        yield required(f"{path}.name", "must be a valid object name")
+    if signer == "":
+        yield required(f"{path}.signerName", "must be a valid signer name")
+    yield from validate_label_selector(source.get("labelSelector"), f"{path}.labelSelector")
+    yield from needed("path")(source, path)
     yield from validate_relative_path(source.get("path") or "", f"{path}.path")
 
 
 def _downward(source: Obj, path: str) -> Iterable[Violation]:
     yield from _mode(source.get("defaultMode"), f"{path}.defaultMode")
-    for index, item in enumerate(source.get("items") or ()):
-        place = f"{path}.items[{index}]"
-        yield from _needed(item, "path", place)
-        yield from validate_relative_path(item.get("path") or "", f"{place}.path")
-        yield from _mode(item.get("mode"), f"{place}.mode")
+    for item in source.get("items") or ():
+        yield from needed("path")(item, path)
+        yield from validate_relative_path(item.get("path") or "", f"{path}.path")
         field, resource = item.get("fieldRef"), item.get("resourceFieldRef")
-        if field and resource:
-            yield invalid(
-                place, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously"
-            )
-        elif field:
-            yield from validate_field_ref(field, FIELD_PATHS, f"{place}.fieldRef")
-        elif resource:
-            yield from _needed(resource, "containerName", f"{place}.resourceFieldRef")
-            yield from _needed(resource, "resource", f"{place}.resourceFieldRef")
+        if field is not None:
+            yield from validate_field_ref(field, VOLUME_FIELDS, f"{path}.fieldRef")
+            if resource is not None:
+                told = "fieldRef and resourceFieldRef can not be specified simultaneously"
+                yield invalid(path, "resource", told)
+        elif resource is not None:
+            yield from validate_resource_ref(resource, f"{path}.resourceFieldRef", of_volume=True)
         else:
-            yield required(place, "one of fieldRef and resourceFieldRef is required")
+            yield required(path, "one of fieldRef and resourceFieldRef is required")
+        yield from _mode(item.get("mode"), f"{path}.mode")
 
 
-def validate_field_ref(reference: Obj, supported: Iterable[str], path: str) -> Iterable[Violation]:
-    """The refusals of a reference to one of the pod's own fields; labels and annotations may name a key."""
-    field = reference.get("fieldPath") or ""
-    if not field:
-        yield required(f"{path}.fieldPath")
+def _ephemeral(source: Obj, path: str) -> Iterable[Violation]:
+    template, place = source.get("volumeClaimTemplate"), f"{path}.volumeClaimTemplate"
+    if template is None:
+        yield required(place)
         return
-    base, bracket, _ = field.partition("['")
-    if bracket and base in ("metadata.labels", "metadata.annotations") and field.endswith("']"):
-        return
-    if field not in supported:
-        yield not_supported(f"{path}.fieldPath", field, supported)
+    metadata = template.get("metadata") or {}
+    yield from validate_annotations(metadata.get("annotations") or {}, f"{place}.metadata.annotations")
+    yield from validate_labels(metadata.get("labels") or {}, f"{place}.metadata.labels")
+    for field, value in metadata.items():
+        if field not in ("annotations", "labels") and value:
+            yield forbidden(f"{place}.metadata.{field}", "cannot be set")
+    yield from validate_claim_spec(template.get("spec") or {}, f"{place}.spec")
+
+
+def _image(source: Obj, path: str) -> Iterable[Violation]:
+    yield from needed("reference")(source, path)
+    if source.get("pullPolicy") not in _PULL_POLICIES:
+        yield not_supported(f"{path}.pullPolicy", source.get("pullPolicy") or "", _PULL_POLICIES)
+
+
+_PROJECTIONS: dict[str, Rule] = {
+    "secret": _keys,
+    "configMap": _keys,
+    "downwardAPI": _downward,
+    "serviceAccountToken": _token,
+    "clusterTrustBundle": _trust_bundle,
+}
+_RULES: dict[str, Rule] = {
+    "emptyDir": _empty_dir,
+    **COMMON,
+    "gitRepo": git,
+    "secret": _files("secretName"),
+    "persistentVolumeClaim": needed("claimName"),
+    "downwardAPI": _downward,
+    "configMap": _files("name"),
+    "projected": _projected,
+    "csi": csi,
+    "ephemeral": _ephemeral,
+    "image": _image,
+}

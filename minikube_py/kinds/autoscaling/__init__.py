@@ -1,0 +1,1 @@
+"""Kinds of the autoscaling/v1 and v2 APIs."""

@@ -1,0 +1,1 @@
+"""Kinds of the policy/v1 API."""
