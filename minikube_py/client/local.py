@@ -60,7 +60,7 @@ class LocalClient:
         return Context(self.user, field_manager=self.component, user_agent=self.component)
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> Obj:
-        return own(self._registry.decoded(self._registry.get(kind, namespace, name)))
+        return own(self._registry.decoded(await self._registry.read(kind, namespace, name)))
 
     async def create(self, kind: Kind, obj: Obj) -> Obj:
         entry = await self._registry.create(kind, namespace_of(obj), copy(obj), self._context())

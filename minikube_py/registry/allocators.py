@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from minikube_py.errors import Cause, InternalError
+from minikube_py.kinds.networking.ipaddress import IPAddress
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.violations import invalid, invalid_error
@@ -126,13 +127,15 @@ class ServiceAllocator:
         self._addresses = address_pool(facts.service_cidr)
         self._ports = port_pool(*facts.node_port_range)
         self._family = f"IPv{self._network.version}"
-        for entry in store.list(PREFIX).entries:
-            self._count(decoded(entry), Pool.hold)
-        self._unsubscribe = store.subscribe(PREFIX, self._follow)
+        for prefix in (PREFIX, IPAddress.prefix()):
+            for entry in store.list(prefix).entries:
+                self._count(decoded(entry), Pool.hold)
+        self._subscriptions = [store.subscribe(prefix, self._follow) for prefix in (PREFIX, IPAddress.prefix())]
 
     def close(self) -> None:
         """Follow the store no longer."""
-        self._unsubscribe()
+        for unsubscribe in self._subscriptions:
+            unsubscribe()
 
     def _follow(self, event: Event) -> None:
         if not event.deleted:
@@ -141,7 +144,9 @@ class ServiceAllocator:
             self._count(decoded(event.previous), Pool.release)
 
     def _count(self, service: Obj, change: Callable[[Pool, int], None]) -> None:
-        for address in addresses_of(service):
+        """Count what a Service holds, or the address that an IPAddress stands for."""
+        is_address = service.get("kind") == IPAddress.kind
+        for address in [service["metadata"]["name"]] if is_address else addresses_of(service):
             if (number := _number(address)) in self._addresses:
                 change(self._addresses, number)
         for port in ports_of(service):
@@ -167,8 +172,6 @@ class ServiceAllocator:
     def _claim_addresses(self, service: Obj, old: Obj | None, claim: Claim) -> Iterable[Cause]:
         spec = service["spec"]
         if not has_cluster_ip(service):
-            for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-                spec.pop(key, None)
             return
         families = spec.get("ipFamilies") or [self._family]
         if families != [self._family] or spec.get("ipFamilyPolicy") == "RequireDualStack":

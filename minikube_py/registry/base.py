@@ -1,6 +1,6 @@
 """What the registry takes and gives: users, request contexts, admission, options and results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -34,6 +34,8 @@ class Context:
     dry_run: bool = False
     field_validation: str = "Warn"  # Strict, Warn or Ignore
     warnings: list[str] = field(default_factory=list)
+    audit: dict[str, str] = field(default_factory=dict)
+    """What admission plugins note for the audit event's annotations, as `<plugin's domain>/<key>`."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,17 @@ class Attributes:
     context: Context
     subresource: str = ""
     options: Obj = field(default_factory=dict)
+    ended: list[Callable[[], None]] = field(default_factory=list)
+    """What validating plugins want to be called once the write is stored or has failed."""
+    requested: Kind | None = None
+    """The version that the request is in, where it is judged in another one (`kind`)."""
+    reinvocation: Any = None
+    """Set by a mutating plugin whose change all of them must see once more; it finds its notes here then."""
+
+    def end(self) -> None:
+        """The write is over: tell who asked for it."""
+        for call in self.ended:
+            call()
 
 
 class Admission(Protocol):
@@ -71,6 +84,7 @@ class ListOptions:
     continue_token: str = ""
     resource_version: str = ""
     match: str = ""  # resourceVersionMatch: Exact, NotOlderThan or empty
+    send_initial_events: bool | None = None  # which no list may ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,8 @@ class WatchOptions:
     resource_version: str = ""
     match: str = ""
     bookmarks: bool = False
-    send_initial_events: bool = False
+    send_initial_events: bool | None = None
+    continue_token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +169,9 @@ class Converter(Protocol):
 
 class TokenSigner(Protocol):
     """Signs bound ServiceAccount tokens (the TokenRequest subresource)."""
+
+    issuer: str
+    """Who signs: the audience of a token that names none."""
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """A JWT of `claims`."""

@@ -6,23 +6,34 @@ only marked, and goes when the last of them is done.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
 from minikube_py.errors import BadRequest, NotFound
 from minikube_py.meta.kind import Kind
-from minikube_py.meta.objects import Obj, copy, name_of, namespace_of, parse_time, timestamp
+from minikube_py.meta.objects import (
+    Obj,
+    copy,
+    name_of,
+    namespace_of,
+    parse_time,
+    timestamp,
+    with_condition,
+)
 from minikube_py.registry import faults
-from minikube_py.registry.base import Attributes, Context, DeleteOptions, Deletion, ListOptions
+from minikube_py.registry.base import Attributes, Context, DeleteOptions, Deletion
 from minikube_py.registry.entries import decoded
-from minikube_py.registry.lists import list_entries
 from minikube_py.registry.metadata import check_delete_preconditions
 from minikube_py.registry.namespaces import RESOURCE as NAMESPACES
 from minikube_py.registry.pipeline import Pipeline
 from minikube_py.store.base import Entry, RevisionMismatch
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+"""The finalizer that holds a CustomResourceDefinition until its instances are gone."""
 POLICIES = ("", "Background", "Foreground", "Orphan")
 ORPHANED = (
     "child pods are preserved by default when {} are deleted; set propagationPolicy=Background to remove them "
@@ -93,6 +104,8 @@ def plan_deletion(kind: Kind, stored: Obj, options: DeleteOptions, now: datetime
     meta = obj["metadata"]
     if kind.resource == NAMESPACES:
         return _plan_namespace(kind, obj, options, now)
+    if kind.resource == DEFINITIONS and "deletionTimestamp" not in meta:
+        return _plan_definition(obj, now)
     graceful = kind.resource == "pods"
     if graceful and "deletionTimestamp" in meta and meta.get("deletionGracePeriodSeconds"):
         return _shorten(kind, obj, options)
@@ -117,6 +130,18 @@ def _plan_namespace(kind: Kind, obj: Obj, options: DeleteOptions, now: datetime)
         return DeletionPlan(Step.MARK, obj)
     held = meta.get("finalizers") or (obj.get("spec") or {}).get("finalizers")
     return DeletionPlan(Step.WAIT if held else Step.REMOVE, obj)
+
+
+def _plan_definition(obj: Obj, now: datetime) -> DeletionPlan:
+    """A CustomResourceDefinition is only marked: its instances go first."""
+    meta = obj["metadata"]
+    meta["deletionTimestamp"] = timestamp(now)
+    meta["finalizers"] = [*(meta.get("finalizers") or ()), CLEANUP]
+    told = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
+    pending = {"type": "Terminating", "status": "True", "reason": "InstanceDeletionPending", "message": told}
+    status = obj.setdefault("status", {})
+    status["conditions"] = with_condition(status.get("conditions") or (), pending, now)
+    return DeletionPlan(Step.MARK, obj)
 
 
 def _shorten(kind: Kind, obj: Obj, options: DeleteOptions) -> DeletionPlan:
@@ -165,7 +190,8 @@ class Deleter:
         if kind.orphans and not options.propagation and options.orphan_dependents is None:
             context.warnings.append(ORPHANED.format(kind.plural))
         for _ in range(RETRIES):
-            entry = self._pipeline.stored(kind, namespace, name)
+            stored = self._pipeline.stored(kind, namespace, name)
+            entry = await self._pipeline.versions.shown(kind, stored)
             try:
                 return await self._delete(kind, entry, options, context)
             except RevisionMismatch:
@@ -191,16 +217,14 @@ class Deleter:
         if plan.step is Step.WAIT:
             return Deletion(entry, gone=False)
         if plan.step is Step.MARK:
-            return Deletion(await pipeline.put(entry, plan.object, dry_run=context.dry_run), gone=False)
-        return Deletion(await pipeline.remove(entry, plan.object, dry_run=context.dry_run), gone=True)
+            return Deletion(await pipeline.put(kind, entry, plan.object, dry_run=context.dry_run), gone=False)
+        return Deletion(await pipeline.remove(kind, entry, plan.object, dry_run=context.dry_run), gone=True)
 
-    async def delete_collection(
-        self, kind: Kind, namespace: str, selected: ListOptions, options: DeleteOptions, context: Context
+    async def delete_all(
+        self, kind: Kind, entries: Sequence[Entry], options: DeleteOptions, context: Context
     ) -> list[Entry]:
-        """Delete every selected object; the objects as their deletion left them. Those that another deletes
-        first are passed over."""
+        """Delete objects; what each deletion left. Those that another deletes first are passed over."""
         check_options(options)
-        entries = list_entries(self._pipeline.store, kind, namespace, selected).entries
         done: list[Entry] = []
         for start in range(0, len(entries), AT_ONCE):
             chunk = [self._one_of(kind, entry, options, context) for entry in entries[start : start + AT_ONCE]]

@@ -3,15 +3,24 @@
 import orjson
 
 from minikube_py.meta.objects import Obj
+from minikube_py.registry.sharing import Parts
 from minikube_py.store.base import Encode, Entry, Value
+
+PARTS = Parts()
+"""Equal parts of all decoded objects of the process; it holds nothing but values."""
 
 
 def decoded(entry: Entry) -> Obj:
     """The entry's object, shared and read-only; decoded at the first call."""
     if entry.decoded is None:
-        entry.decoded = orjson.loads(entry.data)
+        entry.decoded = PARTS.share(orjson.loads(entry.data))
     found: Obj = entry.decoded
     return found
+
+
+def exact(encoded: bytes) -> bytes:
+    """The same bytes without the room that the encoder leaves behind them (as much again), for what is kept."""
+    return bytes(memoryview(encoded))
 
 
 def encoding(obj: Obj) -> Encode:
@@ -20,7 +29,7 @@ def encoding(obj: Obj) -> Encode:
 
     def encode(revision: int) -> Value:
         obj["metadata"]["resourceVersion"] = str(revision)
-        return Value(orjson.dumps(obj), obj)
+        return Value(exact(orjson.dumps(obj)), PARTS.share(obj))
 
     return encode
 

@@ -10,12 +10,15 @@ from minikube_py.errors import (
     Cause,
     Conflict,
     Expired,
+    Invalid,
     MethodNotAllowed,
     NotFound,
     Timeout,
 )
 from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import Key
 
+VERSION = "metadata.resourceVersion"
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 EXPIRED_CONTINUE = (
     "The provided continue parameter is too old to display a consistent list result. "
@@ -48,6 +51,7 @@ def no_unique_name(kind: Kind, name: str) -> AlreadyExists:
         f'{kind.resource} "{name}" already exists, '
         "the server was not able to generate a unique name for the object",
         details=details(kind, name),
+        retry_after=1,
     )
 
 
@@ -55,6 +59,30 @@ def conflict(kind: Kind, name: str, why: str = MODIFIED, *, subresource: str = "
     """A write that another one, or a precondition, forbids."""
     resource = kind.resource if not subresource else f"{kind.plural}/{subresource}"
     return Conflict(f'Operation cannot be fulfilled on {resource} "{name}": {why}', details=details(kind, name))
+
+
+def other_uid(kind: Kind, key: Key, asked: str, actual: str) -> Conflict:
+    """An update of an object of another uid (`actual` is empty where there is none)."""
+    return conflict(
+        kind,
+        key.name,
+        f"StorageError: invalid object, Code: 4, Key: {kind.storage_key(*key)}, ResourceVersion: 0, "
+        f"AdditionalErrorMsg: Precondition failed: UID in precondition: {asked}, UID in object meta: {actual}",
+    )
+
+
+def undeletable(kind: Kind, name: str, why: str) -> Conflict:
+    """A deletion whose preconditions do not hold; it names the kind where others name the resource."""
+    named = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+    text = f'Operation cannot be fulfilled on {named} "{name}": {why}'
+    return Conflict(text, details={**details(kind, name), "kind": kind.kind})
+
+
+def unversioned(kind: Kind, name: str) -> Invalid:
+    """An update that must name the resourceVersion."""
+    cause = Cause("FieldValueInvalid", "Invalid value: 0x0: must be specified for an update", VERSION)
+    text = f'{kind.resource} "{name}" is invalid: {cause.field}: {cause.message}'
+    return Invalid(text, details=details(kind, name), causes=(cause,))
 
 
 def unsupported(kind: Kind, verb: str, subresource: str = "") -> MethodNotAllowed:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import orjson
 
-from minikube_py.errors import BadRequest, Cause, Expired, Invalid
+from minikube_py.errors import BadRequest, Cause, Expired
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.violations import forbidden, invalid_error, not_supported
 from minikube_py.registry import faults
-from minikube_py.registry.base import Listing, ListOptions
+from minikube_py.registry.base import Listing, ListOptions, WatchOptions
 from minikube_py.registry.selection import Selection
 from minikube_py.store.base import Compacted, Entry, FutureRevision, Page, Store
 
@@ -40,9 +40,45 @@ class Position:
         return base64.urlsafe_b64encode(orjson.dumps(fields)).decode().rstrip("=")
 
 
-def refused(cause: Cause) -> Invalid:
-    """The refusal of an option of a list or watch."""
-    return invalid_error(LIST_OPTIONS, "", [cause])
+def check_list(options: ListOptions) -> None:
+    """Refuse options of a list that contradict each other. Errors: Invalid."""
+    found = []
+    if match := options.match:
+        if not options.resource_version:
+            told = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            found.append(forbidden(MATCH, told))
+        if options.continue_token:
+            found.append(forbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"))
+        if match not in MATCHES:
+            found.append(not_supported(MATCH, match, (*MATCHES, "")))
+        if match == "Exact" and options.resource_version == "0":
+            told = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+            found.append(forbidden(MATCH, told))
+    if options.send_initial_events is not None:
+        found.append(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    _refuse(found)
+
+
+def check_watch(options: WatchOptions) -> None:
+    """Refuse options of a watch that contradict each other. Errors: Invalid."""
+    found, match = [], options.match
+    if options.send_initial_events is not None and match != "NotOlderThan":
+        told = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        found.append(forbidden(MATCH, told))
+    if match:
+        if options.send_initial_events is None:
+            told = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            found.append(forbidden(MATCH, told))
+        if match != "NotOlderThan":
+            found.append(not_supported(MATCH, match, ("NotOlderThan",)))
+        if options.continue_token:
+            found.append(forbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"))
+    _refuse(found)
+
+
+def _refuse(causes: Sequence[Cause]) -> None:
+    if causes:
+        raise invalid_error(LIST_OPTIONS, "", causes)
 
 
 def parse_token(token: str) -> Position:
@@ -54,7 +90,7 @@ def parse_token(token: str) -> Position:
         if not valid or not isinstance(after, str):
             raise ValueError("unexpected fields")
     except (binascii.Error, ValueError, KeyError, TypeError) as error:
-        raise BadRequest(f"continue key is not valid: {error}") from error
+        raise BadRequest(f"invalid continue token: continue key is not valid: {error}") from error
     return Position(revision, after)
 
 
@@ -64,7 +100,7 @@ def parse_revision(text: str) -> int:
         return 0
     if not text.isascii() or not text.isdigit():
         raise BadRequest(
-            f'invalid resource version "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
         )
     return int(text)
 
@@ -72,19 +108,12 @@ def parse_revision(text: str) -> int:
 def start_of(options: ListOptions, current: int) -> Position:
     """Where the list begins, by the API's rules for resourceVersion, its match and the continue token.
     Errors: BadRequest, Invalid, Timeout for a revision of the future."""
-    if options.match and not options.resource_version:
-        raise refused(forbidden(MATCH, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
+    check_list(options)
     if options.continue_token:
-        if options.match:
-            raise refused(forbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"))
         if options.resource_version not in ("", "0"):
             raise BadRequest("specifying resource version is not allowed when using continue")
         return parse_token(options.continue_token)
-    if options.match not in ("", *MATCHES):
-        raise refused(not_supported(MATCH, options.match, (*MATCHES, "")))
     asked = parse_revision(options.resource_version)
-    if options.match == "Exact" and asked == 0:
-        raise refused(forbidden(MATCH, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
     if asked > current:
         raise faults.too_large(asked, current)
     exact = options.match == "Exact" or (options.limit > 0 and asked > 0 and not options.match)

@@ -5,11 +5,11 @@ The functions change the request's own object in place; the stored one is only r
 
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from minikube_py.errors import BadRequest, Conflict
 from minikube_py.meta.kind import Kind
-from minikube_py.meta.objects import Obj
+from minikube_py.meta.objects import Obj, key_of
 from minikube_py.registry import faults
 
 GENERATED_LENGTH = 5
@@ -57,13 +57,10 @@ def check_identity(kind: Kind, obj: Obj, namespace: str, name: str = "") -> Obj:
 def _check_namespace(kind: Kind, meta: Obj, namespace: str) -> None:
     given = meta.get("namespace") or ""
     if not kind.namespaced:
-        if given:
-            raise BadRequest("namespace may not be set on a cluster-scoped object")
         meta.pop("namespace", None)
     elif given and given != namespace:
         raise BadRequest(
-            f"the namespace of the provided object does not match the namespace sent on the request "
-            f"({given} is not {namespace})"
+            "the namespace of the provided object does not match the namespace sent on the request"
         )
     else:
         meta["namespace"] = namespace
@@ -92,29 +89,26 @@ def carry_over(meta: Obj, old: Obj) -> None:
 
 
 def check_preconditions(kind: Kind, meta: Obj, old: Obj) -> None:
-    """Refuse an update whose resourceVersion or uid is not that of the stored object. Errors: Conflict."""
-    name = old["name"]
+    """Refuse an update whose uid or resourceVersion is not that of the stored object. Errors: Conflict."""
     version, uid = meta.get("resourceVersion") or "", meta.get("uid") or ""
-    if version not in ("", "0") and version != old["resourceVersion"]:
-        raise faults.conflict(kind, name)
     if uid and uid != old["uid"]:
-        raise faults.conflict(
-            kind, name, f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['uid']}"
-        )
+        raise faults.other_uid(kind, key_of({"metadata": old}), uid, old["uid"])
+    if version not in ("", "0") and version != old["resourceVersion"]:
+        raise faults.conflict(kind, old["name"])
 
 
 def check_delete_preconditions(kind: Kind, old: Obj, uid: str, version: str) -> None:
     """Refuse a deletion whose preconditions do not hold. Errors: Conflict."""
     error: Conflict | None = None
     if uid and uid != old["uid"]:
-        error = faults.conflict(
+        error = faults.undeletable(
             kind,
             old["name"],
             f"the UID in the precondition ({uid}) does not match the UID in record ({old['uid']}). "
             "The object might have been deleted and then recreated",
         )
     elif version and version != old["resourceVersion"]:
-        error = faults.conflict(
+        error = faults.undeletable(
             kind,
             old["name"],
             f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record "
@@ -124,13 +118,13 @@ def check_delete_preconditions(kind: Kind, old: Obj, uid: str, version: str) -> 
         raise error
 
 
-def count_generation(obj: Obj, old: Obj | None) -> None:
-    """metadata.generation: 1 at creation, one more with every change outside metadata and status."""
+def count_generation(obj: Obj, old: Obj | None, but: Sequence[str] = ("status",)) -> None:
+    """metadata.generation: 1 at creation, one more with every change outside metadata and `but`."""
     if old is None:
         obj["metadata"]["generation"] = 1
         return
     changed = any(
-        obj.get(key) != old.get(key) for key in obj.keys() | old.keys() if key not in ("metadata", "status")
+        obj.get(key) != old.get(key) for key in obj.keys() | old.keys() if key not in ("metadata", *but)
     )
     obj["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + changed
 

@@ -10,7 +10,7 @@ import orjson
 
 from minikube_py.errors import AlreadyExists, BadRequest, Invalid, UnsupportedMediaType
 from minikube_py.meta.kind import Kind
-from minikube_py.meta.objects import Key, Obj, copy, dig, key_of, name_of, namespace_of
+from minikube_py.meta.objects import Key, Obj, copy, key_of, namespace_of
 from minikube_py.meta.patch.json import apply_json_patch
 from minikube_py.meta.patch.merge import apply_merge_patch
 from minikube_py.meta.patch.strategic import apply_strategic_patch
@@ -21,7 +21,7 @@ from minikube_py.registry.base import Patch
 from minikube_py.registry.entries import decoded
 from minikube_py.registry.metadata import check_identity
 from minikube_py.registry.pipeline import Pipeline, Write
-from minikube_py.registry.subresources import SCALE, scale_entry, scale_of, scaled
+from minikube_py.registry.scale import SCALE, scale_entry, scale_of, scaled, scaled_config
 from minikube_py.registry.writing import Writer
 from minikube_py.store.base import Entry, RevisionMismatch
 
@@ -45,7 +45,7 @@ class Patcher:
         Errors: NotFound, Conflict, Invalid, BadRequest, UnsupportedMediaType."""
         kind = write.kind
         for _ in range(RETRIES):
-            entry = self._pipeline.store.get(kind.storage_key(*key))
+            entry = await self._pipeline.current(kind, kind.storage_key(*key))
             try:
                 if entry is not None:
                     return await self._patched(write, entry, patch), False
@@ -58,43 +58,66 @@ class Patcher:
         raise faults.conflict(kind, key.name)
 
     async def _patched(self, write: Write, entry: Entry, patch: Patch) -> Entry:
-        kind, stored = write.kind, decoded(entry)
         if patch.type == APPLY_PATCH:
             return await self._applied(write, entry, patch)
         if write.subresource == "scale":
-            scale = changed(SCALE, scale_of(stored), patch, type_of(SCALE))
-            return scale_entry(await self._writer.replace(write, entry, scaled(stored, scale)))
+            kind, stored = write.kind, decoded(entry)
+            scale = changed(SCALE, scale_of(kind, stored), patch, type_of(SCALE))
+            return scale_entry(kind, await self._writer.replace(write, entry, scaled(kind, stored, scale)))
+        kind, stored = write.version, await self._live(write, entry)
         new = changed(kind, stored, patch, type_of(kind))
-        check_identity(kind, new, namespace_of(stored), name_of(stored))
-        new = _structured(write, new, patch)
-        return await self._writer.replace(write, entry, new)
+        check_identity(kind, new, namespace_of(stored))
+        new = owned(write, _structured(write, new, patch, stored))
+        return await self._writer.replace(write, entry, self._writer.judged(write, new))
+
+    async def _live(self, write: Write, entry: Entry) -> Obj:
+        """The stored object as the client of the write sees it."""
+        return decoded(await self._pipeline.versions.shown(write.version, entry))
 
     async def _applied(self, write: Write, entry: Entry, patch: Patch) -> Entry:
-        stored = decoded(entry)
+        stored = await self._live(write, entry)
         config = _config(write, patch, key_of(stored))
-        new = tracking.applied(write, stored, config, self._pipeline.now(), force=patch.force)
-        replaced = await self._writer.replace(write, entry, copy(new), applied=True)
-        return scale_entry(replaced) if write.subresource == "scale" else replaced
+        new = tracking.applied(write, stored, config, self._pipeline.now(), self._applying(write, patch))
+        replaced = await self._writer.replace(write, entry, self._writer.judged(write, copy(new)), applied=True)
+        return scale_entry(write.kind, replaced) if write.subresource == "scale" else replaced
+
+    def _applying(self, write: Write, patch: Patch) -> tracking.Applying:
+        return tracking.Applying(patch.force, self._pipeline.versions.views(write.version))
 
     async def _created(self, write: Write, key: Key, patch: Patch) -> Entry:
         config = _config(write, patch, key)
         if uid := config["metadata"].get("uid"):
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise faults.conflict(write.kind, key.name, why)
-        new = tracking.applied(write, None, config, self._pipeline.now(), force=patch.force)
+        new = tracking.applied(write, None, config, self._pipeline.now(), self._applying(write, patch))
         try:
             return await self._writer.create(write, key.namespace, copy(new), applied=True)
         except AlreadyExists as error:  # another write came first: apply to what it made
             raise RevisionMismatch(write.kind.storage_key(*key), 0, 0) from error
 
 
-def _structured(write: Write, new: Obj, patch: Patch) -> Obj:
+def owned(write: Write, new: Obj) -> Obj:
+    """A deep copy of a patched object as far as the write is to it and later stages may change it: not of the
+    status, which only its own writes set, nor of managedFields, which are replaced as a whole."""
+    meta, rest = new["metadata"], {key: value for key, value in new.items() if key != "metadata"}
+    if write.to_main and write.kind.has_status:
+        rest.pop("status", None)
+    managed = meta.get("managedFields")
+    made: Obj = copy({"metadata": {**meta, "managedFields": None}, **rest})
+    if managed is None:
+        del made["metadata"]["managedFields"]
+    else:
+        made["metadata"]["managedFields"] = managed
+    return made
+
+
+def _structured(write: Write, new: Obj, patch: Patch, stored: Obj) -> Obj:
     """The patched object with known fields of the right types; what is wrong with it is the patch's fault.
     Errors: Invalid."""
     try:
-        return validating.structured(write.kind, new, write.context)
+        return validating.structured(write.version, new, write.context, stored)
     except BadRequest as error:
-        why = error.message.partition(f"cannot be handled as a {write.kind.kind}: ")[2] or error.message
+        why = error.message.partition(f"cannot be handled as a {write.version.kind}: ")[2] or error.message
         cause = invalid("patch", orjson.dumps(patch.body).decode(errors="replace"), why)
         text = f' "" is invalid: {cause.field}: {cause.message}'
         raise Invalid(text, causes=(cause,)) from error
@@ -111,8 +134,8 @@ def _config(write: Write, patch: Patch, key: Key) -> Obj:
     config: Obj = copy(patch.body)
     if write.subresource == "scale":
         check_identity(SCALE, config, key.namespace, key.name)
-        config = {"metadata": config["metadata"], "spec": {"replicas": dig(config, "spec.replicas", 0)}}
-    check_identity(write.kind, config, key.namespace, key.name)
+        config = scaled_config(write.kind, config)
+    check_identity(write.version, config, key.namespace, key.name)
     return config
 
 
@@ -122,7 +145,7 @@ def _names_version(patch: Patch) -> bool:
 
 
 def changed(kind: Kind, obj: Obj, patch: Patch, type: Type) -> Obj:
-    """A new object: `obj` of `type` as the patch makes it.
+    """A new object with metadata of its own: `obj` of `type` as the patch makes it, which shares parts with it.
     Errors: BadRequest, Invalid, UnsupportedMediaType."""
     if patch.type == JSON_PATCH:
         result = apply_json_patch(obj, patch.body)
@@ -138,7 +161,8 @@ def changed(kind: Kind, obj: Obj, patch: Patch, type: Type) -> Obj:
         )
     if not isinstance(result, dict):
         raise BadRequest(f"the patch makes a {type_name(result)} of the object")
-    return copy(result)
+    meta = result.get("metadata")
+    return {**result, "metadata": {**meta}} if isinstance(meta, dict) else {**result}
 
 
 def type_name(value: Any) -> str:

@@ -14,19 +14,28 @@ from minikube_py.errors import ServiceUnavailable
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj, timestamp
 from minikube_py.registry import faults
+from minikube_py.registry.addresses import companions
 from minikube_py.registry.allocators import ServiceAllocator
 from minikube_py.registry.base import Admission, Attributes, ClusterFacts, Context
 from minikube_py.registry.entries import encoding, imagined
+from minikube_py.registry.versions import Versions, is_plain
 from minikube_py.store.base import Delete, Entry, Op, Put, Store, StoreUnavailable
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A write under way: to what kind, in which request, and to which part of the object."""
+    """A write under way: to what kind (in whose form it is judged), in which request, to which part."""
 
     kind: Kind
     context: Context
     subresource: str = ""
+    requested: Kind | None = None
+    """The version that the request is in, where objects are judged in another one."""
+
+    @property
+    def version(self) -> Kind:
+        """The kind in whose form the client speaks."""
+        return self.requested or self.kind
 
     @property
     def to_main(self) -> bool:
@@ -44,6 +53,16 @@ class AdmitAll:
         """Refuse nothing."""
 
 
+def _defaulted(obj: Obj | None) -> bytes:
+    """What defaults may depend on, to be compared."""
+    if obj is None:
+        return b""
+    return orjson.dumps([obj[key] for key in obj if key not in _NOT_DEFAULTED])
+
+
+_NOT_DEFAULTED = frozenset(("apiVersion", "kind", "metadata", "status"))
+
+
 @dataclass(slots=True)
 class Pipeline:
     """The stages that writes pass through; `admission` may be exchanged at any time."""
@@ -52,6 +71,7 @@ class Pipeline:
     facts: ClusterFacts
     clock: Clock
     services: ServiceAllocator
+    versions: Versions
     admission: Admission
     _second: tuple[datetime | None, str] = (None, "")
 
@@ -65,9 +85,9 @@ class Pipeline:
     async def mutate(self, request: Attributes) -> None:
         """Let admission change the request's object, and give defaults to what it added."""
         obj = request.object
-        before = orjson.dumps(obj)
+        before = _defaulted(obj)
         await self.admission.mutate(request)
-        if obj is not None and orjson.dumps(obj) != before:
+        if obj is not None and _defaulted(obj) != before:
             request.kind.default(obj)
 
     def stored(self, kind: Kind, namespace: str, name: str) -> Entry:
@@ -87,14 +107,37 @@ class Pipeline:
             raise RuntimeError(f"the store gave no entry for {ops[0].key}")
         return entry
 
-    async def put(self, old: Entry, obj: Obj, *, dry_run: bool) -> Entry:
-        """Store `obj` in the place of `old`. Errors: RevisionMismatch, ServiceUnavailable."""
+    async def current(self, kind: Kind, key: str) -> Entry | None:
+        """The current entry as an object of `kind`, or None. Errors: InternalError where a webhook fails."""
+        entry = self.store.get(key)
+        return entry if entry is None or is_plain(kind) else await self.versions.shown(kind, entry)
+
+    async def add(self, kind: Kind, key: str, obj: Obj, more: Sequence[Op] = ()) -> Entry:
+        """Store a new `obj` of `kind`, and `more` with it. Errors: RevisionMismatch, ServiceUnavailable."""
+        if is_plain(kind):
+            return await self.commit([Put(key, encoding(obj), 0), *more])
+        stored = await self.versions.stored(kind, obj)
+        return await self.versions.shown(kind, await self.commit([Put(key, encoding(stored), 0), *more]))
+
+    async def put(self, kind: Kind, old: Entry, obj: Obj, *, dry_run: bool) -> Entry:
+        """Store `obj`, of `kind`, in the place of `old`; the new entry. Errors: RevisionMismatch,
+        ServiceUnavailable."""
         if dry_run:
             return imagined(old.key, obj, old.revision)
-        return await self.commit([Put(old.key, encoding(obj), old.revision)])
+        if is_plain(kind):
+            beside = companions(kind, old, obj, self.now())
+            return await self.commit([Put(old.key, encoding(obj), old.revision), *beside])
+        stored = await self.versions.stored(kind, obj)
+        return await self.versions.shown(
+            kind, await self.commit([Put(old.key, encoding(stored), old.revision)])
+        )
 
-    async def remove(self, old: Entry, last: Obj, *, dry_run: bool) -> Entry:
-        """Remove `old`, showing watchers `last`. Errors: RevisionMismatch, ServiceUnavailable."""
+    async def remove(self, kind: Kind, old: Entry, last: Obj, *, dry_run: bool) -> Entry:
+        """Remove `old`, showing watchers `last`, an object of `kind`. Errors: RevisionMismatch,
+        ServiceUnavailable."""
         if dry_run:
             return imagined(old.key, last, old.revision)
-        return await self.commit([Delete(old.key, old.revision, encoding(last))])
+        stored = await self.versions.stored(kind, last)
+        beside = companions(kind, old, None, self.now())
+        entry = await self.commit([Delete(old.key, old.revision, encoding(stored)), *beside])
+        return await self.versions.shown(kind, entry)

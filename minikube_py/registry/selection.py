@@ -36,7 +36,7 @@ def field_value(obj: Obj, path: str) -> str:
 
 def _not_selectable(kind: Kind, field: str) -> str:
     """The refusal of a field; clients put the request around it."""
-    if kind.fields and not kind.group:
+    if kind.schema is not None or (kind.fields and not kind.group):
         return f"field label not supported: {field}"
     known = ", ".join(f'"{name}"' for name in (*_METADATA, *kind.fields))
     return f'"{field}" is not a known field selector: only {known}'
@@ -49,6 +49,8 @@ class Selection:
         self._labels = labels
         self._fields = tuple(fields)
         self.empty = labels is None and not self._fields
+        self.by_metadata = all(rule.path in _METADATA for rule in self._fields)
+        """Whether it looks at nothing that differs between the versions of a resource."""
         equalities = labels.equalities() if labels else {}
         plain = labels is not None and not labels.nothing and len(equalities) == len(labels.requirements)
         self._equalities = tuple(equalities.items()) if plain else None
@@ -116,6 +118,10 @@ class Selection:
     def matches_entry(self, entry: Entry) -> bool:
         """Whether the entry's object is selected; decodes it once."""
         return self.matches(decoded(entry))
+
+
+EVERYTHING = Selection(None, ())
+"""The selection of a request without selectors."""
 
 
 def _equals(actual: str, wanted: str) -> bool:

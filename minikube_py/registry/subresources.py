@@ -4,8 +4,6 @@ status, finalize and ephemeralcontainers are parts, and are written by `writing`
 subresource is said by its Kind.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -22,16 +20,15 @@ from minikube_py.meta.objects import (
     uid_of,
     with_condition,
 )
-from minikube_py.meta.selectors import from_label_selector
-from minikube_py.meta.violations import NOT_NEGATIVE, invalid, invalid_error, required
+from minikube_py.meta.violations import invalid, invalid_error, required
 from minikube_py.registry import faults
 from minikube_py.registry.base import Attributes, TokenSigner
-from minikube_py.registry.deletion import Deleter, delete_options
-from minikube_py.registry.entries import decoded, imagined
+from minikube_py.registry.deletion import Deleter
+from minikube_py.registry.entries import decoded
+from minikube_py.registry.eviction import Evictor
 from minikube_py.registry.pipeline import Pipeline, Write
-from minikube_py.store.base import Entry, RevisionMismatch
+from minikube_py.store.base import RevisionMismatch
 
-SCALE_VERSION = "autoscaling/v1"
 TOKEN_SECONDS, MIN_TOKEN_SECONDS, MAX_TOKEN_SECONDS = 3600, 600, 1 << 32
 BOUND_PREFIXES = {
     "Pod": "/registry/pods/{}/{}",
@@ -42,58 +39,8 @@ RETRIES = 10
 CREATED: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
-def scale_of(obj: Obj) -> Obj:
-    """The Scale (autoscaling/v1) of an object: its replicas wanted, seen, and its selector as text."""
-    meta = obj["metadata"]
-    shown = {
-        key: meta[key]
-        for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-        if key in meta
-    }
-    selector = dig(obj, "spec.selector")
-    is_selector = isinstance(selector, Mapping) and (
-        "matchLabels" in selector or "matchExpressions" in selector
-    )
-    text = str(from_label_selector(selector)) if is_selector else dig(obj, "status.selector", "")
-    return {
-        "kind": "Scale",
-        "apiVersion": SCALE_VERSION,
-        "metadata": shown,
-        "spec": {"replicas": replicas} if (replicas := dig(obj, "spec.replicas", 0)) else {},
-        "status": {"replicas": dig(obj, "status.replicas", 0)} | ({"selector": text} if text else {}),
-    }
-
-
-def scale_entry(entry: Entry) -> Entry:
-    """The entry of an object's Scale."""
-    return imagined(entry.key, scale_of(decoded(entry)), entry.revision)
-
-
-def scaled(obj: Obj, scale: Obj) -> Obj:
-    """A copy of `obj` with the replicas and preconditions of `scale`. Errors: BadRequest, Invalid."""
-    if scale.get("kind", "Scale") != "Scale":
-        raise BadRequest(f"the kind in the data ({scale['kind']}) does not match the expected kind (Scale)")
-    replicas = (scale.get("spec") or {}).get("replicas") or 0
-    name = obj["metadata"]["name"]
-    if type(replicas) is not int:
-        raise BadRequest(
-            f'Scale in version "v1" cannot be handled as a Scale: spec.replicas is no integer: {replicas!r}'
-        )
-    if replicas < 0:
-        raise invalid_error(SCALE, name, [invalid("spec.replicas", replicas, NOT_NEGATIVE)])
-    changed: Obj = copy(obj)
-    changed["spec"] = {**(changed.get("spec") or {}), "replicas": replicas}
-    given = scale.get("metadata") or {}
-    changed["metadata"].pop("resourceVersion", None)
-    for key in ("resourceVersion", "uid"):
-        if given.get(key):
-            changed["metadata"][key] = given[key]
-    return changed
-
-
-SCALE = Kind("Scale", SCALE_VERSION, "scales")
 TOKEN_REQUEST = Kind("TokenRequest", "authentication.k8s.io/v1", "tokenrequests")
-"""The kinds of what is stored nowhere, for their faults."""
+"""The kind of what is stored nowhere, for its faults."""
 
 
 class Subresources:
@@ -101,7 +48,7 @@ class Subresources:
 
     def __init__(self, pipeline: Pipeline, deleter: Deleter, signer: TokenSigner | None) -> None:
         self._pipeline = pipeline
-        self._deleter = deleter
+        self._evictor = Evictor(pipeline, deleter)
         self.signer = signer
 
     async def post(self, write: Write, key: Key, body: Obj) -> Obj:
@@ -129,7 +76,7 @@ class Subresources:
             await self._admit(write, key, body)
             bound = bind(write.kind, decoded(entry), body, self._pipeline.clock.now())
             try:
-                await self._pipeline.put(entry, bound, dry_run=write.context.dry_run)
+                await self._pipeline.put(write.kind, entry, bound, dry_run=write.context.dry_run)
                 return dict(CREATED)
             except RevisionMismatch:
                 continue
@@ -138,10 +85,7 @@ class Subresources:
     async def _evict(self, write: Write, key: Key, body: Obj) -> Obj:
         self._pipeline.stored(write.kind, *key)
         await self._admit(write, key, body)
-        context, options = write.context, body.get("deleteOptions") or {}
-        if options.get("dryRun"):
-            context = replace(context, dry_run=True)
-        await self._deleter.delete(write.kind, *key, delete_options(options), context)
+        await self._evictor.evict(write, key, body)
         return dict(CREATED)
 
     async def _token(self, write: Write, key: Key, body: Obj) -> Obj:
@@ -150,6 +94,7 @@ class Subresources:
             raise ServiceUnavailable("the cluster has no key to sign tokens with")
         await self._admit(write, key, body)
         spec = token_spec(body)
+        spec["audiences"] = spec["audiences"] or [self.signer.issuer]
         token, expires = self.signer.issue(
             *key,
             uid_of(account),
@@ -183,7 +128,14 @@ class Subresources:
                 f"the UID in the bound object reference ({ref['uid']}) does not match the UID in record. "
                 "The object might have been deleted and then recreated",
             )
-        return {**ref, "uid": uid_of(found)}
+        return {**ref, "uid": uid_of(found)} | (self._node_of(found) if kind == "Pod" else {})
+
+    def _node_of(self, pod: Obj) -> Obj:
+        """The node that a pod's token names beside the pod."""
+        name = dig(pod, "spec.nodeName") or ""
+        entry = self._pipeline.store.get(BOUND_PREFIXES["Node"].format("", name)) if name else None
+        uid = {"uid": uid_of(decoded(entry))} if entry is not None else {}
+        return {"node": {"name": name, **uid}} if name else {}
 
 
 def bind(kind: Kind, pod: Obj, binding: Obj, now: datetime) -> Obj:

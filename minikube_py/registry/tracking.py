@@ -1,10 +1,19 @@
 """managedFields: who set which field, kept with every write (server-side apply, KEP-555)."""
 
+from typing import NamedTuple
+
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.patch import apply as ssa
 from minikube_py.meta.patch.merge import identical
 from minikube_py.meta.schema import type_of
 from minikube_py.registry.pipeline import Write
+
+
+class Applying(NamedTuple):
+    """How a server-side apply goes: whether it takes what others own, and how other versions look."""
+
+    force: bool
+    views: ssa.Views
 
 
 def unowned(write: Write) -> tuple[str, ...]:
@@ -17,24 +26,25 @@ def unowned(write: Write) -> tuple[str, ...]:
 def manager_of(write: Write, operation: str) -> ssa.Manager:
     """Who writes: the request's field manager, else its user agent's name."""
     name = ssa.manager_name(write.context.field_manager, write.context.user_agent)
-    return ssa.Manager(name, operation, write.kind.api_version, write.subresource)
+    return ssa.Manager(name, operation, write.version.api_version, write.subresource)
 
 
-def track(write: Write, old: Obj | None, new: Obj, now: str) -> None:
-    """Note in `new`, in place, the fields that an ordinary write sets at `now` (RFC 3339)."""
+def track(write: Write, old: Obj | None, new: Obj, now: str, views: ssa.Views) -> None:
+    """Note in `new`, in place, the fields that an ordinary write sets at `now` (RFC 3339). `views` tells how
+    the object looks in other versions."""
     manager = manager_of(write, ssa.UPDATE)
-    entries = ssa.track(type_of(write.kind), old, new, manager, now, unowned(write))
+    entries = ssa.track(type_of(write.kind), old, new, manager, now, unowned(write), views)
     if entries:
         new["metadata"]["managedFields"] = entries
     else:
         new["metadata"].pop("managedFields", None)
 
 
-def applied(write: Write, live: Obj | None, config: Obj, now: str, *, force: bool) -> Obj:
-    """The object that a server-side apply makes of `live`; it shares parts with both.
-    Errors: BadRequest, Conflict."""
-    type, manager = type_of(write.kind), manager_of(write, ssa.APPLY)
-    return ssa.apply(type, live, config, manager, now, force=force, reset=unowned(write))
+def applied(write: Write, live: Obj | None, config: Obj, now: str, how: Applying) -> Obj:
+    """The object that a server-side apply makes of `live`, both in the request's version; it shares parts with
+    both. Errors: BadRequest, Conflict."""
+    type, manager = type_of(write.version), manager_of(write, ssa.APPLY)
+    return ssa.apply(type, live, config, manager, now, force=how.force, reset=unowned(write), views=how.views)
 
 
 def is_same(new: Obj, old: Obj) -> bool:

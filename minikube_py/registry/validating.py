@@ -3,26 +3,38 @@
 from collections.abc import Iterable
 
 from minikube_py.errors import Cause
+from minikube_py.meta.decoding import conforms_beside
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.names import dns1123_subdomain
 from minikube_py.meta.object_meta import validate_meta_update, validate_object_meta
 from minikube_py.meta.objects import Obj
+from minikube_py.meta.schema import type_of
 from minikube_py.meta.validation import decode
 from minikube_py.meta.violations import invalid_error
 from minikube_py.registry.base import Context
+from minikube_py.registry.versions import converted
 
 CLIENTS_METADATA = ("name", "generateName", "labels", "annotations", "finalizers", "ownerReferences")
 
 
-def structured(kind: Kind, obj: Obj, context: Context) -> Obj:
+def structured(kind: Kind, obj: Obj, context: Context, known: Obj | None = None) -> Obj:
     """`obj` (or a new one) with known fields of the right types; the others are refused, pruned with a warning,
-    or just pruned, as fieldValidation says. Errors: BadRequest, Invalid."""
+    or just pruned, as fieldValidation says. What `obj` shares with `known`, a stored object, is as it should
+    be. Errors: BadRequest, Invalid."""
+    if known is not None and kind.schema is None and conforms_beside(type_of(kind), obj, known):
+        return obj
     return decode(kind, obj, context.field_validation or "Warn", context.warnings)
 
 
-def check(kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "") -> None:
-    """Refuse an object with all its faults at once. Errors: Invalid."""
+def check(
+    kind: Kind, obj: Obj, old: Obj | None, *, subresource: str = "", requested: Kind | None = None
+) -> None:
+    """Refuse an object with all its faults at once, also those that only the version `requested` knows.
+    Errors: Invalid."""
     causes = tuple(dict.fromkeys(_causes(kind, obj, old, subresource)))
+    if requested is not None and not subresource:
+        before = None if old is None else converted(kind, requested, old)
+        causes = (*requested.validate(converted(kind, requested, obj), before), *causes)
     if causes:
         raise invalid_error(kind, obj["metadata"].get("name") or "", causes)
 

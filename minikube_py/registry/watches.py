@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import copy
-from minikube_py.meta.violations import forbidden
 from minikube_py.registry import faults
 from minikube_py.registry.base import WatchEvent, WatchOptions
 from minikube_py.registry.entries import decoded, encoding
-from minikube_py.registry.lists import MATCH, parse_revision, refused
+from minikube_py.registry.lists import check_watch, parse_revision
 from minikube_py.registry.recent import Recent
-from minikube_py.registry.selection import Selection
-from minikube_py.store.base import Compacted, Entry, Event, FutureRevision, Lagging, Store, Watch
+from minikube_py.registry.selection import EVERYTHING, Selection
+from minikube_py.registry.versions import Versions, is_plain
+from minikube_py.store.base import Compacted, Entry, Event, Lagging, Store, Watch
 
 REMEMBERED = 2048
 """Events whose API form is kept for the other watchers."""
@@ -96,15 +96,20 @@ class ObjectWatch:
     Iteration ends by itself where the reader fell behind; Expired is raised where history is lost.
     """
 
-    def __init__(self, watches: "Watches", prefix: str, selection: Selection, *, bookmarks: bool) -> None:
+    def __init__(
+        self, watches: "Watches", kind: Kind, prefix: str, selection: Selection, *, bookmarks: bool
+    ) -> None:
         self._watches = watches
+        self._kind = None if is_plain(kind) else kind
         self._store = watches.store
         self._prefix = prefix
         self._selection = selection
         self.bookmarks = bookmarks
         self._first: list[WatchEvent] = []
+        self._recent: Sequence[Event] = ()
         self._source: Watch | None = None
         self._unsubscribe: Callable[[], None] | None = None
+        self._after = 0  # what happens up to this revision is not shown
         self._seen = 0  # the revision up to which events were taken from the source
         self._latest = 0  # the revision of the last event that the store published under the prefix
         self._waiting = False
@@ -112,10 +117,12 @@ class ObjectWatch:
         self._closed = False
 
     def begin(self, after: int, first: list[WatchEvent]) -> None:
-        """Hand out `first`, then what happened after revision `after`. Errors: Expired, Timeout."""
+        """Hand out `first`, then what happens after revision `after`, which may be one of the future.
+        Errors: Expired."""
         self._first = first
-        self._seen = after
-        self._source = self._open(after)
+        self._after = after
+        self._seen = min(after, self._store.revision)
+        self._source = self._open(self._seen)
         if self.bookmarks:
             self._unsubscribe = self._store.subscribe(self._prefix, self._note)
 
@@ -129,11 +136,9 @@ class ObjectWatch:
             recent = self._watches.recent.since(self._prefix, after)
             if recent is None:
                 raise faults.too_old(error.asked, error.compacted) from error
-            self._first += [made for event in recent if (made := self._turn(event))]
+            self._recent = recent
             self._seen = self._store.revision
             return self._store.watch(self._prefix, after=self._seen, capacity=CAPACITY)
-        except FutureRevision as error:
-            raise faults.too_large(after, self._store.revision) from error
 
     def __aiter__(self) -> AsyncIterator[Sequence[WatchEvent]]:
         return self
@@ -141,7 +146,12 @@ class ObjectWatch:
     async def __anext__(self) -> Sequence[WatchEvent]:
         if self._first:
             first, self._first = self._first, []
-            return first
+            if found := first if self._kind is None else await self._shown(self._kind, first):
+                return found
+        if self._recent:
+            recent, self._recent = self._recent, ()
+            if found := await self._turned(recent):
+                return found
         while not self._closed and self._source is not None:
             try:
                 self._waiting = True
@@ -155,14 +165,31 @@ class ObjectWatch:
             finally:
                 self._waiting = False
             self._seen = events[-1].revision
-            found = [made for event in events if (made := self._turn(event))]
-            if found:
+            if found := await self._turned(events):
                 return found
         self.close()
         raise StopAsyncIteration
 
-    def _turn(self, event: Event) -> WatchEvent | None:
-        return turned(event, self._selection, self._watches.shared)
+    async def _turned(self, events: Sequence[Event]) -> list[WatchEvent]:
+        selection, shared = self._selection, self._watches.shared
+        if events[0].revision <= self._after:
+            events = [event for event in events if event.revision > self._after]
+        if self._kind is not None:
+            versions, whole = self._watches.versions, not selection.empty
+            kind = versions.current(self._kind)
+            events = [await versions.event(kind, event, whole=whole) for event in events]
+        return [made for event in events if (made := turned(event, selection, shared))]
+
+    async def _shown(self, kind: Kind, first: Sequence[WatchEvent]) -> list[WatchEvent]:
+        """The first events in the version `kind`, as far as they are selected there."""
+        versions = self._watches.versions
+        entries = [event.entry for event in first if event.entry.key]
+        found = [
+            WatchEvent("ADDED", entry)
+            for entry in await versions.all_shown(versions.current(kind), entries)
+            if self._selection.empty or self._selection.matches_entry(entry)
+        ]
+        return found + [event for event in first if not event.entry.key]
 
     def _take_bookmark(self) -> WatchEvent:
         due, self._due = self._due, 0
@@ -175,7 +202,7 @@ class ObjectWatch:
 
         The waiting source is closed, which wakes the reader, and taken up again after the bookmark's revision.
         """
-        if self._waiting and self._latest <= self._seen and self._source is not None:
+        if self._waiting and self._latest <= self._seen >= self._after and self._source is not None:
             self._due = self._store.revision
             self._source.close()
 
@@ -193,8 +220,9 @@ class ObjectWatch:
 class Watches:
     """Opens watches and knows those that are open."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, versions: Versions) -> None:
         self.store = store
+        self.versions = versions
         self.shared = SharedEvents()
         self.recent = Recent(store)
         self._bookmarked: set[ObjectWatch] = set()
@@ -215,19 +243,22 @@ class Watches:
     def open(self, kind: Kind, namespace: str, options: WatchOptions) -> ObjectWatch:
         """A watch as the options ask: from a resourceVersion, or first the current objects as ADDED.
         Errors: BadRequest, Invalid, Expired, Timeout."""
-        _check(options)
+        check_watch(options)
         asked = parse_revision(options.resource_version)
-        if asked > self.store.revision:
+        if asked > self.store.revision and options.send_initial_events:
             raise faults.too_large(asked, self.store.revision)
         selection = Selection.of(kind, options.labels, options.fields)
         prefix = kind.prefix(selection.namespace_within(namespace)) if kind.namespaced else kind.prefix()
         if pinned := selection.exact_name(kind, namespace):
             prefix = kind.storage_key(*pinned)
-        watch = ObjectWatch(self, prefix, selection, bookmarks=options.bookmarks)
-        if asked and not options.send_initial_events:
+        watch = ObjectWatch(self, kind, prefix, selection, bookmarks=options.bookmarks)
+        if asked > self.store.revision or (not asked and options.send_initial_events is False):
+            watch.begin(max(asked, self.store.revision), [])
+        elif asked and not options.send_initial_events:
             watch.begin(asked, [])
         else:
-            watch.begin(*self._initial(prefix, selection, options))
+            coarse = selection if is_plain(kind) else EVERYTHING  # its fields are those of the version
+            watch.begin(*self._initial(prefix, coarse, options))
         if options.bookmarks:
             self._bookmarked.add(watch)
         return watch
@@ -241,13 +272,3 @@ class Watches:
         if options.send_initial_events and options.bookmarks:
             first.append(bookmark(page.revision, initial_end=True))
         return page.revision, first
-
-
-def _check(options: WatchOptions) -> None:
-    problem = ""
-    if options.send_initial_events and options.match != "NotOlderThan":
-        problem = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-    elif options.match and not options.send_initial_events:
-        problem = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-    if problem:
-        raise refused(forbidden(MATCH, problem))

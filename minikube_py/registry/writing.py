@@ -6,15 +6,17 @@ the stored revision; one that names no resourceVersion is tried again on the new
 The objects handed in are taken over: the caller may not use them afterwards.
 """
 
+from collections.abc import Sequence
+
 from minikube_py.errors import BadRequest
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj, copy, key_of
-from minikube_py.registry import faults, metadata, namespaces, tracking, validating
+from minikube_py.registry import addresses, faults, metadata, namespaces, stamping, tracking, validating
 from minikube_py.registry.allocators import Claim
 from minikube_py.registry.base import Attributes
-from minikube_py.registry.entries import decoded, encoding, imagined
+from minikube_py.registry.entries import decoded, imagined
 from minikube_py.registry.pipeline import Pipeline, Write
-from minikube_py.store.base import Entry, Op, Put, RevisionMismatch
+from minikube_py.store.base import Entry, Op, RevisionMismatch
 
 NAME_RETRIES = 8
 UPDATE_RETRIES = 20
@@ -29,30 +31,43 @@ class Writer:
     async def create(self, write: Write, namespace: str, obj: Obj, *, applied: bool = False) -> Entry:
         """Store a new object. `applied`: its managedFields are those of a server-side apply.
         Errors: AlreadyExists, Invalid, BadRequest, what admission raises."""
+        metadata.check_identity(write.version, obj, namespace)
+        judged = self.judged(write, validating.structured(write.version, obj, write.context))
+        return await self._create(write, namespace, judged, applied=applied)
+
+    async def _create(self, write: Write, namespace: str, obj: Obj, *, applied: bool) -> Entry:
         pipeline, kind = self._pipeline, write.kind
-        metadata.check_identity(kind, obj, namespace)
-        obj = validating.structured(kind, obj, write.context)
         meta = obj["metadata"]
         if meta.get("resourceVersion") and not applied:
             raise BadRequest("resourceVersion should not be set on objects to be created")
         kind.default(obj)
         if not applied:
-            tracking.track(write, None, obj, pipeline.now())
+            tracking.track(write, None, obj, pipeline.now(), pipeline.versions.views(kind))
         request = Attributes("CREATE", kind, namespace, meta.get("name") or "", obj, None, write.context)
+        request.requested = write.requested
         await pipeline.mutate(request)
         generated = not meta.get("name") and bool(meta.get("generateName"))
         metadata.fill_for_create(meta, pipeline.now())
         request.name = meta.get("name") or ""
+        stamping.stamp(write, obj, None, pipeline.now())
         kind.prepare(obj, None)
-        if kind.schema is not None and kind.has_status:
+        if kind.schema is not None:
             metadata.count_generation(obj, None)
         claim = self._claim(write, obj, None)
         try:
-            validating.check(kind, obj, None)
+            validating.check(kind, obj, None, requested=write.requested)
             await pipeline.admission.validate(request)
             return await self._insert(write, namespace, obj, generated=generated)
         finally:
             claim.release()
+            request.end()
+
+    def judged(self, write: Write, obj: Obj) -> Obj:
+        """A structured object of the request's version in the form in which it is judged."""
+        if write.version is write.kind:
+            return obj
+        write.version.default(obj)
+        return self._pipeline.versions.judged(write.version, obj)
 
     def _claim(self, write: Write, obj: Obj, old: Obj | None) -> Claim:
         if write.kind.resource != "services" or not write.to_main:
@@ -68,32 +83,35 @@ class Writer:
                     if self._pipeline.store.get(key) is not None:
                         raise RevisionMismatch(key, 0, 1)
                     return imagined(key, obj)
-                return await self._pipeline.commit(self._insertion(kind, key, obj))
+                return await self._pipeline.add(kind, key, obj, self._companions(kind, obj))
             except RevisionMismatch as error:
                 if error.key != key or not generated:
                     raise faults.already_exists(kind, meta["name"]) from error
                 meta["name"] = metadata.generated_name(meta["generateName"])
         raise faults.no_unique_name(kind, meta["name"])
 
-    def _insertion(self, kind: Kind, key: str, obj: Obj) -> list[Op]:
-        ops: list[Op] = [Put(key, encoding(obj), expected=0)]
-        if kind.resource == namespaces.RESOURCE:
-            ops += namespaces.companions(obj, self._pipeline.now(), self._pipeline.facts)
-        return ops
+    def _companions(self, kind: Kind, obj: Obj) -> Sequence[Op]:
+        if kind.resource != namespaces.RESOURCE:
+            return addresses.companions(kind, None, obj, self._pipeline.now())
+        return namespaces.companions(obj, self._pipeline.now(), self._pipeline.facts)
 
     async def update(self, write: Write, key: Key, obj: Obj) -> tuple[Entry, bool]:
         """Replace an object, or the part that the write is to; whether it was created.
         Errors: NotFound, Conflict, Invalid, BadRequest, what admission raises."""
         kind = write.kind
-        metadata.check_identity(kind, obj, key.namespace, key.name)
-        obj = validating.structured(kind, obj, write.context)
+        metadata.check_identity(write.version, obj, key.namespace, key.name)
+        obj = self.judged(write, validating.structured(write.version, obj, write.context))
         given = obj["metadata"].get("resourceVersion") not in (None, "", "0")
         for _ in range(UPDATE_RETRIES):
-            entry = self._pipeline.store.get(kind.storage_key(*key))
+            entry = await self._pipeline.current(kind, kind.storage_key(*key))
             if entry is None:
+                if uid := obj["metadata"].get("uid"):
+                    raise faults.other_uid(kind, key, uid, "")
                 if not kind.create_on_update or write.subresource or given:
                     raise faults.not_found(kind, key.name)
-                return await self.create(write, key.namespace, obj), True
+                return await self._create(write, key.namespace, obj, applied=False), True
+            if not given and kind.schema is not None:  # as upstream's strategy for custom resources has it
+                raise faults.unversioned(kind, key.name)
             try:
                 return await self.replace(write, entry, obj if given else copy(obj)), False
             except RevisionMismatch as error:
@@ -107,42 +125,47 @@ class Writer:
         pipeline, kind, old = self._pipeline, write.kind, decoded(entry)
         metadata.check_preconditions(kind, new["metadata"], old["metadata"])
         candidate = merged(write, new, old)
-        if write.to_main or write.subresource == "ephemeralcontainers":
+        if write.to_main or write.subresource == "ephemeralcontainers" or kind.schema is not None:
             kind.default(candidate)
         if not applied:
-            tracking.track(write, old, candidate, pipeline.now())
+            tracking.track(write, old, candidate, pipeline.now(), pipeline.versions.views(kind))
         request = _update_of(write, candidate, old)
         await pipeline.mutate(request)
         if write.to_main:
             kind.prepare(candidate, old)
+        else:
+            stamping.stamp(write, candidate, old, pipeline.now())
         if _counts_generation(write, candidate):
-            metadata.count_generation(candidate, old)
+            metadata.count_generation(candidate, old, but=() if not kind.has_status else ("status",))
         claim = self._claim(write, candidate, old)
         try:
-            validating.check(kind, candidate, old, subresource=write.subresource)
+            validating.check(kind, candidate, old, subresource=write.subresource, requested=write.requested)
             await pipeline.admission.validate(request)
             return await self._store(write, entry, candidate)
         finally:
             claim.release()
+            request.end()
 
     async def _store(self, write: Write, entry: Entry, new: Obj) -> Entry:
         dry_run = write.context.dry_run
         if metadata.is_released(write.kind, new):
-            return await self._pipeline.remove(entry, new, dry_run=dry_run)
+            return await self._pipeline.remove(write.kind, entry, new, dry_run=dry_run)
         old = decoded(entry)
         if tracking.is_same(new, old):
             return entry
-        return await self._pipeline.put(entry, new, dry_run=dry_run)
+        return await self._pipeline.put(write.kind, entry, new, dry_run=dry_run)
 
 
 def _update_of(write: Write, new: Obj, old: Obj) -> Attributes:
     key = key_of(old)
-    return Attributes("UPDATE", write.kind, *key, new, old, write.context, write.subresource)
+    return Attributes(
+        "UPDATE", write.kind, *key, new, old, write.context, write.subresource, requested=write.requested
+    )
 
 
 def _counts_generation(write: Write, obj: Obj) -> bool:
     """Whether the registry counts; elsewhere the kind's strategy does."""
-    counted = write.kind.schema is not None or write.subresource == "ephemeralcontainers"
+    counted = write.kind.schema is not None or write.subresource in ("ephemeralcontainers", "resize")
     return counted and obj["metadata"].get("generation") is not None
 
 
@@ -154,7 +177,7 @@ def merged(write: Write, new: Obj, old: Obj) -> Obj:
         if kind.has_status:
             new.pop("status", None)
             if "status" in old:
-                new["status"] = copy(old["status"])
+                new["status"] = {**old["status"]}  # no stage of such a write changes what is below
         return new
     base: Obj = copy(old)
     if kind.schema is None:  # a custom resource's metadata belongs to the main resource alone

@@ -11,7 +11,7 @@ from minikube_py.errors import Forbidden, InternalError, NotFound, ServiceUnavai
 from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.serviceaccount import ServiceAccount
 from minikube_py.meta.objects import Key, Obj, name_of
-from minikube_py.registry.base import Context, DeleteOptions
+from minikube_py.registry.base import Context, DeleteOptions, Patch
 
 CONTEXT = Context(field_manager="test")
 
@@ -45,8 +45,8 @@ async def test_lost_history_is_listed_again(server: Server) -> None:
         heard.clear()
         await server.stop()
         await server.registry.delete(WIDGET, "default", "goes", DeleteOptions(), CONTEXT)
-        body = {"metadata": {"name": "changes", "labels": {"a": "b"}}}
-        await server.registry.update(WIDGET, "default", "changes", body, CONTEXT)
+        patch = Patch("application/merge-patch+json", {"metadata": {"labels": {"a": "b"}}})
+        await server.registry.patch(WIDGET, "default", "changes", patch, CONTEXT)
         await store(server, "comes")
         await server.registry.store.compact(server.registry.revision)
         await server.start()

@@ -11,7 +11,7 @@ from minikube_py.kinds.core.namespace import Namespace
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.service import Service
 from minikube_py.kinds.core.serviceaccount import ServiceAccount
-from minikube_py.meta.objects import dig
+from minikube_py.meta.objects import copy, dig
 from minikube_py.registry.base import Attributes, Context
 from minikube_py.registry.resource import Registry
 
@@ -201,7 +201,7 @@ async def test_admission_sees_every_write(registry: Registry) -> None:
     body = {"metadata": {"name": "a"}}
     stored = registry.decoded(await registry.create(WIDGET, "default", body, CONTEXT))
     assert stored["metadata"]["labels"] == {"seen": "yes"}
-    await registry.update(WIDGET, "default", "a", {"metadata": {}, "status": {"x": 1}}, CONTEXT, "status")
+    await registry.update(WIDGET, "default", "a", {**copy(stored), "status": {"x": 1}}, CONTEXT, "status")
     with pytest.raises(Forbidden):
         await registry.create(WIDGET, "default", {"metadata": {"name": "b", "labels": {"deny": "1"}}}, CONTEXT)
     from minikube_py.registry.base import DeleteOptions

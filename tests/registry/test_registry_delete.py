@@ -188,7 +188,7 @@ async def test_collection_by_selector(registry: Registry, create: Any) -> None:
     for name, app in (("a", "web"), ("b", "db"), ("c", "web")):
         await create(WIDGET, name, labels={"app": app})
     selected = ListOptions(labels="app=web")
-    gone = await registry.delete_collection(WIDGET, "default", selected, DeleteOptions(), CONTEXT)
+    gone = (await registry.delete_collection(WIDGET, "default", selected, DeleteOptions(), CONTEXT)).entries
     assert [name_of(registry.decoded(entry)) for entry in gone] == ["a", "c"]
     left = registry.list(WIDGET, "default", ListOptions()).entries
     assert [name_of(registry.decoded(entry)) for entry in left] == ["b"]

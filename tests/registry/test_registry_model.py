@@ -38,6 +38,8 @@ async def perform(registry: Registry, verb: str, namespace: str, name: str, labe
         if verb == "create":
             await registry.create(WIDGET, namespace, body, CONTEXT)
         elif verb == "update":
+            current = registry.decoded(registry.get(WIDGET, namespace, name))
+            body["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"]
             await registry.update(WIDGET, namespace, name, body, CONTEXT)
         else:
             await registry.delete(WIDGET, namespace, name, DeleteOptions(), CONTEXT)

@@ -60,7 +60,7 @@ async def test_custom_resources_have_no_strategic_patch(registry: Registry, crea
         (Patch(JSON_PATCH, [{"op": "test", "path": "/data/a", "value": "x"}]), Invalid),
         (Patch(MERGE_PATCH, ["x"]), BadRequest),
         (Patch(MERGE_PATCH, {"data": {"a": 1}}), Invalid),
-        (Patch(MERGE_PATCH, {"metadata": {"name": "two"}}), BadRequest),
+        (Patch(MERGE_PATCH, {"metadata": {"name": "two"}}), Invalid),
         (Patch(MERGE_PATCH, {"metadata": {"labels": {"a b": "c"}}}), Invalid),
         (Patch("text/plain", {}), UnsupportedMediaType),
     ],

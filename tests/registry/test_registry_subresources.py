@@ -141,11 +141,12 @@ async def test_deleting_pods_are_not_bound(registry: Registry, create: Any) -> N
 async def test_eviction_deletes_the_pod(registry: Registry, create: Any) -> None:
     """An eviction deletes by its own options."""
     pod = await create(Pod, "p", pod_body(nodeName="n"))
-    wrong = {"deleteOptions": {"preconditions": {"uid": "other"}}}
+    named = {"metadata": {"name": "p"}}
+    wrong = {**named, "deleteOptions": {"preconditions": {"uid": "other"}}}
     with pytest.raises(Conflict):
         await registry.post(Pod, "default", "p", "eviction", wrong, CONTEXT)
     options = {"gracePeriodSeconds": 7, "preconditions": {"uid": pod["metadata"]["uid"]}}
-    await registry.post(Pod, "default", "p", "eviction", {"deleteOptions": options}, CONTEXT)
+    await registry.post(Pod, "default", "p", "eviction", {**named, "deleteOptions": options}, CONTEXT)
     stored = registry.decoded(registry.get(Pod, "default", "p"))
     assert stored["metadata"]["deletionGracePeriodSeconds"] == 7
 
@@ -153,12 +154,15 @@ async def test_eviction_deletes_the_pod(registry: Registry, create: Any) -> None
 async def test_eviction_may_be_a_dry_run(registry: Registry, create: Any) -> None:
     """An eviction with dryRun leaves the pod."""
     await create(Pod, "p", pod_body())
-    await registry.post(Pod, "default", "p", "eviction", {"deleteOptions": {"dryRun": ["All"]}}, CONTEXT)
+    body = {"metadata": {"name": "p"}, "deleteOptions": {"dryRun": ["All"]}}
+    await registry.post(Pod, "default", "p", "eviction", body, CONTEXT)
     assert name_of(registry.decoded(registry.get(Pod, "default", "p"))) == "p"
 
 
 class Signer:
     """Signs nothing, but tells what it was asked to."""
+
+    issuer = "api"
 
     def sign(self, claims: Any) -> str:
         return "unused"
@@ -182,7 +186,7 @@ async def test_token_is_issued(registry: Registry, create: Any) -> None:
         "expirationTimestamp": "2026-01-01T00:00:00Z",
     }
     plain = await registry.post(ServiceAccount, "default", "default", "token", {}, CONTEXT)
-    assert dig(plain, "status.token") == "default/default//3600/None"
+    assert dig(plain, "status.token") == "default/default/api/3600/None"
 
 
 @pytest.mark.parametrize(

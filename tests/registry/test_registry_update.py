@@ -85,8 +85,8 @@ async def test_nothing_changed_writes_nothing(registry: Registry, config_map: Ob
 
 async def test_true_is_not_one(registry: Registry, create: Any) -> None:
     """A change from 1 to true is a change."""
-    await create(WIDGET, "w", {"spec": {"on": 1}})
-    stored = await put(registry, WIDGET, {"metadata": {"name": "w"}, "spec": {"on": True}})
+    made = await create(WIDGET, "w", {"spec": {"on": 1}})
+    stored = await put(registry, WIDGET, {**made, "spec": {"on": True}})
     assert stored["spec"]["on"] is True
     assert registry.decoded(registry.get(WIDGET, "default", "w"))["spec"]["on"] is True
 

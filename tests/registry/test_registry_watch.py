@@ -33,7 +33,8 @@ async def take(registry: Registry, watch: ObjectWatch, count: int) -> list[Watch
 
 
 async def label(registry: Registry, name: str, **labels: str) -> None:
-    body = {"metadata": {"name": name, "labels": labels}}
+    version = registry.decoded(registry.get(WIDGET, "default", name))["metadata"]["resourceVersion"]
+    body = {"metadata": {"name": name, "labels": labels, "resourceVersion": version}}
     await registry.update(WIDGET, "default", name, body, CONTEXT)
 
 
@@ -182,7 +183,7 @@ async def test_compacted_version_is_expired(registry: Registry, create: Any) -> 
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        (WatchOptions(resource_version="999999"), Timeout),
+        (WatchOptions(resource_version="999999", match="NotOlderThan", send_initial_events=True), Timeout),
         (WatchOptions(resource_version="x"), BadRequest),
         (WatchOptions(labels="a in"), BadRequest),
         (WatchOptions(fields="spec.x=1"), BadRequest),

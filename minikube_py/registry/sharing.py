@@ -1,0 +1,65 @@
+"""Sharing: equal parts of decoded objects are one value in memory.
+
+The pods of a ReplicaSet differ in names and status; their containers, volumes and managedFields are alike.
+Decoded objects are read-only once they are stored, so such parts are kept once: ten thousand pods take a third
+of the memory. Parts are told apart by their encoding, so that nothing changes but identity; only the parts met
+last are known. A part that is new costs its encoding at each level, one that is known costs one.
+"""
+
+from typing import Any
+
+import orjson
+
+from minikube_py.meta.objects import Obj
+
+REMEMBERED = 4096
+"""Parts of one generation; two generations are known."""
+WHOLE = 160
+"""Bytes of an encoding below which a part is kept as a whole."""
+_LARGE = 1 << 16
+"""Bytes of a part that is not looked at: data of ConfigMaps, say."""
+
+
+class Parts:
+    """The parts met last, by their encoding."""
+
+    def __init__(self) -> None:
+        self._young: dict[bytes, Any] = {}
+        self._old: dict[bytes, Any] = {}
+
+    def share(self, obj: Obj) -> Obj:
+        """`obj` itself, its equal parts replaced, in place, by those of objects met before."""
+        for part in obj.values():
+            if part.__class__ is dict:
+                self._below(part)
+        return obj
+
+    def _below(self, part: dict[str, Any]) -> None:
+        for name, value in part.items():
+            if value.__class__ is dict or value.__class__ is list:
+                part[name] = self._shared(value)
+
+    def _shared(self, value: Any) -> Any:
+        if not value:
+            return value
+        encoded = orjson.dumps(value)
+        known = self._young.get(encoded)
+        if known is not None:
+            return known
+        known = self._old.get(encoded)
+        if known is None:
+            known = value
+            if WHOLE < len(encoded) < _LARGE:
+                self._children(value)
+        if len(self._young) >= REMEMBERED:
+            self._old, self._young = self._young, {}
+        self._young[bytes(memoryview(encoded))] = known  # exact: the encoder leaves room behind its bytes
+        return known
+
+    def _children(self, value: Any) -> None:
+        if value.__class__ is dict:
+            self._below(value)
+            return
+        for at, item in enumerate(value):
+            if item.__class__ is dict or item.__class__ is list:
+                value[at] = self._shared(item)
