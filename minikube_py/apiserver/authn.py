@@ -1,60 +1,97 @@
-"""Authentication: who asks, by client certificate (CN and O) or by ServiceAccount token.
+"""Authentication: who asks, by front proxy, by client certificate (CN and O), or by bearer token.
 
 A request without credentials may only see health and version; one with wrong credentials is refused even
-there. Certificates were verified by TLS; their subjects are remembered by the certificate's bytes. Tokens are
-verified once and remembered by hash; that they have not expired, and that the account and what they are bound
-to still exist, is looked at on every request.
+there. Certificates were verified by TLS; their subjects are remembered by the certificate's bytes. One of the
+front proxy's authority never names a user itself: it makes the X-Remote-* headers count, which mean nothing
+otherwise.
+Limits: an authority that the front proxy's has signed is not known to belong to it.
 """
 
-import base64
 import hashlib
-import hmac
 import ssl
 from collections import OrderedDict
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
+from multidict import CIMultiDictProxy
 
 from minikube_py.aio.clock import Clock
-from minikube_py.apiserver.tokens import LEGACY_ISSUER, InvalidToken, ServiceAccountTokens
-from minikube_py.errors import NotFound, Unauthorized
-from minikube_py.kinds.core.node import Node
-from minikube_py.kinds.core.pod import Pod
-from minikube_py.kinds.core.secret import Secret
-from minikube_py.kinds.core.serviceaccount import ServiceAccount
-from minikube_py.meta.kind import Kind
-from minikube_py.meta.objects import Obj, dig, uid_of
+from minikube_py.apiserver.token_authn import (
+    AUTHENTICATED,
+    EXTRA,
+    REMEMBERED,
+    TokenAuthenticator,
+)
+from minikube_py.apiserver.tokens import InvalidToken, ServiceAccountTokens
+from minikube_py.errors import Unauthorized
 from minikube_py.registry.base import User
 from minikube_py.registry.resource import Registry
 
-EXTRA = "authentication.kubernetes.io"
-AUTHENTICATED = "system:authenticated"
 ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
-_BOUND: dict[str, Kind] = {"pod": Pod, "secret": Secret, "node": Node}
-_REMEMBERED = 10_000
+UID_ATTRIBUTE = x509.ObjectIdentifier("1.3.6.1.4.1.57683.2")
+"""The part of a certificate's subject that holds the user's uid."""
+REMOTE_EXTRA = "x-remote-extra-"
+
+
+@dataclass(frozen=True, slots=True)
+class FrontProxies:
+    """Whose word is taken for who asks: the authority's certificates, and the common names (empty: any)."""
+
+    authorities: tuple[x509.Certificate, ...] = ()
+    names: Collection[str] = ()
+
+    @classmethod
+    def load(cls, path: Path, names: Collection[str]) -> "FrontProxies":
+        """Those of the authority in the PEM file at `path`. Errors: OSError, ValueError."""
+        return cls(tuple(x509.load_pem_x509_certificates(path.read_bytes())), names)
+
+    def issued(self, certificate: x509.Certificate) -> bool:
+        """Whether the authority issued the certificate."""
+        return any(_issued(authority, certificate) for authority in self.authorities)
+
+
+class _Peer(NamedTuple):
+    """What a certificate stands for: a user, or a front proxy; until when (monotonic seconds)."""
+
+    user: User | None
+    until: float
 
 
 class Authenticator:
     """Finds out who asks."""
 
-    def __init__(self, registry: Registry, tokens: ServiceAccountTokens, clock: Clock) -> None:
-        self._registry = registry
-        self._tokens = tokens
+    def __init__(
+        self,
+        registry: Registry,
+        tokens: ServiceAccountTokens,
+        clock: Clock,
+        front_proxies: FrontProxies = FrontProxies(),
+    ) -> None:
         self._clock = clock
-        self._certificates: OrderedDict[bytes, tuple[User, float]] = OrderedDict()
+        self._issuer = tokens.issuer
+        self._front_proxies = front_proxies
+        self._peers: OrderedDict[bytes, _Peer] = OrderedDict()
         self._connections: WeakKeyDictionary[ssl.SSLObject, bytes | None] = WeakKeyDictionary()
-        self._claims: OrderedDict[bytes, Obj] = OrderedDict()
+        self.tokens = TokenAuthenticator(registry, tokens, clock)
 
-    def user_of(self, request: web.BaseRequest) -> User | None:
-        """The user, or None where the request carries no credentials. Errors: Unauthorized."""
-        certificate = self._certificate_of(request)
-        if certificate is not None:
-            return self.by_certificate(certificate)
+    def user_of(self, request: web.BaseRequest, notes: dict[str, str] | None = None) -> User | None:
+        """The user, or None where the request carries no credentials; `notes` is given what the audit event
+        should tell. Errors: Unauthorized."""
+        der = self._certificate_of(request)
+        if der is not None:
+            peer = self._peer(der)
+            if peer.user is not None:
+                return peer.user
+            if user := remote_user(request.headers):
+                return user
         authorization = request.headers.get("Authorization")
         if authorization is None:
             return None
@@ -62,9 +99,12 @@ class Authenticator:
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("Unauthorized")
         try:
-            return self.by_token(token.strip(), (self._tokens.issuer,))[0]
+            found = self.tokens.identify(token.strip(), (self._issuer,))
         except InvalidToken as error:
             raise Unauthorized("Unauthorized") from error
+        if found.notes and notes is not None:
+            notes.update(found.notes)
+        return found.user
 
     def _certificate_of(self, request: web.BaseRequest) -> bytes | None:
         """The client certificate (DER) that TLS has verified, or None; it is fetched once per connection."""
@@ -78,103 +118,74 @@ class Authenticator:
             found = self._connections[tls] = tls.getpeercert(binary_form=True)
             return found
 
-    def by_certificate(self, der: bytes) -> User:
-        """The user that a verified client certificate names. Errors: Unauthorized once it has expired."""
-        known = self._certificates.get(der)
+    def _peer(self, der: bytes) -> _Peer:
+        """What a verified certificate stands for. Errors: Unauthorized once it has expired."""
+        known = self._peers.get(der)
         if known is None:
-            user, expires = _subject(der)
-            remaining = (expires - self._clock.now()).total_seconds()
-            known = self._certificates[der] = user, self._clock.monotonic() + remaining
-            _bound(self._certificates)
-        user, until = known
-        if self._clock.monotonic() > until:
+            certificate = x509.load_der_x509_certificate(der)
+            remaining = (certificate.not_valid_after_utc - self._clock.now()).total_seconds()
+            user = self._named_by(certificate, der)
+            known = self._peers[der] = _Peer(user, self._clock.monotonic() + remaining)
+            if len(self._peers) > REMEMBERED:
+                self._peers.popitem(last=False)
+        if self._clock.monotonic() > known.until:
             raise Unauthorized("Unauthorized")
-        return user
+        return known
+
+    def _named_by(self, certificate: x509.Certificate, der: bytes) -> User | None:
+        proxies = self._front_proxies
+        if proxies.issued(certificate):
+            if proxies.names and _common_name(certificate) not in proxies.names:
+                raise Unauthorized("Unauthorized")
+            return None
+        return certificate_user(certificate, der)
 
     def by_token(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]]:
-        """The ServiceAccount that a token stands for, and which of `audiences` it is meant for.
-        Errors: InvalidToken."""
-        digest = hashlib.sha256(token.encode()).digest()
-        claims = self._claims.get(digest)
-        if claims is None:
-            claims = self._claims[digest] = self._tokens.verify(token)
-            _bound(self._claims)
-        if claims.get("iss") == LEGACY_ISSUER:
-            return self._legacy(token, claims), list(audiences)
-        now = self._clock.now().timestamp()
-        if now >= float(claims.get("exp", 0)) or now + 60 < float(claims.get("nbf", 0)):
-            raise InvalidToken("the token has expired or is not valid yet")
-        meant = claims.get("aud") or []
-        shared = [a for a in audiences if a in (meant if isinstance(meant, list) else [meant])]
-        if not shared:
-            raise InvalidToken("the token is meant for another audience")
-        return self._bound_user(claims), shared
-
-    def _bound_user(self, claims: Obj) -> User:
-        private = claims.get("kubernetes.io") or {}
-        namespace = private.get("namespace", "")
-        account = private.get("serviceaccount") or {}
-        self._require(ServiceAccount, namespace, account)
-        extra: dict[str, tuple[str, ...]] = {f"{EXTRA}/credential-id": (f"JTI={claims.get('jti', '')}",)}
-        for field, kind in _BOUND.items():
-            reference = private.get(field)
-            if not reference:
-                continue
-            # A pod's token names its node too, but it is the pod that it stands and falls with.
-            if field != "node" or "pod" not in private:
-                self._require(kind, namespace if kind.namespaced else "", reference)
-            extra[f"{EXTRA}/{field}-name"] = (reference.get("name", ""),)
-            extra[f"{EXTRA}/{field}-uid"] = (reference.get("uid", ""),)
-        return service_account_user(namespace, account.get("name", ""), account.get("uid", ""), extra)
-
-    def _require(self, kind: Kind, namespace: str, reference: Obj) -> Obj:
-        try:
-            found = self._registry.decoded(self._registry.get(kind, namespace, reference.get("name", "")))
-        except NotFound as error:
-            raise InvalidToken(f"{kind.kind} {reference.get('name')} of the token is gone") from error
-        if uid_of(found) != reference.get("uid"):
-            raise InvalidToken(f"{kind.kind} {reference.get('name')} of the token was replaced")
-        return found
-
-    def _legacy(self, token: str, claims: Obj) -> User:
-        def claim(name: str) -> str:
-            return str(claims.get(f"kubernetes.io/serviceaccount/{name}", ""))
-
-        namespace, name, uid = claim("namespace"), claim("service-account.name"), claim("service-account.uid")
-        self._require(ServiceAccount, namespace, {"name": name, "uid": uid})
-        try:
-            secret = self._registry.decoded(self._registry.get(Secret, namespace, claim("secret.name")))
-        except NotFound as error:
-            raise InvalidToken("the token's Secret is gone") from error
-        if not _holds(secret, token):
-            raise InvalidToken("the token's Secret holds another token")
-        return service_account_user(namespace, name, uid, {})
+        """Whom a token stands for, and which of `audiences` it is meant for. Errors: InvalidToken."""
+        found = self.tokens.identify(token, audiences)
+        return found.user, found.audiences
 
 
-def _holds(secret: Obj, token: str) -> bool:
-    stored = str(dig(secret, "data", {}).get("token", ""))
-    return hmac.compare_digest(stored.encode(), base64.b64encode(token.encode()))
-
-
-def _subject(der: bytes) -> tuple[User, datetime]:
-    certificate = x509.load_der_x509_certificate(der)
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    name = str(names[0].value) if names else ""
+def certificate_user(certificate: x509.Certificate, der: bytes) -> User:
+    """The user that a client certificate names. Errors: Unauthorized where it names none."""
+    name = _common_name(certificate)
     if not name:
         raise Unauthorized("Unauthorized")
-    groups = (str(o.value) for o in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME))
+    subject = certificate.subject
+    groups = (str(found.value) for found in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME))
+    uids = [str(found.value) for found in subject.get_attributes_for_oid(UID_ATTRIBUTE)]
     digest = hashlib.sha256(der).hexdigest()
     extra: dict[str, tuple[str, ...]] = {f"{EXTRA}/credential-id": (f"X509SHA256={digest}",)}
-    user = User(name, groups=(*dict.fromkeys((*groups, AUTHENTICATED)),), extra=extra)
-    return user, certificate.not_valid_after_utc
+    return User(
+        name,
+        uid=uids[0] if uids else "",
+        groups=(*dict.fromkeys((*groups, AUTHENTICATED)),),
+        extra=extra,
+    )
 
 
-def service_account_user(namespace: str, name: str, uid: str, extra: dict[str, tuple[str, ...]]) -> User:
-    """The user that a ServiceAccount acts as."""
-    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
-    return User(f"system:serviceaccount:{namespace}:{name}", uid, groups, extra)
+def remote_user(headers: CIMultiDictProxy[str]) -> User | None:
+    """The user that a front proxy says has asked, or None where it names none."""
+    name = headers.get("X-Remote-User", "")
+    if not name:
+        return None
+    extra: dict[str, tuple[str, ...]] = {}
+    for header, value in headers.items():
+        if header.lower().startswith(REMOTE_EXTRA):
+            key = unquote(header[len(REMOTE_EXTRA) :].lower())
+            extra[key] = (*extra.get(key, ()), value)
+    groups = (*headers.getall("X-Remote-Group", ()), AUTHENTICATED)
+    return User(name, headers.get("X-Remote-Uid", ""), (*dict.fromkeys(groups),), extra)
 
 
-def _bound(remembered: OrderedDict[bytes, Any]) -> None:
-    if len(remembered) > _REMEMBERED:
-        remembered.popitem(last=False)
+def _common_name(certificate: x509.Certificate) -> str:
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""
+
+
+def _issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True

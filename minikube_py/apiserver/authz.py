@@ -1,44 +1,80 @@
-"""Authorization: RBAC decides, members of system:masters may do everything, and a refusal says what is missing.
+"""Authorization: RBAC and the Node authorizer decide, members of system:masters may do everything.
 
-The words of a refusal are Kubernetes' own, because clients and people match on them.
+Either may allow; nothing denies. The words of a refusal are Kubernetes' own, because clients and people match
+on them.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from minikube_py.apiserver.metrics import ServerMetrics
+from minikube_py.apiserver.node_authorizer import NODES, NodeAuthorizer, Opinion
 from minikube_py.apiserver.rbac import Attributes, RbacIndex, Ref
-from minikube_py.apiserver.request import RequestInfo
+from minikube_py.apiserver.request import NO_QUERY, Query, RequestInfo
 from minikube_py.errors import Forbidden
+from minikube_py.meta import selectors
 from minikube_py.registry.base import User
 
 MASTERS = "system:masters"
 _STREAMS = frozenset(("exec", "attach", "portforward"))
+_SELECTED = frozenset(("list", "watch", "deletecollection"))
+
+
+class Decision(NamedTuple):
+    """Whether a request is allowed, and why (empty where there is nothing to say)."""
+
+    allowed: bool
+    reason: str = ""
 
 
 class Authorizer:
-    """Decides for users; `index` is kept current by its owner."""
+    """Decides for users; `index` is kept current by its owner. Without `nodes` nodes are users like others."""
 
-    def __init__(self, index: RbacIndex, metrics: ServerMetrics) -> None:
+    def __init__(self, index: RbacIndex, metrics: ServerMetrics, nodes: NodeAuthorizer | None = None) -> None:
         self.index = index
         self._metrics = metrics
+        self._nodes = nodes
 
     def allows(self, user: User, asked: Attributes) -> bool:
         """Whether `user` may do what is asked."""
-        return MASTERS in user.groups or self.index.allows(user, asked)
+        groups = user.groups
+        if MASTERS in groups:
+            return True
+        if NODES in groups and self._nodes is not None and self._nodes.opinion(user, asked).allowed:
+            return True
+        return self.index.allows(user, asked)
 
     def require(self, user: User, asked: Attributes) -> None:
         """Raise Forbidden where the user may not do what is asked."""
-        if self.allows(user, asked):
-            return
+        if not self.allows(user, asked):
+            raise self.refused(user, asked, self.reason(user, asked))
+
+    def refused(self, user: User, asked: Attributes, reason: str) -> Forbidden:
+        """The refusal of what is asked, which is counted."""
         self._metrics.decisions.add(("RBAC", "denied"))
-        raise refusal(user, asked, self.reason(user, asked))
+        return refusal(user, asked, reason)
+
+    def decide(self, user: User, asked: Attributes) -> Decision:
+        """Whether `user` may do what is asked, and by which binding; slower than `allows`."""
+        if MASTERS in user.groups:
+            return Decision(True)
+        if self._node_opinion(user, asked).allowed:
+            return Decision(True)
+        if self.index.allows(user, asked):
+            return Decision(True, self.index.reason(user, asked))
+        return Decision(False, self.reason(user, asked))
+
+    def _node_opinion(self, user: User, asked: Attributes) -> Opinion:
+        is_node = NODES in user.groups and self._nodes is not None
+        return self._nodes.opinion(user, asked) if is_node and self._nodes is not None else Opinion(False)
 
     def reason(self, user: User, asked: Attributes) -> str:
-        """Why it might have been allowed: the roles that are bound but missing; mostly empty."""
+        """Why what is asked is refused: what the Node authorizer says, and roles that are bound but missing;
+        mostly empty."""
+        reasons = [self._node_opinion(user, asked).reason]
         missing = [_not_found(role) for role in self.index.missing_roles(user, asked.namespace)]
-        if not missing:
-            return ""
-        return f"RBAC: {missing[0]}" if len(missing) == 1 else f"RBAC: [{', '.join(missing)}]"
+        if missing:
+            reasons.append(f"RBAC: {missing[0]}" if len(missing) == 1 else f"RBAC: [{', '.join(missing)}]")
+        return "\n".join(reason for reason in reasons if reason)
 
 
 def _not_found(role: Ref) -> str:
@@ -46,7 +82,7 @@ def _not_found(role: Ref) -> str:
     return f'{resource}.rbac.authorization.k8s.io "{role[1]}" not found'
 
 
-def attributes_of(info: RequestInfo) -> Attributes:
+def attributes_of(info: RequestInfo, query: Query = NO_QUERY) -> Attributes:
     """What a request asks to be allowed. Running things in a pod is `create`, whatever the HTTP method:
     WebSockets begin with GET."""
     if not info.is_resource:
@@ -54,9 +90,28 @@ def attributes_of(info: RequestInfo) -> Attributes:
     verb = info.verb
     if info.subresource in _STREAMS and info.resource == "pods" and verb == "get":
         verb = "create"
+    fields = field_requirements(query["fieldSelector"][0]) if "fieldSelector" in query else ()
     return Attributes(
-        verb, info.group, info.resource, info.subresource, info.namespace, info.name, "", info.version
+        verb,
+        info.group,
+        info.resource,
+        info.subresource,
+        info.namespace,
+        info.name,
+        "",
+        info.version,
+        fields if verb in _SELECTED else (),
     )
+
+
+def field_requirements(text: str) -> tuple[tuple[str, str, str], ...]:
+    """A field selector as (path, `=` or `!=`, value); none where it cannot be parsed: what is not understood
+    restricts nothing."""
+    try:
+        found = selectors.parse_fields(text).requirements
+    except ValueError:
+        return ()
+    return tuple((r.field, r.operator, r.value) for r in found)
 
 
 def describe(user: User, asked: Attributes) -> str:

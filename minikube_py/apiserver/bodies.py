@@ -8,6 +8,7 @@ import orjson
 from aiohttp import web
 
 from minikube_py.apiserver import protobuf
+from minikube_py.apiserver.incoming import Incoming
 from minikube_py.errors import BadRequest, RequestEntityTooLarge, Timeout, UnsupportedMediaType
 from minikube_py.meta import yaml
 from minikube_py.meta.kind import Kind
@@ -48,7 +49,10 @@ async def read(request: web.BaseRequest) -> bytes:
         raise Timeout("the request body did not arrive in time") from error
     except web.RequestPayloadError as error:
         raise BadRequest(f"the request body cannot be read: {error}") from error
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    data = parts[0] if len(parts) == 1 else b"".join(parts)
+    if isinstance(request, Incoming):
+        request.received = data
+    return data
 
 
 def _too_large() -> RequestEntityTooLarge:

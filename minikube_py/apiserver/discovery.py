@@ -118,11 +118,11 @@ def _by_group(kinds: Iterable[Kind]) -> dict[str, Group]:
         found.setdefault(kind.group, {}).setdefault(kind.version, []).append(kind)
     order = {group: position for position, group in enumerate(GROUPS)}
     groups = sorted(found, key=lambda group: (order.get(group, len(order)), group))
-    return {group: {v: found[group][v] for v in sorted(found[group], key=_version_order)} for group in groups}
+    return {group: {v: found[group][v] for v in sorted(found[group], key=version_order)} for group in groups}
 
 
-def _version_order(version: str) -> tuple[int, int, int, str]:
-    """Stable before beta before alpha, higher before lower, other names last."""
+def version_order(version: str) -> tuple[int, int, int, str]:
+    """What versions are sorted by: stable before beta before alpha, higher before lower, other names last."""
     match = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
     if match is None:
         return (3, 0, 0, version)
@@ -141,7 +141,7 @@ def _documents(groups: Mapping[str, Group]) -> dict[str, Document]:
             plain[f"{root}/{version}"] = _resource_list(group, version, kinds)
     listed = [_api_group(group, versions) for group, versions in groups.items() if group]
     plain["/apis"] = {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
-    documents = {path: _document(body) for path, body in plain.items()}
+    documents = {path: document(body) for path, body in plain.items()}
     for version in _AGGREGATED:
         form = f";g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
         for path, items in (("/api", [""] if "" in groups else []), ("/apis", [g for g in groups if g])):
@@ -151,11 +151,12 @@ def _documents(groups: Mapping[str, Group]) -> dict[str, Document]:
                 "metadata": {},
                 "items": [_aggregated_group(group, groups[group]) for group in items],
             }
-            documents[f"{path};{version}"] = _document(body, form)
+            documents[f"{path};{version}"] = document(body, form)
     return documents
 
 
-def _document(body: Obj, form: str = "") -> Document:
+def document(body: Obj, form: str = "") -> Document:
+    """A document of a JSON body; `form` are the parameters of its media type, from the semicolon on."""
     data = orjson.dumps(body)
     return Document(data, hashlib.sha512(data).hexdigest().upper(), f"application/json{form}")
 
@@ -178,7 +179,7 @@ def _resources(kind: Kind) -> list[Obj]:
         "singularName": kind.singular_name,
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": sorted(kind.verbs),
+        "verbs": _verbs(kind),
     }
     entry |= _names(kind)
     if "get" in kind.verbs:
@@ -192,6 +193,14 @@ def _resources(kind: Kind) -> list[Obj]:
             body |= {"group": sub_group, "version": sub_version}
         entries.append(body | {"kind": sub.kind, "verbs": sorted(sub.verbs)})
     return entries
+
+
+_WITHOUT_CREATION = ("delete", "deletecollection", "get", "list", "watch")
+
+
+def _verbs(kind: Kind) -> list[str]:
+    """The verbs that are told; of a kind on its way out, those by which it is emptied."""
+    return sorted(_WITHOUT_CREATION if kind.terminating else kind.verbs)
 
 
 def _names(kind: Kind) -> Obj:
@@ -224,7 +233,7 @@ def _aggregated_resource(kind: Kind) -> Obj:
         "responseKind": _response_kind(kind.api_version, kind.kind),
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular_name,
-        "verbs": sorted(kind.verbs),
+        "verbs": _verbs(kind),
     }
     entry |= _names(kind)
     subresources = [

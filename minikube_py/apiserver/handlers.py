@@ -53,6 +53,12 @@ def not_allowed() -> MethodNotAllowed:
     return MethodNotAllowed("the server does not allow this method on the requested resource", details={})
 
 
+def being_removed(kind: Kind) -> MethodNotAllowed:
+    """The answer to creating an object of a kind on its way out."""
+    told = "create not allowed while custom resource definition is terminating"
+    return MethodNotAllowed(told, details={"group": kind.group, "kind": kind.plural})
+
+
 class Resources:
     """Answers calls on stored kinds, except watches and streams."""
 
@@ -83,14 +89,25 @@ class Resources:
         form = negotiate(call.accept)
         if info.subresource in POSTED:
             raise not_allowed()
-        entry = self._registry.get(
+        entry = await self._registry.read(
             kind, info.namespace, info.name, query.text(call.query, "resourceVersion"), info.subresource
         )
         return self._object(call, kind, entry, form)
 
     async def _list(self, call: Call, kind: Kind) -> web.StreamResponse:
         form = negotiate(call.accept)
-        listing = self._registry.list(kind, call.info.namespace, query.list_options(call.query))
+        listing = await self._registry.read_list(kind, call.info.namespace, query.list_options(call.query))
+        return await self._listed(call, kind, listing, form)
+
+    def show(self, call: Call, kind: Kind, entry: Stored) -> web.StreamResponse:
+        """The response to a get of an object that the server makes. Errors: NotAcceptable."""
+        return self._object(call, kind, entry, negotiate(call.accept))
+
+    async def show_all(self, call: Call, kind: Kind, listing: Listing) -> web.StreamResponse:
+        """The response to a list of such objects. Errors: NotAcceptable."""
+        return await self._listed(call, kind, listing, negotiate(call.accept))
+
+    async def _listed(self, call: Call, kind: Kind, listing: Listing, form: Form) -> web.StreamResponse:
         if form.shape == "object" and not form.yaml and not self._pretty(call):
             return await responses.send_list(call.request, responses.ListBody(kind, listing))
         return await self._rendered(call, kind, listing, form)
@@ -223,9 +240,9 @@ class Resources:
         options = query.delete_options(call.query, body)
         selected = query.list_options(call.query)
         context = context_of(call, "DeleteOptions", body)
-        entries = await self._registry.delete_collection(kind, call.info.namespace, selected, options, context)
-        listing = Listing(entries, self._registry.revision)
-        return await responses.send_list(call.request, responses.ListBody(kind, listing))
+        form = negotiate(call.accept)
+        listing = await self._registry.delete_collection(kind, call.info.namespace, selected, options, context)
+        return await self._listed(call, kind, listing, form)
 
     async def _delete_body(self, call: Call) -> Obj:
         data = await bodies.read(call.request)
@@ -266,6 +283,7 @@ def context_of(call: Call, options: str, body: Obj | None = None) -> Context:
         user_agent=agent,
         dry_run=call.dry_run,
         field_validation=query.field_validation(call.query, options),
+        audit=call.notes,
     )
 
 

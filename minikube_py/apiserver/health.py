@@ -5,9 +5,9 @@ What is wrong is logged; clients only learn which check failed.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from minikube_py.apiserver.request import Query, flag
+from minikube_py.apiserver.request import Query
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ class Health:
     """The checks of the server; `ready_only` ones do not make it unhealthy."""
 
     def __init__(self) -> None:
-        self._checks: dict[str, Check] = {"ping": lambda: ""}
+        self._checks: dict[str, Check] = {"ping": lambda: "", "log": lambda: ""}
         self._ready_only: set[str] = set()
         self._done: set[str] = set()
 
@@ -45,13 +45,9 @@ class Health:
         if single:
             return self._single(single, checks)
         excluded = set(query.get("exclude", ()))
-        found = {name: _run(name, check) for name, check in checks.items() if name not in excluded}
-        return _summary(
-            endpoint.strip("/"),
-            found,
-            excluded & checks.keys(),
-            verbose=flag(query, "verbose") or "verbose" in query,
-        )
+        found = {name: None if name in excluded else _run(name, check) for name, check in checks.items()}
+        unknown = sorted(excluded - checks.keys())
+        return _summary(endpoint.strip("/"), found, unknown, verbose="verbose" in query)
 
     def _checks_of(self, endpoint: str) -> Mapping[str, Check]:
         if endpoint == "/readyz":
@@ -76,11 +72,20 @@ def _run(name: str, check: Check) -> str:
     return wrong
 
 
-def _summary(endpoint: str, found: Mapping[str, str], excluded: set[str], *, verbose: bool) -> tuple[int, str]:
-    lines = [
-        f"[+]{name} ok" if not wrong else f"[-]{name} failed: reason withheld" for name, wrong in found.items()
-    ]
-    lines += [f"[+]{name} excluded: ok" for name in sorted(excluded)]
+def _summary(
+    endpoint: str, found: Mapping[str, str | None], unknown: Sequence[str], *, verbose: bool
+) -> tuple[int, str]:
+    """The whole answer; a check that was excluded has no result."""
+    lines = [_line(name, wrong) for name, wrong in found.items()]
+    if unknown:
+        listed = ", ".join(f'"{name}"' for name in unknown)
+        lines.append(f"warn: some health checks cannot be excluded: no matches for {listed}")
     if any(found.values()):
         return 500, "\n".join([*lines, f"{endpoint} check failed", ""])
     return 200, "\n".join([*lines, f"{endpoint} check passed", ""]) if verbose else "ok"
+
+
+def _line(name: str, wrong: str | None) -> str:
+    if wrong is None:
+        return f"[+]{name} excluded: ok"
+    return f"[-]{name} failed: reason withheld" if wrong else f"[+]{name} ok"

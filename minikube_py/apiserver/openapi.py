@@ -7,15 +7,17 @@
 its query (the `hash` parameter only names the version of a document).
 With gzip=True (the client's Accept-Encoding has it) the body comes compressed and `encoding` says so.
 
-Each document is built on first use in a thread, one at a time, and kept compressed until the catalogue's
-generation changes. Descriptions are there where the package kubernetes-validate is installed.
+Each document is built on first use in a thread, one at a time, and kept compressed until a kind that it tells
+of changes: that of a group version stays when another one gets kinds. Descriptions are there where the package
+kubernetes-validate is installed.
 """
 
 import asyncio
 import gzip as gz
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from operator import is_
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -40,14 +42,22 @@ _V2_PROTOBUF_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _INFO = {"title": "Kubernetes", "version": minikube_py.KUBERNETES_VERSION}
 
 
+class Made(NamedTuple):
+    """A document, the kinds it tells of, and the catalogue's generation at which they were looked at."""
+
+    kinds: tuple[Kind, ...]
+    generation: int
+    document: Document
+
+
 class OpenApi:
     """Builds each document on first use, off the loop, and keeps it compressed until the kinds change."""
 
     def __init__(self, catalogue: Kinds, virtual: Sequence[Kind] = ()) -> None:
         self._catalogue = catalogue
         self._virtual = tuple(virtual)
-        self._generation: int | None = None
-        self._kept: dict[tuple[str, bool], Document] = {}
+        self._kept: dict[tuple[str, bool], Made] = {}
+        self._digests: dict[str, tuple[tuple[Kind, ...], str]] = {}
         self._building = asyncio.Lock()
 
     async def get(self, path: str, accept: str = "", *, gzip: bool = False) -> Document | None:
@@ -55,16 +65,66 @@ class OpenApi:
         path = path.rstrip("/")
         protobuf = _wants_protobuf(path, accept)
         async with self._building:
-            if self._generation != self._catalogue.generation:
-                self._kept, self._generation = {}, self._catalogue.generation
-            kept = self._kept.get((path, protobuf))
-            if kept is None:
-                kinds = (*self._catalogue.all(), *self._virtual)
-                kept = await asyncio.to_thread(_build, path, kinds, protobuf)
-                if kept is None:
-                    return None
-                self._kept[(path, protobuf)] = kept
-        return kept if gzip else kept._replace(body=gz.decompress(kept.body), encoding="")
+            document = await self._made(path, protobuf)
+        if document is None or gzip:
+            return document
+        return document._replace(body=gz.decompress(document.body), encoding="")
+
+    async def _made(self, path: str, protobuf: bool) -> Document | None:
+        generation, known = self._catalogue.generation, self._kept.get((path, protobuf))
+        if known is not None and known.generation == generation:
+            return known.document
+        kinds = self._kinds(path)
+        if known is None or not _same(known.kinds, kinds):
+            self._kept.pop((path, protobuf), None)
+            document = await asyncio.to_thread(self._build, path, kinds, protobuf)
+            if document is None:
+                return None
+        else:
+            document = known.document
+        self._kept[(path, protobuf)] = Made(kinds, generation, document)
+        return document
+
+    def _kinds(self, path: str) -> tuple[Kind, ...]:
+        """The kinds that a document tells of."""
+        kinds = (*self._catalogue.all(), *self._virtual)
+        if path in ("/openapi/v2", "/openapi/v3"):
+            return kinds
+        return tuple(kind for kind in kinds if f"/openapi/v3/{_root(kind)}" == path)
+
+    def _build(self, path: str, kinds: Sequence[Kind], protobuf: bool) -> Document | None:
+        if path == "/openapi/v3":
+            body: Obj | None = self._index(kinds)
+        else:
+            body = _document_v2(kinds) if path == "/openapi/v2" else _document_v3(kinds)
+        if body is None:
+            return None
+        data = openapi_wire.encode(body) if protobuf else orjson.dumps(body)
+        content_type = _V2_PROTOBUF_TYPE if protobuf else "application/json"
+        etag = hashlib.sha512(data).hexdigest().upper()
+        return Document(gz.compress(data, 6, mtime=0), etag, content_type, "gzip")
+
+    def _index(self, kinds: Iterable[Kind]) -> Obj:
+        """Where the document of each group version is; its hash changes with the kinds and our own version."""
+        by_root: dict[str, list[Kind]] = {}
+        for kind in kinds:
+            by_root.setdefault(_root(kind), []).append(kind)
+        known, self._digests = self._digests, {}
+        for root, found in sorted(by_root.items()):
+            made = known.get(root)
+            if made is None or not _same(made[0], found):
+                made = tuple(found), _hash(found)
+            self._digests[root] = made
+        entries = {
+            root: {"serverRelativeURL": f"/openapi/v3/{root}?hash={digest}"}
+            for root, (_, digest) in self._digests.items()
+        }
+        return {"paths": entries}
+
+
+def _same(known: Sequence[Kind], found: Sequence[Kind]) -> bool:
+    """Whether they are the very same values."""
+    return len(known) == len(found) and all(map(is_, known, found))
 
 
 def _wants_protobuf(path: str, accept: str) -> bool:
@@ -78,35 +138,8 @@ def _wants_protobuf(path: str, accept: str) -> bool:
     )
 
 
-def _build(path: str, kinds: Sequence[Kind], protobuf: bool) -> Document | None:
-    if path == "/openapi/v3":
-        body: Obj | None = _index(kinds)
-    elif path == "/openapi/v2":
-        body = _document_v2(kinds)
-    else:
-        body = _document_v3([kind for kind in kinds if f"/openapi/v3/{_root(kind)}" == path])
-    if body is None:
-        return None
-    data = openapi_wire.encode(body) if protobuf else orjson.dumps(body)
-    content_type = _V2_PROTOBUF_TYPE if protobuf else "application/json"
-    etag = hashlib.sha512(data).hexdigest().upper()
-    return Document(gz.compress(data, 6, mtime=0), etag, content_type, "gzip")
-
-
 def _root(kind: Kind) -> str:
     return f"apis/{kind.api_version}" if kind.group else f"api/{kind.version}"
-
-
-def _index(kinds: Iterable[Kind]) -> Obj:
-    """Where the document of each group version is; its hash changes with the kinds and our own version."""
-    by_root: dict[str, list[Kind]] = {}
-    for kind in kinds:
-        by_root.setdefault(_root(kind), []).append(kind)
-    entries = {
-        root: {"serverRelativeURL": f"/openapi/v3/{root}?hash={_hash(found)}"}
-        for root, found in sorted(by_root.items())
-    }
-    return {"paths": entries}
 
 
 def _hash(kinds: Sequence[Kind]) -> str:

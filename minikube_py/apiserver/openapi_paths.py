@@ -20,6 +20,7 @@ _PATCHES = (
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 )
+_CUSTOM_PATCHES = tuple(one for one in _PATCHES if "strategic" not in one)
 _STREAMED = ("exec", "attach", "portforward", "proxy")
 
 _DESCRIPTIONS = {
@@ -179,6 +180,11 @@ def _subresource(kind: Kind, name: str) -> list[Operation]:
     return found
 
 
+def _patches(kind: Kind) -> tuple[str, ...]:
+    """The media types of patches; clients read there that a custom resource knows no strategic ones."""
+    return _PATCHES if kind.schema is None else _CUSTOM_PATCHES
+
+
 def _shared(operation: Operation, kind: Kind) -> Obj:
     group, _, version = operation.gvk[0].rpartition("/")
     return {
@@ -200,7 +206,7 @@ def _operation_v3(operation: Operation, kind: Kind) -> Obj:
     }
     if operation.body:
         schema = {"$ref": V3_PREFIX + operation.body}
-        media = _PATCHES if operation.method == "patch" else ("*/*",)
+        media = _patches(kind) if operation.method == "patch" else ("*/*",)
         required = {} if operation.method == "delete" else {"required": True}
         rendered["requestBody"] = {"content": {name: {"schema": schema} for name in media}} | required
     return rendered
@@ -215,7 +221,7 @@ def _operation_v2(operation: Operation, kind: Kind) -> Obj:
     if operation.answer:
         answer = {"$ref": V2_PREFIX + operation.answer}
     return _shared(operation, kind) | {
-        "consumes": list(_PATCHES) if operation.method == "patch" else ["*/*"],
+        "consumes": list(_patches(kind)) if operation.method == "patch" else ["*/*"],
         "produces": list(_MEDIA),
         "parameters": parameters,
         "responses": {"200": {"description": "OK", "schema": answer}},

@@ -4,6 +4,7 @@ A writer for what our own document uses of the messages in google/gnostic's Open
 others and refuses them.
 """
 
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import orjson
 
 from minikube_py.meta.objects import Obj
 
-_LENGTH_DELIMITED = 2
+_LENGTH_DELIMITED, _FIXED_64 = 2, 1
 
 
 def encode(document: Mapping[str, Any]) -> bytes:
@@ -62,6 +63,14 @@ def _flag(number: int) -> Write:
     return lambda value: iter((_varint(number << 3) + _varint(int(value)),))
 
 
+def _count(number: int) -> Write:
+    return lambda value: iter((_varint(number << 3) + _varint(int(value)),))
+
+
+def _number(number: int) -> Write:
+    return lambda value: iter((_varint(number << 3 | _FIXED_64) + struct.pack("<d", value),))
+
+
 def _one(number: int, encode: Callable[[Any], bytes]) -> Write:
     return lambda value: iter((_field(number, encode(value)),))
 
@@ -105,14 +114,26 @@ def _properties(value: Mapping[str, Any]) -> bytes:
     return b"".join(_named(1, _schema)(value))
 
 
+_EXTERNAL_DOCS: Spec = {"description": _text(1), "url": _text(2)}
 _SCHEMA: Spec = {
     "$ref": _text(1),
     "format": _text(2),
     "title": _text(3),
     "description": _text(4),
     "default": _one(5, _any),
+    "multipleOf": _number(6),
+    "maximum": _number(7),
+    "exclusiveMaximum": _flag(8),
+    "minimum": _number(9),
+    "exclusiveMinimum": _flag(10),
+    "maxLength": _count(11),
+    "minLength": _count(12),
     "pattern": _text(13),
+    "maxItems": _count(14),
+    "minItems": _count(15),
     "uniqueItems": _flag(16),
+    "maxProperties": _count(17),
+    "minProperties": _count(18),
     "required": _texts(19),
     "enum": _many(20, _any),
     "additionalProperties": _one(21, _additional),
@@ -121,6 +142,8 @@ _SCHEMA: Spec = {
     "allOf": _many(24, _schema),
     "properties": _one(25, _properties),
     "readOnly": _flag(27),
+    "externalDocs": _one(29, lambda docs: _message(_EXTERNAL_DOCS, docs)),
+    "example": _one(30, _any),
     "x-": _named(31, _any),
 }
 _BODY_PARAMETER: Spec = {

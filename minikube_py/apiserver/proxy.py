@@ -1,6 +1,7 @@
 """Plain HTTP to backends: container logs from kubelets, and the proxy subresource of nodes, pods and services.
 
-Bodies are streamed both ways; redirects are given to the client as they are, never followed.
+Bodies are streamed both ways, but for HTML pages, whose links are rewritten; redirects are given to the client,
+rewritten, and never followed. What a client learns of other sites (CORS headers) is not the backend's to say.
 """
 
 import asyncio
@@ -8,18 +9,27 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
 from yarl import URL
 
+from minikube_py.apiserver import dialing
 from minikube_py.apiserver.call import Call
+from minikube_py.apiserver.rewriting import Rewriting
 from minikube_py.apiserver.streams import Streams, is_upgrade, passed_on
 from minikube_py.apiserver.targets import Target, Targets
-from minikube_py.errors import ApiError, BadRequest, InternalError, NotFound
+from minikube_py.errors import ApiError, BadRequest, InternalError, NotFound, ServiceUnavailable
 
 STREAMED = frozenset(("exec", "attach", "portforward"))
+_REQUEST_DROPPED = frozenset(("connection", "upgrade", "expect", "host"))
 _RESPONSE_DROPPED = frozenset(
-    ("connection", "keep-alive", "transfer-encoding", "trailer", "upgrade", "date", "server", "content-length")
+    ("connection", "keep-alive", "transfer-encoding", "trailer", "upgrade", "date", "content-length")
 )
-PIECE = 64 * 1024
+_CORS = "access-control-allow-"
+MAX_PAGE = 8 * 1024 * 1024
+"""Bytes of an HTML page up to which its links are rewritten."""
+SMALL_PAGE = 32 * 1024
+"""Bytes of an HTML page that is rewritten on the loop, not in a thread."""
+_OWN_HEADERS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
 class Proxy:
@@ -37,6 +47,7 @@ class Proxy:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
                 connector=aiohttp.TCPConnector(limit=0),
+                skip_auto_headers=_OWN_HEADERS,
             )
         return self._session
 
@@ -49,7 +60,16 @@ class Proxy:
     async def log(self, call: Call) -> web.StreamResponse:
         """A container's log as the kubelet gives it. Errors: NotFound, BadRequest, InternalError."""
         target = self._targets.stream(call.info.namespace, call.info.name, "log", call.query)
-        return await self._pass(call.request, target, "GET")
+        try:
+            answer = await self._ask(target, "GET", CIMultiDict(), None)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise InternalError(f'Get "{target.url}": {dialing.words(error)}') from error
+        async with answer:
+            if answer.status >= 400:
+                raise await _kubelet_refusal(answer)
+            headers = passed_back(answer)
+            headers["Content-Type"] = "text/plain"
+            return await relay(call.request, answer, headers)
 
     async def stream(self, call: Call) -> web.StreamResponse:
         """exec, attach or portforward. Errors: NotFound, BadRequest, InternalError."""
@@ -61,36 +81,53 @@ class Proxy:
 
     async def proxy(self, call: Call) -> web.StreamResponse:
         """The proxy subresource. Errors: NotFound, BadRequest, ServiceUnavailable."""
-        info = call.info
-        _, mark, query = call.request.raw_path.partition("?")
-        path = (info.rest or "/") + mark + query
-        target = self._targets.proxied(info.resource, info.namespace, info.name, path)
-        if is_upgrade(call.request):
-            return await self._streams.answer(call.request, target)
-        return await self._pass(call.request, target, call.request.method)
-
-    async def _pass(self, request: web.BaseRequest, target: Target, method: str) -> web.StreamResponse:
-        is_log = target.is_kubelet and target.path.startswith("/containerLogs/")
-        headers = [] if is_log else passed_on(request.headers.items())
-        headers = [(name, value) for name, value in headers if name.lower() not in ("connection", "upgrade")]
+        info, request = call.info, call.request
+        raw, mark, query = request.raw_path.partition("?")
+        rest = info.rest or ("/" if raw.endswith("/") else "")
+        target = self._targets.proxied(info.resource, info.namespace, info.name, (rest or "/") + mark + query)
+        if is_upgrade(request):
+            return await self._streams.answer(request, target)
+        if not rest and request.method in ("GET", "HEAD"):
+            return web.Response(status=301, headers={"Location": f"{raw}/{mark}{query}"})
+        headers = CIMultiDict(
+            h for h in passed_on(request.headers.items()) if h[0].lower() not in _REQUEST_DROPPED
+        )
+        headers["Host"] = request.headers.get("Host", target.authority)
+        headers["X-Forwarded-Uri"] = raw
+        forward_for(headers, request)
         try:
-            answer = await self._client().request(
-                method,
-                URL(target.url, encoded=True),
-                headers=headers,
-                data=_body(request) if request.body_exists and not is_log else None,
-                ssl=self._streams.tls_for(target) or True,
-                allow_redirects=False,
-            )
+            answer = await self._ask(target, request.method, headers, request)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise InternalError(f"error trying to reach service: {error}") from error
+            raise ServiceUnavailable(f"error trying to reach service: {dialing.words(error)}") from error
+        prefix = raw.removesuffix(rest).rstrip("/")
         async with answer:
-            if is_log and answer.status >= 400:
-                raise await _kubelet_refusal(answer)
-            return await _relay(request, answer, is_log=is_log)
+            return await _rewritten(request, answer, Rewriting(prefix, (target.authority, headers["Host"])))
+
+    async def _ask(
+        self, target: Target, method: str, headers: CIMultiDict[str], request: web.BaseRequest | None
+    ) -> aiohttp.ClientResponse:
+        return await self._client().request(
+            method,
+            URL(target.url, encoded=True),
+            headers=headers,
+            data=sent_body(request) if request is not None and request.body_exists else None,
+            ssl=self._streams.tls_for(target) or True,
+            allow_redirects=False,
+        )
 
 
-async def _body(request: web.BaseRequest) -> AsyncIterator[bytes]:
+def forward_for(headers: CIMultiDict[str], request: web.BaseRequest) -> None:
+    """Add the client's address to X-Forwarded-For."""
+    known = headers.getall("X-Forwarded-For", [])
+    if request.remote:
+        headers["X-Forwarded-For"] = ", ".join((*known, request.remote))
+
+
+async def sent_body(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    """The client's body as it arrives; a client that waits to be asked for it is asked."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
     async for piece in request.content.iter_any():
         yield piece
 
@@ -105,19 +142,58 @@ async def _kubelet_refusal(answer: aiohttp.ClientResponse) -> ApiError:
     return InternalError(f"an error on the server ({text!r}) has prevented the request from succeeding")
 
 
-async def _relay(
-    request: web.BaseRequest, answer: aiohttp.ClientResponse, *, is_log: bool
+def passed_back(answer: aiohttp.ClientResponse) -> CIMultiDict[str]:
+    """The headers of a backend's answer that the client may see."""
+    return CIMultiDict((n, v) for n, v in answer.headers.items() if n.lower() not in _RESPONSE_DROPPED)
+
+
+async def _rewritten(
+    request: web.BaseRequest, answer: aiohttp.ClientResponse, rewriting: Rewriting
 ) -> web.StreamResponse:
-    response = web.StreamResponse(status=answer.status, reason=answer.reason)
-    for name, value in answer.headers.items():
-        if name.lower() not in _RESPONSE_DROPPED:
-            response.headers.add(name, value)
-    if is_log:
-        response.headers["Content-Type"] = "text/plain"
+    headers = CIMultiDict((n, v) for n, v in passed_back(answer).items() if not n.lower().startswith(_CORS))
+    if location := headers.get("Location"):
+        headers["Location"] = rewriting.link(location)
+        return await relay(request, answer, headers)
+    encoding = headers.get("Content-Encoding", "")
+    is_page = headers.get("Content-Type", "").partition(";")[0].strip() == "text/html"
+    if not is_page or request.method == "HEAD" or encoding not in ("", "gzip", "deflate"):
+        return await relay(request, answer, headers)
+    page = await _page(answer)
+    if page is None:
+        raise ServiceUnavailable(f"error trying to reach service: the page is larger than {MAX_PAGE} bytes")
+    try:
+        if len(page) <= SMALL_PAGE and not encoding:
+            made = rewriting.page(page)
+        else:
+            made = await asyncio.to_thread(rewriting.page, page, encoding)
+    except ValueError as error:
+        raise ServiceUnavailable(f"error trying to reach service: {error}") from error
+    return web.Response(body=made, status=answer.status, reason=answer.reason, headers=headers)
+
+
+async def _page(answer: aiohttp.ClientResponse) -> bytes | None:
+    """The whole body, or None where it is too large."""
+    parts, size = list[bytes](), 0
+    try:
+        async for part in answer.content.iter_any():
+            size += len(part)
+            if size > MAX_PAGE:
+                return None
+            parts.append(part)
+    except (aiohttp.ClientError, OSError) as error:
+        raise ServiceUnavailable(f"error trying to reach service: {dialing.words(error)}") from error
+    return b"".join(parts)
+
+
+async def relay(
+    request: web.BaseRequest, answer: aiohttp.ClientResponse, headers: CIMultiDict[str]
+) -> web.StreamResponse:
+    """A backend's answer, with `headers`, as it arrives; the client's connection breaks where it breaks off."""
+    response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
     length = answer.headers.get("Content-Length", "")
     if length.isdigit():
         response.content_length = int(length)
-    elif request.version >= aiohttp.HttpVersion11:
+    elif request.version >= aiohttp.HttpVersion11 and request.method != "HEAD" and _has_body(answer.status):
         response.enable_chunked_encoding()
     await response.prepare(request)
     try:
@@ -130,3 +206,7 @@ async def _relay(
         if request.transport is not None:
             request.transport.abort()  # half an answer must not look like a whole one
     return response
+
+
+def _has_body(status: int) -> bool:
+    return status not in (204, 304)

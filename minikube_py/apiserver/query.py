@@ -37,42 +37,33 @@ def list_options(query: Query) -> ListOptions:
         return ListOptions()
     limit = number(query, "limit") or 0
     number(query, "timeoutSeconds")
-    if "sendInitialEvents" in query:
-        message = "Forbidden: sendInitialEvents is forbidden for list"
-        raise _refused("ListOptions", Cause("FieldValueForbidden", message, "sendInitialEvents"))
-    version, match = text(query, "resourceVersion"), text(query, "resourceVersionMatch")
-    if match and not version:
-        message = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-        raise _refused(
-            "ListOptions", Cause("FieldValueForbidden", f"Forbidden: {message}", "resourceVersionMatch")
-        )
     return ListOptions(
         labels=text(query, "labelSelector"),
         fields=text(query, "fieldSelector"),
         limit=limit,
         continue_token=text(query, "continue"),
-        resource_version=version,
-        match=match,
+        resource_version=text(query, "resourceVersion"),
+        match=text(query, "resourceVersionMatch"),
+        send_initial_events=_initial(query),
     )
 
 
 def watch_options(query: Query) -> WatchOptions:
     """The options of a watch. Errors: BadRequest, Invalid."""
-    initial = flag(query, "sendInitialEvents")
-    match = text(query, "resourceVersionMatch")
-    if initial and match != "NotOlderThan":
-        message = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        raise _refused(
-            "ListOptions", Cause("FieldValueForbidden", f"Forbidden: {message}", "resourceVersionMatch")
-        )
+    number(query, "limit")
     return WatchOptions(
         labels=text(query, "labelSelector"),
         fields=text(query, "fieldSelector"),
         resource_version=text(query, "resourceVersion"),
-        match=match,
+        match=text(query, "resourceVersionMatch"),
         bookmarks=flag(query, "allowWatchBookmarks"),
-        send_initial_events=initial,
+        send_initial_events=_initial(query),
+        continue_token=text(query, "continue"),
     )
+
+
+def _initial(query: Query) -> bool | None:
+    return flag(query, "sendInitialEvents") if "sendInitialEvents" in query else None
 
 
 def pretty(query: Query, user_agent: str) -> bool:
@@ -86,8 +77,10 @@ def dry_run(query: Query, options: str, body: Mapping[str, Any] | None = None) -
     """Whether the write is a dry run, by query or DeleteOptions body. Errors: Invalid."""
     values = list(query.get("dryRun", ())) + list((body or {}).get("dryRun") or ())
     values = [value for value in values if value]
-    if wrong := next((value for value in values if value != "All"), None):
-        raise _unsupported(options, "dryRun", wrong, 'supported values: "All"')
+    if any(value != "All" for value in values):
+        given = ", ".join(f'"{value}"' for value in values)
+        message = f'Unsupported value: []string{{{given}}}: supported values: "All"'
+        raise _refused(options, Cause("FieldValueNotSupported", message, "dryRun"))
     return bool(values)
 
 

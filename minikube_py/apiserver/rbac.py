@@ -5,7 +5,7 @@ selectors choose, transitively, whatever their stored `rules` say. Decisions are
 binding changes, without the object's name: what is remembered is which names are allowed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from minikube_py.meta import selectors
@@ -41,6 +41,8 @@ class Attributes(NamedTuple):
     name: str = ""
     path: str = ""
     version: str = ""
+    fields: tuple[tuple[str, str, str], ...] = ()
+    """The field selector of a list or watch: path, operator (`=` or `!=`) and value."""
 
     @property
     def is_resource(self) -> bool:
@@ -82,6 +84,17 @@ def matches_path(rule: Rule, path: str) -> bool:
     )
 
 
+def rule_allows(rule: Rule, asked: Attributes) -> bool:
+    """Whether the rule allows what is asked."""
+    if not _has(rule.verbs, asked.verb):
+        return False
+    if not asked.is_resource:
+        return matches_path(rule, asked.path)
+    if not (_has(rule.groups, asked.group) and matches_resource(rule, asked.resource, asked.subresource)):
+        return False
+    return not rule.names or asked.name in rule.names
+
+
 def subjects_of(user: User) -> list[str]:
     """The keys under which bindings name the user: itself and its groups."""
     return [f"u:{user.name}", *(f"g:{group}" for group in user.groups)]
@@ -97,9 +110,24 @@ def subject_key(subject: Obj, namespace: str) -> str:
     return f"u:{name}"
 
 
+def _described(subject: Obj, namespace: str) -> str:
+    """`Group "x"`, as reasons name a subject; ServiceAccounts as `name/namespace`."""
+    kind, name = subject.get("kind", ""), subject.get("name", "")
+    if kind == "ServiceAccount":
+        name = f"{name}/{subject.get('namespace') or namespace}"
+    return f'{kind} "{name}"'
+
+
 class _Binding(NamedTuple):
-    subjects: tuple[str, ...]
+    subjects: Mapping[str, str]
+    """The keys of the subjects, each with the words for it."""
     role: Ref
+
+
+def _binding_words(binding: Ref, role: Ref) -> str:
+    namespace, name = binding
+    kind, shown = ("RoleBinding", f"{name}/{namespace}") if namespace else ("ClusterRoleBinding", name)
+    return f'{kind} "{shown}" of {"Role" if role[0] else "ClusterRole"} "{role[1]}"'
 
 
 class RbacIndex:
@@ -114,6 +142,7 @@ class RbacIndex:
         self._by_subject: dict[tuple[str, str], dict[Ref, Ref]] = {}  # (namespace, subject) > binding > role
         self._effective: dict[Ref, tuple[Rule, ...]] = {}
         self._allowed: dict[tuple[object, ...], frozenset[str]] = {}
+        self._reasons: dict[tuple[object, ...], str] = {}
 
     # Changes
 
@@ -144,7 +173,10 @@ class RbacIndex:
         self.remove_binding(namespace, name)
         reference = binding.get("roleRef") or {}
         role = ("" if reference.get("kind") == "ClusterRole" else namespace, reference.get("name", ""))
-        subjects = tuple(subject_key(subject, namespace) for subject in binding.get("subjects") or ())
+        subjects = {
+            subject_key(subject, namespace): _described(subject, namespace)
+            for subject in binding.get("subjects") or ()
+        }
         self._bindings[(namespace, name)] = _Binding(subjects, role)
         for subject in subjects:
             self._by_subject.setdefault((namespace, subject), {})[(namespace, name)] = role
@@ -165,6 +197,7 @@ class RbacIndex:
     def _forget(self) -> None:
         self._effective.clear()
         self._allowed.clear()
+        self._reasons.clear()
 
     # Questions
 
@@ -177,6 +210,27 @@ class RbacIndex:
                 self._allowed.clear()
             names = self._allowed[key] = self._names(user, asked)
         return names is EVERY or asked.name in names
+
+    def reason(self, user: User, asked: Attributes) -> str:
+        """By which binding what is asked is allowed, in Kubernetes' words; empty where it is not."""
+        key = (user.name, user.groups, *asked)
+        known = self._reasons.get(key)
+        if known is None:
+            if len(self._reasons) >= REMEMBERED:
+                self._reasons.clear()
+            known = self._reasons[key] = self._found_reason(user, asked)
+        return known
+
+    def _found_reason(self, user: User, asked: Attributes) -> str:
+        for scope in ("", asked.namespace) if asked.namespace else ("",):
+            keys = subjects_of(user)
+            bound = sorted({ref for key in keys for ref in self._by_subject.get((scope, key), {})})
+            for ref in bound:
+                subjects, role = self._bindings[ref]
+                if any(rule_allows(rule, asked) for rule in self.rules_of(role)):
+                    who = next(subjects[key] for key in keys if key in subjects)
+                    return f"RBAC: allowed by {_binding_words(ref, role)} to {who}"
+        return ""
 
     def _names(self, user: User, asked: Attributes) -> frozenset[str]:
         """The names of objects on which the user may do what is asked: EVERY, or only some."""

@@ -25,7 +25,6 @@ _VERBS = {
     "PATCH": "patch",
     "DELETE": "delete",
 }
-_PROXIED = "proxy"  # the one subresource that has a path of its own behind it
 _NAMESPACE_PARTS = frozenset(("status", "finalize"))
 
 
@@ -93,8 +92,6 @@ def _resource(method: str, raw: str, located: tuple[str, str, list[str]], query:
     subresource = _decoded(parts[2]) if len(parts) > 2 else ""
     rest = ""
     if len(parts) > 3:
-        if subresource != _PROXIED:
-            raise NotFound("the server could not find the requested resource")
         rest = "/" + "/".join(parts[3:])
         if raw.endswith("/") and not rest.endswith("/"):
             rest += "/"

@@ -9,18 +9,26 @@ from collections.abc import Callable
 from aiohttp import web
 
 from minikube_py.apiserver import bodies, responses
+from minikube_py.apiserver.access_reviews import asked, faults
+from minikube_py.apiserver.admission.node_restriction import node_of
+from minikube_py.apiserver.audit import shown_user
 from minikube_py.apiserver.authn import Authenticator
 from minikube_py.apiserver.authz import Authorizer
 from minikube_py.apiserver.call import Call
 from minikube_py.apiserver.handlers import context_of, not_allowed
 from minikube_py.apiserver.rbac import Attributes
 from minikube_py.apiserver.tokens import ISSUER, InvalidToken
-from minikube_py.errors import BadRequest, Cause, Invalid
+from minikube_py.errors import BadRequest
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.validation import decode
+from minikube_py.meta.violations import invalid_error
+from minikube_py.registry.base import Attributes as Admitted
 from minikube_py.registry.base import User
+from minikube_py.registry.resource import Registry
 
+_RESOURCE_FIELDS = ("verbs", "apiGroups", "resources", "resourceNames")
+_PATH_FIELDS = ("verbs", "nonResourceURLs")
 _AUTHENTICATION, _AUTHORIZATION = "authentication.k8s.io/v1", "authorization.k8s.io/v1"
 
 
@@ -41,7 +49,8 @@ KINDS = (TOKEN, SELF, ACCESS, LOCAL_ACCESS, SELF_ACCESS, SELF_RULES)
 class Reviews:
     """Answers reviews."""
 
-    def __init__(self, authenticator: Authenticator, authorizer: Authorizer) -> None:
+    def __init__(self, authenticator: Authenticator, authorizer: Authorizer, registry: Registry) -> None:
+        self._registry = registry
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
@@ -66,6 +75,9 @@ class Reviews:
         data, content_type = await bodies.read(call.request), bodies.media_type(call.request)
         obj = bodies.decode_object(data, content_type, kind, context)
         obj = decode(kind, obj, context.field_validation, context.warnings)
+        asked = Admitted("CREATE", kind, call.info.namespace, "", obj, None, context)
+        await self._registry.admission.mutate(asked)
+        await self._registry.admission.validate(asked)
         status = self._answers[kind](call, obj)
         response = responses.json_object(obj | {"status": status}, 201)
         responses.add_warnings(response, context.warnings)
@@ -76,41 +88,38 @@ class Reviews:
         token = spec.get("token") or ""
         if not token:
             raise BadRequest("token is required for TokenReview in authentication")
-        audiences = spec.get("audiences") or [ISSUER]
         try:
-            user, shared = self._authenticator.by_token(token, audiences)
-        except InvalidToken:
-            return {"user": {}, "error": "invalid bearer token"}
-        return {"authenticated": True, "user": _shown(user), "audiences": shared}
+            user, shared = self._authenticator.by_token(token.strip(), spec.get("audiences") or [ISSUER])
+        except InvalidToken as error:
+            of_account = "service account" in str(error) or "audiences" in str(error)
+            told = f"[invalid bearer token, {error}]" if of_account else "invalid bearer token"
+            return {"user": {}, "error": told}
+        return {"authenticated": True, "user": shown_user(user), "audiences": shared}
 
     def _self(self, call: Call, review: Obj) -> Obj:
-        return {"userInfo": _shown(call.user)}
+        return {"userInfo": shown_user(call.user)}
 
     def _access(self, call: Call, review: Obj) -> Obj:
-        spec = review.get("spec") or {}
-        if not spec.get("user") and not spec.get("groups"):
-            raise _invalid(
-                review, "spec.user", 'Invalid value: "": at least one of user or group must be specified'
-            )
-        extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
-        user = User(spec.get("user") or "", spec.get("uid") or "", tuple(spec.get("groups") or ()), extra)
-        return self._decision(review, user)
+        _check(review, ACCESS)
+        return self._decision(review, _subject(review))
 
     def _local_access(self, call: Call, review: Obj) -> Obj:
-        asked = (review.get("spec") or {}).get("resourceAttributes") or {}
-        if asked.get("namespace", "") != call.info.namespace:
-            raise BadRequest(f"spec.resourceAttributes.namespace must match namespace: {call.info.namespace}")
-        return self._access(call, review)
+        metadata = review.get("metadata") or {}
+        if metadata.get("namespace", call.info.namespace) != call.info.namespace:
+            raise BadRequest(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        review["metadata"] = {**metadata, "namespace": call.info.namespace}
+        _check(review, LOCAL_ACCESS)
+        return self._decision(review, _subject(review))
 
     def _self_access(self, call: Call, review: Obj) -> Obj:
+        _check(review, SELF_ACCESS)
         return self._decision(review, call.user)
 
     def _decision(self, review: Obj, user: User) -> Obj:
-        asked = _asked(review)
-        if self._authorizer.allows(user, asked):
-            return {"allowed": True}
-        reason = self._authorizer.reason(user, asked)
-        return {"allowed": False} | ({"reason": reason} if reason else {})
+        allowed, reason = self._authorizer.decide(user, asked(review.get("spec") or {}))
+        return {"allowed": allowed} | ({"reason": reason} if reason else {})
 
     def _self_rules(self, call: Call, review: Obj) -> Obj:
         namespace = (review.get("spec") or {}).get("namespace") or ""
@@ -118,43 +127,40 @@ class Reviews:
             raise BadRequest("no namespace on request")
         index = self._authorizer.index
         rules = [rule for role in index.roles_of(call.user, namespace) for rule in index.raw_rules(role)]
-        return {
-            "resourceRules": [rule for rule in rules if rule.get("resources")],
-            "nonResourceRules": [rule for rule in rules if rule.get("nonResourceURLs")],
-            "incomplete": False,
+        missing = [self._authorizer.reason(call.user, Attributes("", namespace=namespace))]
+        # The Node authorizer cannot list its rules: they depend on the pods.
+        if is_node := node_of(call.user) is not None:
+            missing = ["node authorizer does not support user rule resolution", *missing]
+        status: Obj = {
+            "resourceRules": [
+                {field: rule[field] for field in _RESOURCE_FIELDS if rule.get(field)}
+                for rule in rules
+                if rule.get("resources")
+            ],
+            "nonResourceRules": [
+                {field: rule[field] for field in _PATH_FIELDS if rule.get(field)}
+                for rule in rules
+                if rule.get("nonResourceURLs")
+            ],
+            "incomplete": is_node,
         }
+        told = "; ".join(reason for reason in missing if reason)
+        return status | ({"evaluationError": told} if told else {})
 
 
-def _asked(review: Obj) -> Attributes:
+def allowed(authorizer: Authorizer, spec: Obj) -> bool:
+    """Whether what the spec of a SubjectAccessReview asks is allowed."""
+    return authorizer.allows(_subject({"spec": spec}), asked(spec))
+
+
+def _subject(review: Obj) -> User:
     spec = review.get("spec") or {}
-    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if (resource is None) == (path is None):
-        raise _invalid(
-            review,
-            "spec.resourceAttributes",
-            "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified",
-        )
-    if path is not None:
-        return Attributes(path.get("verb") or "", path=path.get("path") or "/")
-    fields = ("verb", "group", "resource", "subresource", "namespace", "name")
-    return Attributes(*((resource or {}).get(field) or "" for field in fields))
+    extra = {key: tuple(values or ()) for key, values in (spec.get("extra") or {}).items()}
+    return User(spec.get("user") or "", spec.get("uid") or "", tuple(spec.get("groups") or ()), extra)
 
 
-def _invalid(review: Obj, field: str, message: str) -> Invalid:
-    kind = review["kind"]
-    return Invalid(
-        f'{kind}.authorization.k8s.io "" is invalid: {field}: {message}',
-        details={"group": "authorization.k8s.io", "kind": kind},
-        causes=(Cause("FieldValueInvalid", message, field),),
-    )
-
-
-def _shown(user: User) -> Obj:
-    shown: Obj = {"username": user.name}
-    if user.uid:
-        shown["uid"] = user.uid
-    if user.groups:
-        shown["groups"] = list(user.groups)
-    if user.extra:
-        shown["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return shown
+def _check(review: Obj, kind: Kind) -> None:
+    """Refuse an access review that asks wrongly. Errors: Invalid."""
+    found = list(faults(review, of_self=kind is SELF_ACCESS, local=kind is LOCAL_ACCESS))
+    if found:
+        raise invalid_error(kind, "", found)

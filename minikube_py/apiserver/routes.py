@@ -8,18 +8,22 @@ import orjson
 from aiohttp import web
 
 from minikube_py.apiserver import responses
+from minikube_py.apiserver.aggregation.aggregator import Aggregator
+from minikube_py.apiserver.aggregation.discovery import MergedDiscovery
+from minikube_py.apiserver.aggregation.openapi import MergedOpenApi
 from minikube_py.apiserver.call import Call
-from minikube_py.apiserver.discovery import Discovery
+from minikube_py.apiserver.components import COMPONENT_STATUS, Components
+from minikube_py.apiserver.connect import connect_options, connect_query
 from minikube_py.apiserver.document import Document
-from minikube_py.apiserver.handlers import BINDING, Resources, not_allowed, not_served
+from minikube_py.apiserver.handlers import BINDING, Resources, being_removed, not_allowed, not_served
 from minikube_py.apiserver.health import PATHS, Health
 from minikube_py.apiserver.metrics import ServerMetrics
-from minikube_py.apiserver.openapi import OpenApi
 from minikube_py.apiserver.proxy import STREAMED, Proxy
 from minikube_py.apiserver.reviews import Reviews
 from minikube_py.apiserver.tokens import ServiceAccountTokens
 from minikube_py.apiserver.watch import WatchStreams
 from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import Obj
 from minikube_py.registry.base import Attributes, Context
 from minikube_py.registry.resource import Registry
 
@@ -50,9 +54,11 @@ class Answerers:
     resources: Resources
     watches: WatchStreams
     reviews: Reviews
+    components: Components
     proxy: Proxy
-    discovery: Discovery
-    openapi: OpenApi
+    discovery: MergedDiscovery
+    openapi: MergedOpenApi
+    aggregator: Aggregator
     health: Health
     metrics: ServerMetrics
     tokens: ServiceAccountTokens
@@ -77,17 +83,26 @@ class Routes:
 
     async def answer(self, call: Call) -> web.StreamResponse:
         """The response to a call. Errors: ApiErrors of who answers."""
+        remote = self._to.aggregator.remote(call.info)
+        if remote is not None:
+            return await self._to.aggregator.answer(call, remote)
         return await (self._resource(call) if call.info.is_resource else self._path(call))
 
     # Resources
 
     async def _resource(self, call: Call) -> web.StreamResponse:
         info = call.info
+        if info.rest and info.subresource != "proxy":
+            raise not_served()
         kind = self._registry.catalogue.by_resource(info.group, info.version, info.resource)
         if kind is None:
             pods = self._registry.catalogue.by_resource("", info.version, "pods")
             if pods is not None and (info.group, info.resource) == ("", BINDING.plural):
                 return await self._to.resources.bind(call, pods)
+            if (info.group, info.version, info.resource) == ("", "v1", COMPONENT_STATUS.plural):
+                response = await self._to.components.answer(call)
+                responses.add_warnings(response, (COMPONENT_STATUS.deprecation,))
+                return response
             review = self._to.reviews.kind_at(info.group, info.version, info.resource)
             if review is None or review.namespaced != bool(info.namespace):
                 raise not_served()
@@ -104,6 +119,8 @@ class Routes:
             return await self._subresource(call, kind)
         if info.verb not in kind.verbs:
             raise not_allowed()
+        if kind.terminating and info.verb == "create":
+            raise being_removed(kind)
         if info.verb == "watch":
             return await self._to.watches.answer(call, kind)
         response = await self._to.resources.answer(call, kind)
@@ -129,11 +146,12 @@ class Routes:
 
     async def _admit_connect(self, call: Call, kind: Kind) -> None:
         info = call.info
-        await self._registry.admission.validate(
-            Attributes(
-                "CONNECT", kind, info.namespace, info.name, None, None, Context(call.user), info.subresource
-            )
-        )
+        context = Context(call.user, audit=call.notes)
+        options = connect_options(kind, info, call.query)
+        asked = Attributes("CONNECT", kind, info.namespace, info.name, options, None, context, info.subresource)
+        await self._registry.admission.mutate(asked)
+        await self._registry.admission.validate(asked)
+        call.query = connect_query(asked.object or {}, call.query)
 
     # Other paths
 
@@ -172,10 +190,16 @@ class Routes:
         return web.Response(body=self._to.metrics.render(), headers=headers)
 
     async def _key_set(self, call: Call) -> web.StreamResponse:
-        return responses.json_object(self._to.tokens.key_set())
+        return _published(self._to.tokens.key_set(), "application/jwk-set+json")
 
     async def _issuer(self, call: Call) -> web.StreamResponse:
-        return responses.json_object(self._to.tokens.discovery())
+        return _published(self._to.tokens.discovery(), "application/json")
+
+
+def _published(value: Obj, content_type: str) -> web.StreamResponse:
+    """What those may keep who verify ServiceAccount tokens."""
+    headers = {"Content-Type": content_type, "Cache-Control": "public, max-age=3600"}
+    return web.Response(body=orjson.dumps(value), headers=headers)
 
 
 def _document(call: Call, document: Document | None) -> web.StreamResponse:

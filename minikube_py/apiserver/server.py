@@ -12,21 +12,26 @@ import logging
 from aiohttp import web
 
 from minikube_py.aio.clock import Clock, SystemClock
+from minikube_py.aio.tasks import Tasks
 from minikube_py.apiserver import reviews, stages
 from minikube_py.apiserver.admission.base import Surroundings
 from minikube_py.apiserver.admission.chain import AdmissionChain
-from minikube_py.apiserver.authn import Authenticator
-from minikube_py.apiserver.authz import Authorizer
+from minikube_py.apiserver.admission.webhooks.metrics import WebhookMetrics
+from minikube_py.apiserver.aggregation.aggregator import Aggregator
+from minikube_py.apiserver.audit import AuditIds
 from minikube_py.apiserver.bootstrap import apply as bootstrap
 from minikube_py.apiserver.call import Call, Handler, Stage
+from minikube_py.apiserver.components import COMPONENT_STATUS, Components
 from minikube_py.apiserver.config import Address, ApiServerConfig
-from minikube_py.apiserver.discovery import Discovery
+from minikube_py.apiserver.connections import Connections
+from minikube_py.apiserver.customresources.conversion import WebhookConverter
+from minikube_py.apiserver.customresources.lifecycle import CustomResources
+from minikube_py.apiserver.guards import Guards
 from minikube_py.apiserver.handlers import BINDING, Resources
 from minikube_py.apiserver.health import Health
+from minikube_py.apiserver.incoming import Incoming
 from minikube_py.apiserver.metrics import Gauge, ServerMetrics
-from minikube_py.apiserver.openapi import OpenApi
 from minikube_py.apiserver.proxy import Proxy
-from minikube_py.apiserver.rbac import RbacIndex
 from minikube_py.apiserver.request import NO_QUERY, RequestInfo
 from minikube_py.apiserver.routes import Answerers, Routes
 from minikube_py.apiserver.stages import Observer, Stages
@@ -34,20 +39,26 @@ from minikube_py.apiserver.streams import Streams
 from minikube_py.apiserver.targets import Targets
 from minikube_py.apiserver.tokens import ServiceAccountTokens
 from minikube_py.apiserver.watch import WatchStreams
+from minikube_py.apiserver.webhook_client import WebhookClient
 from minikube_py.client.base import Change
 from minikube_py.client.local import LocalCache
 from minikube_py.kinds.rbac.clusterrole import ClusterRole
 from minikube_py.kinds.rbac.clusterrolebinding import ClusterRoleBinding
 from minikube_py.kinds.rbac.role import Role
 from minikube_py.kinds.rbac.rolebinding import RoleBinding
-from minikube_py.meta.objects import name_of, namespace_of
+from minikube_py.meta.objects import Obj, name_of, namespace_of
 from minikube_py.registry.resource import Registry
 
 log = logging.getLogger(__name__)
 
-MAX_LINE = 128 * 1024
-"""Bytes of a request line or header: exec commands and tokens are long."""
 SHUTDOWN_SECONDS = 2.0
+HOOKS = (
+    "rbac/bootstrap-roles",
+    "scheduling/bootstrap-system-priority-classes",
+    "priority-and-fairness-config-producer",
+    "start-legacy-token-tracking-controller",
+)
+"""The steps of the start, as health checks name them."""
 _UNRESOLVED = RequestInfo("", "")
 
 
@@ -56,10 +67,15 @@ def pipeline(made: Stages) -> tuple[Stage, ...]:
     return (
         stages.resolve,
         made.authenticate,
-        made.limit_in_flight,
+        made.audit,
         made.impersonate,
+        made.limit_in_flight,
         made.authorize,
     )
+
+
+VIRTUAL = (BINDING, COMPONENT_STATUS, *reviews.KINDS)
+"""The kinds that are served and stored nowhere."""
 
 
 class ApiServer:
@@ -75,37 +91,55 @@ class ApiServer:
         self.health = Health()
         self.addresses: list[Address] = []
         self.tokens = ServiceAccountTokens.load(config.service_account_key, clock=self.clock)
-        self.authorizer = Authorizer(RbacIndex(), self.metrics)
-        self.authenticator = Authenticator(registry, self.tokens, self.clock)
-        registry.admission = AdmissionChain(Surroundings(registry, self.authorizer, self.clock))
+        self.guards = Guards.build(registry, config, self.tokens, self.metrics)
+        self.authorizer = self.guards.authorizer
+        self.authenticator = self.guards.authenticator
+        self._audit_ids = AuditIds()
+        self.webhooks, webhook_metrics = WebhookClient(registry, self.clock), WebhookMetrics()
+        self.metrics.register(webhook_metrics)
+        registry.admission = AdmissionChain(
+            Surroundings(registry, self.authorizer, self.clock, self.webhooks, webhook_metrics, config)
+        )
         self._watches = WatchStreams(registry, self.clock, self.metrics)
-        self._proxy = Proxy(Targets(registry), Streams(config.kubelet_tls()))
+        streams = Streams(config.kubelet_tls())
+        self._proxy = Proxy(Targets(registry), streams)
+        self.aggregator = Aggregator(registry, self.clock, VIRTUAL, config.front_proxy(), streams)
+        self.metrics.register(self.aggregator.metrics)
+        self.custom_resources = CustomResources(registry, self.clock, self._watches.end)
+        registry.converter = WebhookConverter(registry, self.webhooks)
         self._observer = Observer(registry.catalogue, self.metrics)
-        self._stages = Stages(self.authenticator, self.authorizer, self._observer)
-        self._stages.limits = {"readOnly": config.max_reads, "mutating": config.max_writes}
+        self._stages = Stages(self.guards, self._observer)
         self._handle = self._assemble()
         self._add_checks()
 
+    def allows(self, spec: Obj) -> bool:
+        """Whether what the spec of a SubjectAccessReview asks is allowed."""
+        return reviews.allowed(self.authorizer, spec)
+
     def _assemble(self) -> Handler:
         registry, config = self.registry, self.config
+        resources = Resources(registry, self.clock)
+        checks = {**config.checks, "etcd-0": self._observer.write_fault}
         answerers = Answerers(
-            resources=Resources(registry, self.clock),
+            resources=resources,
+            components=Components(resources, checks),
             watches=self._watches,
-            reviews=reviews.Reviews(self.authenticator, self.authorizer),
+            reviews=reviews.Reviews(self.authenticator, self.authorizer, registry),
             proxy=self._proxy,
-            discovery=Discovery(registry.catalogue, (BINDING, *reviews.KINDS)),
-            openapi=OpenApi(registry.catalogue, (BINDING, *reviews.KINDS)),
+            discovery=self.aggregator.discovery,
+            openapi=self.aggregator.openapi,
+            aggregator=self.aggregator,
             health=self.health,
             metrics=self.metrics,
             tokens=self.tokens,
         )
         routes = Routes(registry, answerers, config.extra)
-        return stages.through(pipeline(self._stages), routes.answer, self._observer)
+        return stages.through(pipeline(self._stages), routes.answer, self._stages, self._observer)
 
     def _add_checks(self) -> None:
         self.health.add("etcd", self._observer.write_fault)
         self.health.add("informer-sync", lambda: "" if self._following else "not synced", ready_only=True)
-        for hook in ("rbac/bootstrap-roles", "scheduling/bootstrap-system-priority-classes"):
+        for hook in HOOKS:
             self.health.add_hook(hook)
         for name, check in self.config.checks.items():
             self.health.add(name, check, ready_only=True)
@@ -123,26 +157,24 @@ class ApiServer:
         cache = LocalCache(self.registry)
         try:
             self._follow_rbac(cache)
-            server = web.Server(
-                self._answer,
-                handler_cancellation=True,
-                access_log=None,
-                max_line_size=MAX_LINE,
-                max_field_size=MAX_LINE,
-                lingering_time=2.0,
-            )
-            listeners = await self._listen(server)
-            try:
-                await self._bootstrap()
-                ready.set()
-                await asyncio.get_running_loop().create_future()
-            finally:
-                await self._stop(server, listeners)
+            server = Connections(self._answer)
+            async with self.guards.running() as legacy_tokens, self.custom_resources, Tasks(self.name) as tasks:
+                listeners = await self._listen(server)
+                try:
+                    await self._bootstrap()
+                    await legacy_tokens.ensure_since()
+                    await self.aggregator.register()
+                    tasks.spawn(self.aggregator.run(), "aggregator")
+                    ready.set()
+                    await asyncio.get_running_loop().create_future()
+                finally:
+                    await self._stop(server, listeners)
         finally:
             self._following = False
             cache.close()
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, request: Incoming) -> web.StreamResponse:
+        request.added = {"Audit-Id": self._audit_ids.of(request.headers)}
         return await self._handle(Call(request, _UNRESOLVED, NO_QUERY))
 
     def _follow_rbac(self, cache: LocalCache) -> None:
@@ -189,10 +221,12 @@ class ApiServer:
             port=port,
             service_cidr=self.config.facts.service_cidr,
             client_ca=self.config.client_ca.read_text(),
+            front_proxy_ca=self.config.front_proxy_ca.read_text() if self.config.front_proxy_ca else "",
+            front_proxies=self.config.front_proxy_names,
         )
         await bootstrap.apply(self.registry, facts)
-        self.health.done("rbac/bootstrap-roles")
-        self.health.done("scheduling/bootstrap-system-priority-classes")
+        for hook in HOOKS:
+            self.health.done(hook)
 
     async def _stop(self, server: web.Server, listeners: list[asyncio.Server]) -> None:
         for listener in listeners:
@@ -200,4 +234,5 @@ class ApiServer:
         self._watches.close()
         await server.shutdown(SHUTDOWN_SECONDS)
         await self._proxy.close()
+        await self.webhooks.close()
         self.addresses = []

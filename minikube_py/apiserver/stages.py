@@ -1,14 +1,18 @@
 """The stages that every request passes before it is answered; `server.pipeline` gives their order."""
 
+import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 
 from aiohttp import web
 
 from minikube_py.apiserver import responses, status
-from minikube_py.apiserver.authn import Authenticator
-from minikube_py.apiserver.authz import MASTERS, Authorizer, attributes_of
+from minikube_py.apiserver.authz import attributes_of
 from minikube_py.apiserver.call import Call, Handler, Stage
+from minikube_py.apiserver.deadlines import too_late
+from minikube_py.apiserver.flow_control import Seat
+from minikube_py.apiserver.guards import Guards
 from minikube_py.apiserver.health import PATHS
 from minikube_py.apiserver.impersonation import impersonated
 from minikube_py.apiserver.metrics import ServerMetrics
@@ -43,45 +47,97 @@ def resolve(call: Call) -> None:
 class Stages:
     """The stages that need more than the call."""
 
-    def __init__(self, authenticator: Authenticator, authorizer: Authorizer, observer: "Observer") -> None:
-        self._authenticator = authenticator
-        self._authorizer = authorizer
+    def __init__(self, guards: Guards, observer: "Observer") -> None:
+        self._authenticator = guards.authenticator
+        self._authorizer = guards.authorizer
+        self._flow_control = guards.flow_control
+        self._audit = guards.audit
+        self._deadlines = guards.deadlines
         self._observer = observer
         metrics = observer.metrics
-        self.limits = {"readOnly": 400, "mutating": 200}
         self._rejected = metrics.rejected
-        self._in_flight = {kind: metrics.in_flight.series((kind,)) for kind in self.limits}
+        self._in_flight = {kind: metrics.in_flight.series((kind,)) for kind in ("readOnly", "mutating")}
 
     def authenticate(self, call: Call) -> None:
         """Who asks; without credentials only health and version are open."""
-        user = self._authenticator.user_of(call.request)
+        try:
+            user = self._authenticator.user_of(call.request, call.notes)
+            if user is None and not _is_public(call.info):
+                raise Unauthorized("Unauthorized")
+        except Unauthorized:
+            self._observer.metrics.authentications.add(("failure",))
+            if self._audit is not None:
+                self._audit.unauthenticated(call)
+            raise
         if user is not None:
             call.user = user
-        elif not _is_public(call.info):
-            raise Unauthorized("Unauthorized")
 
-    def limit_in_flight(self, call: Call) -> None:
-        """Refuse work that would only pile up; cluster administrators are let through."""
-        if is_long_running(call.info):
-            counted = self._observer.long_running(call.info)
-        else:
-            kind = "readOnly" if call.info.verb in READS else "mutating"
-            counted = self._in_flight[kind]
-            if counted[0] >= self.limits[kind] and MASTERS not in call.user.groups:
-                self._rejected.add((kind,))
-                raise TooManyRequests("too many requests, please try again later", retry_after=1)
-        counted[0] += 1
-        call.counted = counted
+    def audit(self, call: Call) -> None:
+        """Tell the audit log that the request was received, where it is to know."""
+        if self._audit is not None:
+            self._audit.received(call)
 
     def impersonate(self, call: Call) -> None:
         """Act as another user where the headers say so."""
         headers = call.request.headers
         if "Impersonate-User" in headers or "Impersonate-Group" in headers or "Impersonate-Uid" in headers:
-            call.user = impersonated(call.user, headers, self._authorizer)
+            asker, call.user = call.user, impersonated(call.user, headers, self._authorizer)
+            if call.user is not asker:
+                call.asker = asker
+
+    def limit_in_flight(self, call: Call) -> Awaitable[None] | None:
+        """Give the request a seat among those being served, or have it wait for one."""
+        control = self._flow_control
+        place = control.place_of(call.user, call.info)
+        added = call.request.added
+        if place is not None and added is not None:
+            added.update(place.headers)
+        if is_long_running(call.info):
+            call.counted = self._observer.long_running(call.info)
+            call.counted[0] += 1
+            return None
+        self._deadlines.begin(call)
+        kind = "readOnly" if call.info.verb in READS else "mutating"
+        call.counted = self._in_flight[kind]
+        call.counted[0] += 1
+        if place is None:
+            return None
+        try:
+            seat = control.enter(place)
+        except TooManyRequests:
+            self._rejected.add((kind,))
+            raise
+        if isinstance(seat, Seat):
+            call.seat = seat
+            return None
+        return self._wait(call, kind, seat)
+
+    async def _wait(self, call: Call, kind: str, seat: Awaitable[Seat]) -> None:
+        try:
+            call.seat = await seat
+        except TooManyRequests:
+            self._rejected.add((kind,))
+            raise
 
     def authorize(self, call: Call) -> None:
         """Only what roles allow."""
-        self._authorizer.require(call.user, attributes_of(call.info))
+        asked = attributes_of(call.info, call.query)
+        if call.record is None:
+            self._authorizer.require(call.user, asked)
+            return
+        decision = self._authorizer.decide(call.user, asked)
+        call.notes["authorization.k8s.io/decision"] = "allow" if decision.allowed else "forbid"
+        call.notes["authorization.k8s.io/reason"] = decision.reason
+        if not decision.allowed:
+            raise self._authorizer.refused(call.user, asked, decision.reason)
+
+    def leave(self, call: Call) -> None:
+        """The request is over: give back what it was given."""
+        if call.counted is not None:
+            call.counted[0] -= 1
+        if call.seat is not None:
+            self._flow_control.leave(call.seat)
+        self._deadlines.end(call)
 
 
 class Observer:
@@ -142,30 +198,55 @@ class Observer:
         return verb, info.group, info.version, info.resource, subresource, scope
 
 
-def through(stages: tuple[Stage, ...], answer: Handler, observer: Observer) -> Handler:
+def through(stages: tuple[Stage, ...], answer: Handler, made: Stages, observer: Observer) -> Handler:
     """One handler that passes a call through `stages` in their order, has it answered, and turns whatever goes
     wrong into a `Status`."""
 
     async def handle(call: Call) -> web.StreamResponse:
         began = time.perf_counter()
+        wrong: BaseException | None = None
         try:
             for stage in stages:
-                stage(call)
+                waiting = stage(call)
+                if waiting is not None:
+                    await waiting
             response = await answer(call)
-        except ConnectionError:
+        except ConnectionError as error:
+            wrong = error
             raise  # the client is gone: there is nobody to tell
+        except asyncio.CancelledError as error:
+            wrong = error
+            if not _was_ended(call):
+                raise
+            response = _failed(call, too_late(), observer)
         except Exception as error:
-            failed = status.to_api_error(error)
-            observer.failed(call, failed)
-            _abort_if_begun(call.request, failed)
-            response = responses.failure(failed)
+            wrong = error
+            response = _failed(call, status.to_api_error(error), observer)
         finally:
-            if call.counted is not None:
-                call.counted[0] -= 1
+            made.leave(call)
+            if call.record is not None and wrong is not None:
+                call.record.broke(call, wrong)
         observer.answered(call, response, time.perf_counter() - began)
+        if call.record is not None:
+            call.record.answered(call, response)
         return response
 
     return handle
+
+
+def _was_ended(call: Call) -> bool:
+    """Whether the cancellation is that of a deadline; it is then taken back."""
+    task = asyncio.current_task()
+    if not call.expired or task is None:
+        return False
+    task.uncancel()
+    return True
+
+
+def _failed(call: Call, error: ApiError, observer: Observer) -> web.StreamResponse:
+    observer.failed(call, error)
+    _abort_if_begun(call.request, error)
+    return responses.failure(error)
 
 
 def _abort_if_begun(request: web.BaseRequest, error: ApiError) -> None:
@@ -177,5 +258,5 @@ def _abort_if_begun(request: web.BaseRequest, error: ApiError) -> None:
 
 
 def _is_public(info: RequestInfo) -> bool:
-    path = info.path.rstrip("/")
-    return not info.is_resource and (path == "/version" or any(path == p for p in PATHS))
+    path = info.path
+    return not info.is_resource and any(path == p or path.startswith(f"{p}/") for p in ("/version", *PATHS))

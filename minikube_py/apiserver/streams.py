@@ -75,7 +75,7 @@ class Streams:
         """How to speak TLS to the target, None for plain HTTP."""
         if target.scheme != "https":
             return None
-        return self._kubelet_tls if target.is_kubelet else self._pod_tls
+        return target.tls or (self._kubelet_tls if target.is_kubelet else self._pod_tls)
 
     async def answer(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         """Connect the client with the target until either ends. Errors: InternalError where the backend
@@ -99,7 +99,11 @@ class Streams:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 return await asyncio.open_connection(
-                    target.host, target.port, ssl=self.tls_for(target), limit=MAX_HEAD
+                    target.host,
+                    target.port,
+                    ssl=self.tls_for(target),
+                    server_hostname=target.server_name or None,
+                    limit=MAX_HEAD,
                 )
         except (OSError, TimeoutError) as error:
             raise InternalError(f"error dialing backend: {_words(error)}") from error
@@ -111,7 +115,9 @@ def _words(error: Exception) -> str:
 
 def _request_head(request: web.BaseRequest, target: Target) -> bytes:
     lines = [f"{request.method} {target.path} HTTP/1.1", f"Host: {target.authority}"]
-    lines += [f"{name}: {value}" for name, value in passed_on(request.headers.items())]
+    own = {name.lower() for name, _ in target.headers}
+    sent = [(name, value) for name, value in passed_on(request.headers.items()) if name.lower() not in own]
+    lines += [f"{name}: {value}" for name, value in (*sent, *target.headers)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
 
 

@@ -4,20 +4,18 @@ A kubelet is found by its Node object and spoken to by HTTPS with the cluster's 
 services at their pod addresses. Loopback and link-local addresses are never proxied to.
 """
 
-import ipaddress
 import random
-from collections.abc import Sequence
+import ssl
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from minikube_py.apiserver.request import Query, flag
-from minikube_py.errors import BadRequest, ServiceUnavailable
+from minikube_py.apiserver.resolver import Place, ServiceResolver, proxyable
+from minikube_py.errors import BadRequest, NotFound, ServiceUnavailable
 from minikube_py.kinds.core.node import Node
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.service import Service
-from minikube_py.kinds.discovery.endpointslice import EndpointSlice
 from minikube_py.meta.objects import Obj, containers_of, dig
-from minikube_py.registry.base import ListOptions
 from minikube_py.registry.resource import Registry
 
 KUBELET_PORT = 10250
@@ -44,6 +42,12 @@ class Target(NamedTuple):
     port: int
     path: str
     is_kubelet: bool = False
+    tls: ssl.SSLContext | None = None
+    """How to speak TLS to it; None: as to a kubelet or a pod."""
+    server_name: str = ""
+    """The name that its certificate must have, where it is not the host."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Headers that it is sent in place of the client's."""
 
     @property
     def authority(self) -> str:
@@ -60,6 +64,7 @@ class Targets:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._resolver = ServiceResolver(registry)
 
     def stream(self, namespace: str, name: str, subresource: str, query: Query) -> Target:
         """The kubelet's URL for exec, attach, portforward or log. Errors: NotFound, BadRequest."""
@@ -93,14 +98,14 @@ class Targets:
         )
 
     def proxied(self, resource: str, namespace: str, name: str, path: str) -> Target:
-        """Where `<resource>/<[scheme:]name[:port]>/proxy<path>` leads.
+        """Where `<resource>/<[scheme:]name[:port]>/proxy<path>` leads. A Service leads to its pods only.
         Errors: NotFound, BadRequest, ServiceUnavailable."""
-        scheme, target, port = split_name(name)
+        scheme, target, port = split_name(name, resource.removesuffix("s"))
         if resource == "nodes":
             found = self.kubelet(target, path)
-            if not port:
+            if not port or port == str(found.port):
                 return found
-            return Target(scheme or "https", found.host, _port_number(port), path, True)
+            return Target(scheme or "http", proxyable(found.host), _port_number(port), path)
         if resource == "pods":
             return self._pod(namespace, target, (scheme, port), path)
         return self._service(namespace, target, (scheme, port), path)
@@ -108,24 +113,30 @@ class Targets:
     def _pod(self, namespace: str, name: str, asked: tuple[str, str], path: str) -> Target:
         pod = self._registry.decoded(self._registry.get(Pod, namespace, name))
         scheme, port = asked
-        number = _port_number(port) if port else _first_port(pod)
-        address = dig(pod, "status.podIP", "")
-        if not address:
-            raise BadRequest(f"pod {name} has no address yet")
-        return Target(scheme or "http", proxyable(address), number, path)
+        number = _pod_port(pod, port) or (443 if scheme == "https" else 80)
+        return Target(scheme or "http", proxyable(dig(pod, "status.podIP", "")), number, path)
 
     def _service(self, namespace: str, name: str, asked: tuple[str, str], path: str) -> Target:
         service = self._registry.decoded(self._registry.get(Service, namespace, name))
         scheme, port = asked
         port_name = _service_port(service, port)
-        slices = self._registry.list(
-            EndpointSlice, namespace, ListOptions(labels=f"kubernetes.io/service-name={name}")
-        )
-        places = endpoint_places([self._registry.decoded(entry) for entry in slices.entries], port_name)
-        if not places:
-            raise ServiceUnavailable(f'no endpoints available for service "{name}"')
-        host, number = random.choice(places)
-        return Target(scheme or "http", proxyable(host), number, path)
+        places = self._resolver.places(namespace, name, port_name)
+        random.shuffle(places)
+        for place in places:
+            if self._is_pod(namespace, place):
+                return Target(scheme or "http", proxyable(place.host), place.port, path)
+        raise ServiceUnavailable(f'no endpoints available for service "{name}"')
+
+    def _is_pod(self, namespace: str, place: Place) -> bool:
+        """Whether an endpoint is what it says: a pod with that address."""
+        if place.pod is None:
+            return False
+        try:
+            pod = self._registry.decoded(self._registry.get(Pod, namespace, place.pod))
+        except NotFound:
+            return False
+        addresses = [ip.get("ip") for ip in dig(pod, "status.podIPs", [])]
+        return place.host in (*addresses, dig(pod, "status.podIP"))
 
 
 def container_of(pod: Obj, asked: str) -> str:
@@ -160,39 +171,16 @@ def kubelet_port(node: Obj) -> int:
     return int(dig(node, "status.daemonEndpoints.kubeletEndpoint.Port", 0) or KUBELET_PORT)
 
 
-def split_name(text: str) -> tuple[str, str, str]:
+def split_name(text: str, kind: str = "service") -> tuple[str, str, str]:
     """Scheme, name and port of `[scheme:]name[:port]`. Errors: BadRequest."""
     parts = text.split(":")
-    if len(parts) == 1:
+    if len(parts) == 1 and parts[0]:
         return "", parts[0], ""
-    if len(parts) == 2:
+    if len(parts) == 2 and parts[0]:
         return "", parts[0], parts[1]
-    if len(parts) == 3 and parts[0] in ("http", "https", ""):
+    if len(parts) == 3 and parts[0] in ("http", "https", "") and parts[1]:
         return parts[0], parts[1], parts[2]
-    raise BadRequest(f'invalid proxy target "{text}"')
-
-
-def proxyable(address: str) -> str:
-    """`address`, refused where it is not one of a pod. Errors: BadRequest."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError as error:
-        raise BadRequest("address not allowed") from error
-    if ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified:
-        raise BadRequest("address not allowed")
-    return address
-
-
-def endpoint_places(slices: Sequence[Obj], port_name: str) -> list[tuple[str, int]]:
-    """Address and port of every ready endpoint that serves a named port."""
-    return [
-        (endpoint["addresses"][0], int(port["port"]))
-        for slice in slices
-        for port in slice.get("ports") or ()
-        if (port.get("name") or "") == port_name
-        for endpoint in slice.get("endpoints") or ()
-        if dig(endpoint, "conditions.ready", True) and endpoint.get("addresses")
-    ]
+    raise BadRequest(f'invalid {kind} request "{text}"')
 
 
 def _service_port(service: Obj, asked: str) -> str:
@@ -205,11 +193,13 @@ def _service_port(service: Obj, asked: str) -> str:
     raise ServiceUnavailable(f'no service port "{asked}" found for service "{dig(service, "metadata.name")}"')
 
 
-def _first_port(pod: Obj) -> int:
-    for container in dig(pod, "spec.containers", []):
-        for port in container.get("ports") or ():
-            return int(port["containerPort"])
-    return 80
+def _pod_port(pod: Obj, asked: str) -> int:
+    """The port that is asked for by number or name, else the first that the pod declares; 0 for none."""
+    ports = [port for c in dig(pod, "spec.containers", []) for port in c.get("ports") or ()]
+    if not asked:
+        return int(ports[0]["containerPort"]) if ports else 0
+    named = (int(port["containerPort"]) for port in ports if port.get("name") == asked)
+    return next(named, 0) or _port_number(asked)
 
 
 def _port_number(text: str) -> int:

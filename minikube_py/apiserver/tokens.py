@@ -1,4 +1,5 @@
-"""ServiceAccount tokens: JWTs signed with the cluster's EC key (ES256), bound to objects that must still exist.
+"""ServiceAccount tokens: JWTs signed with the cluster's EC key (ES256), bound to objects that must still
+exist.
 
 Signing and checking the signature is all that happens here; whether the account and what the token is bound to
 still exist is for authn. Claims follow Kubernetes' TokenRequest tokens (issuer, sub, aud, `kubernetes.io`).
@@ -22,6 +23,9 @@ from minikube_py.meta.objects import Obj
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 LEGACY_ISSUER = "kubernetes/serviceaccount"
 """The issuer of tokens kept in Secrets, which do not expire."""
+WARN_SECONDS = 3607
+"""What kubelets ask for a pod's own token: clients that never read it again get a year, and are noted."""
+EXTENDED_SECONDS = 365 * 24 * 3600
 
 
 class InvalidToken(Exception):
@@ -37,7 +41,7 @@ class ServiceAccountTokens:
             raise ValueError("the ServiceAccount key is no EC private key")
         self._private = loaded
         self._public = loaded.public_key()
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
         self.issuer = issuer
         spki = self._public.public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -63,11 +67,15 @@ class ServiceAccountTokens:
         seconds: int,
         bound: Obj | None,
     ) -> tuple[str, datetime]:
-        """A token for the ServiceAccount, bound to the object reference `bound`, and when it expires. The
-        reference to a Pod may carry its node as `node: {name, uid}`."""
-        now = self._clock.now()
+        """A token for the ServiceAccount, bound to the object reference `bound`, and when its reader should
+        have a new one. The reference to a Pod may carry its node as `node: {name, uid}`."""
+        now = self.clock.now()
         expires = now + timedelta(seconds=seconds)
+        audiences = list(audiences) or [self.issuer]
         private: Obj = {"namespace": namespace, "serviceaccount": {"name": name, "uid": uid}}
+        lifetime = seconds
+        if seconds == WARN_SECONDS and audiences == [self.issuer] and bound and bound["kind"] == "Pod":
+            lifetime, private["warnafter"] = EXTENDED_SECONDS, int(expires.timestamp())
         if bound:
             reference = {"name": bound.get("name", ""), "uid": bound.get("uid", "")}
             private[str(bound["kind"]).lower()] = reference
@@ -76,10 +84,10 @@ class ServiceAccountTokens:
         claims = {
             "iss": self.issuer,
             "sub": f"system:serviceaccount:{namespace}:{name}",
-            "aud": list(audiences) or [self.issuer],
+            "aud": audiences,
             "iat": int(now.timestamp()),
             "nbf": int(now.timestamp()),
-            "exp": int(expires.timestamp()),
+            "exp": int(now.timestamp()) + lifetime,
             "jti": str(uuid.uuid4()),
             "kubernetes.io": private,
         }

@@ -43,14 +43,15 @@ class EventLines:
         self._known: OrderedDict[tuple[int, str], tuple[WatchEvent, bytes]] = OrderedDict()
 
     def line(self, kind: Kind, event: WatchEvent, form: Form, include: str) -> bytes:
-        """The event's line; `include` is what rows of tables carry."""
+        """The event's line as a chunk of the stream; `include` is what rows of tables carry."""
         if event.type == "BOOKMARK":
-            return _bookmark(kind, event, form)
+            return chunk(_bookmark(kind, event, form))
         key = (id(event), f"{form.shape}/{include}" if form.shape == "table" else form.shape)
         known = self._known.get(key)
         if known is not None:
             return known[1]
-        line = b'{"type":"%s","object":%s}\n' % (event.type.encode(), self._object(kind, event, form, include))
+        encoded = self._object(kind, event, form, include)
+        line = chunk(b'{"type":"%s","object":%s}\n' % (event.type.encode(), encoded))
         self._known[key] = (event, line)  # holding the event keeps its id from being used again
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
@@ -62,6 +63,11 @@ class EventLines:
         if form.shape == "metadata":
             return table.render_metadata(event.entry)
         return event.entry.data
+
+
+def chunk(line: bytes) -> bytes:
+    """A line as HTTP/1.1 sends it in a body of unknown length."""
+    return b"%x\r\n%s\r\n" % (len(line), line)
 
 
 def _bookmark(kind: Kind, event: WatchEvent, form: Form) -> bytes:
@@ -95,7 +101,7 @@ class WatchStreams:
         self._registry = registry
         self._lines = EventLines(clock)
         self._metrics = metrics
-        self._open: set[ObjectWatch] = set()
+        self._open: dict[ObjectWatch, Kind] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -104,6 +110,12 @@ class WatchStreams:
         """End every watch."""
         for watch in tuple(self._open):
             watch.close()
+
+    def end(self, kind: Kind) -> None:
+        """End the watches of a kind that is served no longer."""
+        for watch, watched in tuple(self._open.items()):
+            if (watched.api_version, watched.kind) == (kind.api_version, kind.kind):
+                watch.close()
 
     async def answer(self, call: Call, kind: Kind) -> web.StreamResponse:
         """Stream the changes that a call asks for. Errors before the first byte: BadRequest, Invalid, ..."""
@@ -120,7 +132,7 @@ class WatchStreams:
             await response.prepare(call.request)
             await response.write(status.error_event(error))
             return response
-        self._open.add(watch)
+        self._open[watch] = kind
         try:
             await response.prepare(call.request)
             async with asyncio.timeout(seconds):
@@ -128,7 +140,7 @@ class WatchStreams:
         except (TimeoutError, ConnectionError):
             pass  # its time is over, or its client is gone
         finally:
-            self._open.discard(watch)
+            self._open.pop(watch, None)
             watch.close()
         return response
 
@@ -143,22 +155,24 @@ class WatchStreams:
                 for start in range(0, len(batch), SLICE):
                     part = batch[start : start + SLICE]
                     lines = [self._lines.line(kind, event, form, include) for event in part]
-                    await _write(call.request, response, lines)
+                    await _write(call.request, lines)
                     if len(batch) > SLICE:
                         await asyncio.sleep(0)
         except ApiError as error:
             await response.write(status.error_event(error))
 
 
-async def _write(request: web.BaseRequest, response: web.StreamResponse, lines: Sequence[bytes]) -> None:
-    data = lines[0] if len(lines) == 1 else b"".join(lines)
+async def _write(request: web.BaseRequest, chunks: Sequence[bytes]) -> None:
+    """Hand chunks to the connection as they are; wait only where it has not taken much of what came before."""
     transport = request.transport
-    if transport is None or transport.get_write_buffer_size() <= UNSENT_BYTES:
-        await response.write(data)
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError("the watcher is gone")
+    transport.write(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+    if transport.get_write_buffer_size() <= UNSENT_BYTES:
         return
     try:
         async with asyncio.timeout(STALLED_SECONDS):
-            await response.write(data)
+            await request.writer.drain()
     except TimeoutError as error:
         transport.abort()
         raise ConnectionResetError("the watcher takes no bytes") from error

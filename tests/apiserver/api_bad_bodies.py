@@ -256,6 +256,7 @@ BODIES: list[Case] = [
         JSON,
         422,
         "Invalid",
-        'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: "Some": supported values: "All"',
+        'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: []string{"Some"}: '
+        'supported values: "All"',
     ),
 ]

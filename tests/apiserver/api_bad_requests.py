@@ -32,7 +32,7 @@ REQUESTS: list[Case] = [
         JSON,
         400,
         "BadRequest",
-        'invalid resource version "x"',
+        'resourceVersion: Invalid value: "x"',
     ),
     (
         "dots",

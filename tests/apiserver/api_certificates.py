@@ -30,17 +30,28 @@ def new_key() -> bytes:
     return _pem(ec.generate_private_key(ec.SECP256R1()))
 
 
+def _alternative(address: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(address))
+    except ValueError:
+        return x509.DNSName(address)
+
+
 class Authority:
     """A CA that writes what it issues into `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "test-ca") -> None:
         self.folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test-ca")])
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         constraints = x509.BasicConstraints(ca=True, path_length=None)
         self.path = folder / "ca.crt"
         builder = self._builder(self._name, self._key).add_extension(constraints, critical=True)
         self.path.write_bytes(self._sign(builder))
+
+    def key_pem(self) -> bytes:
+        """Its key (PEM)."""
+        return _pem(self._key)
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
@@ -58,13 +69,13 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def issue(self, name: str, *groups: str, addresses: tuple[str, ...] = ()) -> Pair:
-        """A leaf for the common name `name` in `groups`; with `addresses` it may serve at them."""
+        """A leaf for `name` in `groups`; with `addresses` (DNS names too) it may serve at them."""
         key = ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
         attributes += [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         builder = self._builder(x509.Name(attributes), key)
         if addresses:
-            names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+            names = [_alternative(address) for address in addresses]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         stem = name.replace(":", "-").replace("/", "-")
         pair = Pair(self.folder / f"{stem}.crt", self.folder / f"{stem}.key")

@@ -130,7 +130,7 @@ def test_health_hook_and_broken_check() -> None:
 
 async def test_too_many_in_flight(tmp_path: Path) -> None:
     """Above the limit users are told to come back; administrators are let through."""
-    cluster, task = await start(tmp_path, max_reads=0)
+    cluster, task = await start(tmp_path, max_reads=0, max_writes=0)
     path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
     admin = cluster.client("admin", "system:masters")
     answer = await cluster.client("bob").get(path)

@@ -47,15 +47,24 @@ def test_versions_and_groups(discovery: Discovery) -> None:
     groups = read(discovery, "/apis/")
     assert (groups["kind"], groups["apiVersion"]) == ("APIGroupList", "v1")
     assert [group["name"] for group in groups["groups"]] == [
+        "apiregistration.k8s.io",
         "apps",
+        "events.k8s.io",
         "authentication.k8s.io",
+        "autoscaling",
         "batch",
+        "certificates.k8s.io",
+        "networking.k8s.io",
+        "policy",
         "rbac.authorization.k8s.io",
+        "storage.k8s.io",
+        "admissionregistration.k8s.io",
         "apiextensions.k8s.io",
         "scheduling.k8s.io",
         "coordination.k8s.io",
         "node.k8s.io",
         "discovery.k8s.io",
+        "flowcontrol.apiserver.k8s.io",
     ]
     version = {"groupVersion": "apps/v1", "version": "v1"}
     expected = {"name": "apps", "versions": [version], "preferredVersion": version}
@@ -159,8 +168,8 @@ def test_aggregated(discovery: Discovery) -> None:
     assert (core["kind"], core["apiVersion"]) == ("APIGroupDiscoveryList", "apidiscovery.k8s.io/v2")
     assert [item["metadata"] for item in core["items"]] == [{}]
     groups = read(discovery, "/apis", KUBECTL)["items"]
-    assert groups[0]["metadata"] == {"name": "apps"}
-    version = groups[0]["versions"][0]
+    (apps,) = [group for group in groups if group["metadata"] == {"name": "apps"}]
+    version = apps["versions"][0]
     assert (version["version"], version["freshness"]) == ("v1", "Current")
     deployments = next(entry for entry in version["resources"] if entry["resource"] == "deployments")
     scale = {"group": "autoscaling", "version": "v1", "kind": "Scale"}

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from api_cluster import Client, Cluster, start, stop
 
-from minikube_py.apiserver.targets import container_of, endpoint_places, proxyable, split_name
+from minikube_py.apiserver.resolver import endpoint_places, proxyable
+from minikube_py.apiserver.targets import container_of, split_name
 from minikube_py.errors import BadRequest
 from minikube_py.kinds.core.node import Node
 from minikube_py.registry.base import Context
@@ -208,10 +209,10 @@ async def test_log_and_its_refusal(admin: Client, backend: Backend) -> None:
 
 
 async def test_node_proxy_passes_redirects_on(admin: Client, backend: Backend) -> None:
-    """The proxy subresource streams whatever comes, and follows nothing."""
+    """The proxy subresource streams whatever comes; a redirect leads back through it, and is not followed."""
     async with admin.request("GET", "/api/v1/nodes/n/proxy/stats/x?a=%2F", allow_redirects=False) as response:
         found = (response.status, response.headers["Location"], await response.read())
-    assert found == (307, "/x", b"at /stats/x?a=%2F")
+    assert found == (307, "/api/v1/nodes/n/proxy/x", b"at /stats/x?a=%2F")
 
 
 async def test_unreachable_kubelet(cluster: Cluster, admin: Client, backend: Backend) -> None:
@@ -221,9 +222,10 @@ async def test_unreachable_kubelet(cluster: Cluster, admin: Client, backend: Bac
     log = await admin.get(f"{POD}/log?container=main")
     head, _, writer = await exec_raw(cluster, admin, f"{POD}/exec?container=main&command=x&stdout=1")
     writer.close()
-    assert (log.code, log["message"][:29], head.split(b" ")[1]) == (
+    url = "https://127.0.0.1:1/containerLogs/default/p/main"
+    assert (log.code, log["message"], head.split(b" ")[1]) == (
         500,
-        "error trying to reach service",
+        f'Get "{url}": dial tcp 127.0.0.1:1: connect: connection refused',
         b"500",
     )
 
@@ -254,7 +256,7 @@ def test_targets() -> None:
         {"addresses": ["10.0.0.2"], "conditions": {"ready": False}},
     ]
     slices = [{"ports": [{"name": "http", "port": 80}, {"name": "x", "port": 1}], "endpoints": endpoints}]
-    assert endpoint_places(slices, "http") == [("10.0.0.1", 80)]
+    assert endpoint_places(slices, "http") == [("10.0.0.1", 80, None)]
     for address in ("127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "::1", "name"):
         with pytest.raises(BadRequest, match="address not allowed"):
             proxyable(address)

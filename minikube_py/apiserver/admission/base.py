@@ -5,7 +5,10 @@ from typing import ClassVar
 
 from minikube_py.aio.clock import Clock
 from minikube_py.apiserver import authz
+from minikube_py.apiserver.admission.webhooks.metrics import WebhookMetrics
 from minikube_py.apiserver.authz import Authorizer
+from minikube_py.apiserver.config import ApiServerConfig
+from minikube_py.apiserver.webhook_client import WebhookClient
 from minikube_py.errors import Forbidden, NotFound
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj
@@ -14,6 +17,7 @@ from minikube_py.registry.resource import Registry
 
 CREATE = frozenset(("CREATE",))
 WRITES = frozenset(("CREATE", "UPDATE"))
+ALL_OPERATIONS = frozenset(("CREATE", "UPDATE", "DELETE", "CONNECT"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,11 @@ class Surroundings:
     registry: Registry
     authorizer: Authorizer
     clock: Clock
+    webhooks: WebhookClient | None = None
+    """What calls webhooks, closed by its owner; None: the plugins make their own."""
+    webhook_metrics: WebhookMetrics | None = None
+    config: ApiServerConfig | None = None
+    """What the API server was told; None: what is off by default stays off."""
 
 
 class Plugin:
@@ -37,6 +46,19 @@ class Plugin:
         self.registry = surroundings.registry
         self.authorizer = surroundings.authorizer
         self.clock = surroundings.clock
+
+    @classmethod
+    def enabled(cls, surroundings: Surroundings) -> bool:
+        """Whether it runs here; some are off unless the configuration turns them on."""
+        return True
+
+    def mutates(self, operation: str, resource: str) -> bool:
+        """Whether `mutate` sees an operation on a resource (with its subresource). Asked once for each."""
+        return wants(self, operation, resource)
+
+    def validates(self, operation: str, resource: str) -> bool:
+        """Whether `validate` sees it."""
+        return wants(self, operation, resource)
 
     async def mutate(self, request: Attributes) -> None:
         """Change `request.object` in place, or refuse it by raising an ApiError."""
@@ -53,7 +75,7 @@ class Plugin:
 
 
 def wants(plugin: Plugin, operation: str, resource: str) -> bool:
-    """Whether the plugin sees an operation on a resource (with its subresource)."""
+    """Whether the plugin names an operation and a resource (with its subresource)."""
     return operation in plugin.operations and (not plugin.resources or resource in plugin.resources)
 
 

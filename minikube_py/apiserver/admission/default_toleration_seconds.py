@@ -1,6 +1,6 @@
 """DefaultTolerationSeconds: pods stay five minutes on a node that is not ready or unreachable."""
 
-from minikube_py.apiserver.admission.base import Plugin, object_of
+from minikube_py.apiserver.admission.base import WRITES, Plugin, object_of
 from minikube_py.meta.objects import Obj
 from minikube_py.registry.base import Attributes
 
@@ -9,9 +9,10 @@ TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
 class DefaultTolerationSeconds(Plugin):
-    """Adds the two tolerations that a new pod does not have."""
+    """Adds the two tolerations that a written pod does not have."""
 
     name = "DefaultTolerationSeconds"
+    operations = WRITES
     resources = frozenset(("pods",))
 
     async def mutate(self, request: Attributes) -> None:

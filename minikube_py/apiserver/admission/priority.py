@@ -1,9 +1,9 @@
 """Priority: a pod's priority is that of its PriorityClass; at most one class is the default."""
 
-from minikube_py.apiserver.admission.base import WRITES, Plugin, forbid, name_in, object_of
+from minikube_py.apiserver.admission.base import WRITES, Plugin, Surroundings, forbid, name_in, object_of
 from minikube_py.kinds.scheduling.priorityclass import PriorityClass
-from minikube_py.meta.objects import Obj, name_of
-from minikube_py.registry.base import Attributes, ListOptions
+from minikube_py.meta.objects import Obj, dig, name_of
+from minikube_py.registry.base import Attributes
 
 
 class Priority(Plugin):
@@ -13,10 +13,33 @@ class Priority(Plugin):
     operations = WRITES
     resources = frozenset(("pods", "priorityclasses.scheduling.k8s.io"))
 
+    def __init__(self, surroundings: Surroundings) -> None:
+        super().__init__(surroundings)
+        self._classes: dict[str, Obj] = {}
+        self._default: Obj = {}
+        self.registry.follow(PriorityClass, self._put, self._remove)
+
+    def _put(self, priority_class: Obj) -> None:
+        self._classes[name_of(priority_class)] = priority_class
+        self._choose_default()
+
+    def _remove(self, priority_class: Obj) -> None:
+        self._classes.pop(name_of(priority_class), None)
+        self._choose_default()
+
+    def _choose_default(self) -> None:
+        defaults = (c for c in self._classes.values() if c.get("globalDefault"))
+        self._default = min(defaults, key=lambda c: int(c.get("value", 0)), default={})
+
     async def mutate(self, request: Attributes) -> None:
-        if request.kind.resource != "pods" or request.operation != "CREATE":
+        if request.kind.resource != "pods":
             return
         spec: Obj = object_of(request).setdefault("spec", {})
+        if request.operation == "UPDATE":
+            for field in ("priority", "preemptionPolicy"):
+                if spec.get(field) is None and (known := dig(request.old, f"spec.{field}")) is not None:
+                    spec[field] = known
+            return
         chosen = self._class_of(request, spec)
         value = int(chosen.get("value", 0))
         given = spec.get("priority")
@@ -40,20 +63,16 @@ class Priority(Plugin):
     def _class_of(self, request: Attributes, spec: Obj) -> Obj:
         name = spec.get("priorityClassName")
         if not name:
-            defaults = [c for c in self._classes() if c.get("globalDefault")]
-            return min(defaults, key=lambda c: int(c.get("value", 0)), default={})
-        found = self.lookup(PriorityClass, "", name)
+            return self._default
+        found = self._classes.get(name)
         if found is None:
             raise forbid(request, f"no PriorityClass with name {name} was found")
         return found
 
-    def _classes(self) -> list[Obj]:
-        return [self.registry.decoded(e) for e in self.registry.list(PriorityClass, "", ListOptions()).entries]
-
     async def validate(self, request: Attributes) -> None:
         if request.kind.resource == "pods" or not object_of(request).get("globalDefault"):
             return
-        for other in self._classes():
+        for other in self._classes.values():
             if other.get("globalDefault") and name_of(other) != name_in(request):
                 raise forbid(
                     request,

@@ -2,8 +2,11 @@
 
 from minikube_py.apiserver.admission.base import Plugin, forbid, object_of
 from minikube_py.kinds.node.runtimeclass import RuntimeClass
+from minikube_py.meta.amounts import same
 from minikube_py.meta.objects import Obj, copy, dig
 from minikube_py.registry.base import Attributes
+
+UNDEFINED = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
 
 
 class RuntimeClassAdmission(Plugin):
@@ -17,16 +20,15 @@ class RuntimeClassAdmission(Plugin):
         name = spec.get("runtimeClassName")
         if not name:
             if spec.get("overhead"):
-                raise forbid(
-                    request,
-                    "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
-                )
+                raise forbid(request, UNDEFINED)
             return
         runtime_class = self.lookup(RuntimeClass, "", name)
         if runtime_class is None:
             raise forbid(request, f'pod rejected: RuntimeClass "{name}" not found')
         overhead = dig(runtime_class, "overhead.podFixed") or {}
-        if spec.get("overhead") and spec["overhead"] != overhead:
+        if spec.get("overhead") and not overhead:
+            raise forbid(request, UNDEFINED)
+        if spec.get("overhead") and not same(spec["overhead"], overhead):
             raise forbid(request, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")
         if overhead:
             spec["overhead"] = copy(overhead)

@@ -4,17 +4,16 @@ The token is a projected volume (token of 3607 s, the cluster's root CA, the nam
 /var/run/secrets/kubernetes.io/serviceaccount, as client libraries expect.
 """
 
-import secrets
-
 from minikube_py.apiserver.admission.base import Plugin, forbid, object_of
+from minikube_py.apiserver.admission.references import projected_sources, secrets_of
 from minikube_py.kinds.core.serviceaccount import ServiceAccount
+from minikube_py.kinds.podspec.resize import MIRROR
 from minikube_py.meta.objects import Obj, annotations_of, copy
 from minikube_py.registry.base import Attributes
+from minikube_py.registry.metadata import generated_name
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 VOLUME_PREFIX = "kube-api-access-"
-MIRROR = "kubernetes.io/config.mirror"
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # of generated names
 
 
 class ServiceAccountAdmission(Plugin):
@@ -46,12 +45,10 @@ class ServiceAccountAdmission(Plugin):
 def _check_mirror(request: Attributes, spec: Obj) -> None:
     if spec.get("serviceAccountName"):
         raise forbid(request, "a mirror pod may not reference service accounts")
-    for volume in spec.get("volumes") or ():
-        if "secret" in volume:
-            raise forbid(request, "a mirror pod may not reference secrets")
-        for source in (volume.get("projected") or {}).get("sources") or ():
-            if "serviceAccountToken" in source:
-                raise forbid(request, "a mirror pod may not use ServiceAccountToken volume projections")
+    if any(True for _ in secrets_of(spec)):
+        raise forbid(request, "a mirror pod may not reference secrets")
+    if any(source.get("serviceAccountToken") is not None for source in projected_sources(spec)):
+        raise forbid(request, "a mirror pod may not use ServiceAccountToken volume projections")
 
 
 def _automounts(spec: Obj, account: Obj) -> bool:
@@ -65,7 +62,7 @@ def mount_token(spec: Obj) -> None:
     """Mount the token into each container of the pod spec that has nothing at its path."""
     volumes: list[Obj] = spec.get("volumes") or []
     known = next((v["name"] for v in volumes if v.get("name", "").startswith(VOLUME_PREFIX)), "")
-    name = known or VOLUME_PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(5))
+    name = known or generated_name(VOLUME_PREFIX)
     mounted = False
     for field in ("initContainers", "containers"):
         for container in spec.get(field) or ():

@@ -9,8 +9,16 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from minikube_py.apiserver.bootstrap import bindings, component_roles, controller_roles, objects, user_roles
-from minikube_py.apiserver.bootstrap.rules import AUTOUPDATE
+from minikube_py.apiserver.bootstrap import (
+    bindings,
+    component_roles,
+    controller_roles,
+    flow_schemas,
+    objects,
+    service_cidr,
+    user_roles,
+)
+from minikube_py.apiserver.bootstrap.rules import AUTOUPDATE, group
 from minikube_py.apiserver.rbac import RbacIndex
 from minikube_py.errors import AlreadyExists, NotFound
 from minikube_py.kinds.core.configmap import ConfigMap
@@ -18,6 +26,9 @@ from minikube_py.kinds.core.endpoints import Endpoints
 from minikube_py.kinds.core.namespace import Namespace
 from minikube_py.kinds.core.service import Service
 from minikube_py.kinds.discovery.endpointslice import EndpointSlice
+from minikube_py.kinds.flowcontrol.flowschema import FlowSchema
+from minikube_py.kinds.flowcontrol.prioritylevelconfiguration import PriorityLevelConfiguration
+from minikube_py.kinds.networking.servicecidr import ServiceCIDR
 from minikube_py.kinds.rbac.clusterrole import ClusterRole
 from minikube_py.kinds.rbac.clusterrolebinding import ClusterRoleBinding
 from minikube_py.kinds.rbac.role import Role
@@ -28,6 +39,7 @@ from minikube_py.meta.objects import Obj, annotations_of, copy, name_of, namespa
 from minikube_py.registry.base import Context
 from minikube_py.registry.resource import Registry
 
+NODES = "system:nodes"
 Amend = Callable[[Obj, Obj], Obj | None]
 """What a stored object becomes, given the default one; None where it may stay."""
 _KINDS: tuple[Kind, ...] = (
@@ -41,6 +53,9 @@ _KINDS: tuple[Kind, ...] = (
     Role,
     RoleBinding,
     PriorityClass,
+    PriorityLevelConfiguration,
+    FlowSchema,
+    ServiceCIDR,
 )
 
 
@@ -52,6 +67,8 @@ class Bootstrap:
     port: int
     service_cidr: str
     client_ca: str  # PEM
+    front_proxy_ca: str = ""  # PEM; empty: none
+    front_proxies: Sequence[str] = ()
 
 
 async def apply(registry: Registry, facts: Bootstrap) -> None:
@@ -69,8 +86,10 @@ async def apply(registry: Registry, facts: Bootstrap) -> None:
             _amend_subjects,
         ),
         _ensure_all(registry, objects.priority_classes(), _keep),
+        _ensure_all(registry, [*flow_schemas.priority_levels(), *flow_schemas.flow_schemas()], _amend_flow),
         _ensure_all(registry, [objects.api_service(facts.service_cidr)], _keep),
-        _ensure_all(registry, [objects.authentication_config(facts.client_ca)], _amend_data),
+        _ensure_service_cidr(registry, facts),
+        _ensure_all(registry, [_authentication_config(facts)], _amend_data),
         _ensure_all(registry, objects.api_endpoints(facts.addresses, facts.port), _amend_endpoints),
     )
 
@@ -116,6 +135,20 @@ async def _ensure(registry: Registry, wanted: Obj, amend: Amend) -> None:
         await registry.update(kind, namespace, name, changed, context)
 
 
+def _authentication_config(facts: Bootstrap) -> Obj:
+    return objects.authentication_config(facts.client_ca, facts.front_proxy_ca, facts.front_proxies)
+
+
+async def _ensure_service_cidr(registry: Registry, facts: Bootstrap) -> None:
+    await _ensure_all(registry, [service_cidr.service_cidr(facts.service_cidr)], _keep)
+    stored = registry.decoded(registry.get(ServiceCIDR, "", service_cidr.NAME))
+    changed = service_cidr.made_ready(stored, registry.now())
+    if changed is not None:
+        context = Context(field_manager="kube-apiserver")
+        await registry.update(ServiceCIDR, "", service_cidr.NAME, changed, context, "status")
+    await registry.repair()
+
+
 def _keep(stored: Obj, wanted: Obj) -> Obj | None:
     return None
 
@@ -132,8 +165,16 @@ def _amend_subjects(stored: Obj, wanted: Obj) -> Obj | None:
     if annotations_of(stored).get(AUTOUPDATE) == "false":
         return None
     have = stored.get("subjects") or []
+    if not wanted["subjects"]:  # nodes are the Node authorizer's; before there was one, they were bound here
+        return copy(stored) | {"subjects": []} if have == [group(NODES)] else None
     missing = [subject for subject in wanted["subjects"] if subject not in have]
     return copy(stored) | {"subjects": [*have, *missing]} if missing else None
+
+
+def _amend_flow(stored: Obj, wanted: Obj) -> Obj | None:
+    if annotations_of(stored).get(flow_schemas.AUTOUPDATE) != "true" or stored["spec"] == wanted["spec"]:
+        return None
+    return copy(stored) | {"spec": wanted["spec"]}
 
 
 def _amend_data(stored: Obj, wanted: Obj) -> Obj | None:

@@ -14,9 +14,8 @@ def cluster_role_bindings(controllers: list[Obj]) -> list[Obj]:
         binding("system:discovery", "system:discovery", [group("system:authenticated")]),
         binding("system:basic-user", "system:basic-user", [group("system:authenticated")]),
         binding("system:public-info-viewer", "system:public-info-viewer", _EVERYONE),
-        # Kubernetes leaves this one without subjects where its node authorizer runs; here the role is granted
-        # by RBAC and the NodeRestriction admission plugin keeps a node to its own objects.
-        binding("system:node", "system:node", [group("system:nodes")]),
+        # Nodes have their rights from the Node authorizer, which looks at what their pods need.
+        binding("system:node", "system:node", []),
         binding("system:node-proxier", "system:node-proxier", [user("system:kube-proxy")]),
         binding(
             "system:kube-controller-manager",

@@ -122,6 +122,12 @@ def _scheduler() -> Obj:
     )
 
 
+def node_rules() -> list[Obj]:
+    """The rules of system:node, which the Node authorizer goes by too."""
+    rules: list[Obj] = _node()["rules"]
+    return rules
+
+
 def _node() -> Obj:
     return cluster_role(
         "system:node",

@@ -3,6 +3,8 @@
 import ipaddress
 from collections.abc import Sequence
 
+import orjson
+
 from minikube_py.meta.objects import Obj
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -84,11 +86,23 @@ def api_endpoints(addresses: Sequence[str], port: int) -> list[Obj]:
     ]
 
 
-def authentication_config(client_ca: str) -> Obj:
-    """The ConfigMap from which extension API servers learn the CA of client certificates."""
+def authentication_config(client_ca: str, front_proxy_ca: str, front_proxies: Sequence[str]) -> Obj:
+    """The ConfigMap from which extension API servers learn the CA of client certificates, and by whom and how
+    they are told who asks (nothing of that where there is no front-proxy CA)."""
+    data = {"client-ca-file": client_ca}
+    if front_proxy_ca:
+        lists = {
+            "allowed-names": list(front_proxies),
+            "extra-headers-prefix": ["X-Remote-Extra-"],
+            "group-headers": ["X-Remote-Group"],
+            "uid-headers": ["X-Remote-Uid"],
+            "username-headers": ["X-Remote-User"],
+        }
+        data["requestheader-client-ca-file"] = front_proxy_ca
+        data |= {f"requestheader-{key}": orjson.dumps(value).decode() for key, value in lists.items()}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
-        "data": {"client-ca-file": client_ca},
+        "data": data,
     }

@@ -68,6 +68,7 @@ def _to_edit() -> Obj:
             "secrets serviceaccounts services services/proxy",
         ),
         rule("create", "serviceaccounts/token"),
+        rule(WRITE, "events", "events.k8s.io"),
         rule(
             WRITE,
             "daemonsets deployments deployments/rollback deployments/scale replicasets replicasets/scale "
@@ -76,6 +77,12 @@ def _to_edit() -> Obj:
         ),
         rule(WRITE, "horizontalpodautoscalers", "autoscaling"),
         rule(WRITE, "cronjobs jobs", "batch"),
+        rule(
+            WRITE,
+            "daemonsets deployments deployments/rollback deployments/scale ingresses networkpolicies "
+            "replicasets replicasets/scale replicationcontrollers/scale",
+            "extensions",
+        ),
         rule(WRITE, "poddisruptionbudgets", "policy"),
         rule(WRITE, "ingresses networkpolicies", "networking.k8s.io"),
         rule(FULL, "leases", "coordination.k8s.io"),
@@ -108,6 +115,13 @@ def _to_view() -> Obj:
         ),
         rule(READ, "horizontalpodautoscalers horizontalpodautoscalers/status", "autoscaling"),
         rule(READ, "cronjobs cronjobs/status jobs jobs/status", "batch"),
+        rule(
+            READ,
+            "daemonsets daemonsets/status deployments deployments/scale deployments/status "
+            "ingresses ingresses/status networkpolicies replicasets replicasets/scale replicasets/status "
+            "replicationcontrollers/scale",
+            "extensions",
+        ),
         rule(READ, "poddisruptionbudgets poddisruptionbudgets/status", "policy"),
         rule(READ, "ingresses ingresses/status networkpolicies", "networking.k8s.io"),
         rule(READ, "resourceclaims resourceclaims/status resourceclaimtemplates", "resource.k8s.io"),

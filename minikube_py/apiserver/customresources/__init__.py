@@ -1,0 +1,1 @@
+"""Custom resources: the kinds that CustomResourceDefinitions define, from their creation to their end."""
