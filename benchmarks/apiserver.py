@@ -39,9 +39,9 @@ from minikube_py.meta.kind import Kind
 from minikube_py.registry.base import ClusterFacts, Context, ListOptions
 from minikube_py.registry.catalogue import Catalogue
 from minikube_py.registry.resource import Registry
+from minikube_py.store.base import Put
 from minikube_py.store.sqlite import SqliteStore
 
-CONNECTIONS = 16
 PODS = 500
 WATCHERS = 100
 CHANGES = 30
@@ -66,11 +66,14 @@ def pod(number: int) -> dict[str, Any]:
 
 
 class Bare:
-    """Handlers that answer with given bytes, and send each change to every watcher."""
+    """Handlers that answer with given bytes, which a write commits to the store first, and send each change to
+    every watcher."""
 
-    def __init__(self, answers: dict[str, bytes], event: bytes) -> None:
+    def __init__(self, answers: dict[str, bytes], event: bytes, store: SqliteStore) -> None:
         self._answers = answers
         self._event = event
+        self._store = store
+        self._numbers = iter(range(10**9))
         self._watchers: list[web.StreamResponse] = []
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -82,6 +85,10 @@ class Bare:
             for watcher in self._watchers:
                 await watcher.write(self._event)
         body = self._answers[request.raw_path]
+        if request.raw_path == "/create":
+            await self._store.commit([Put(f"/registry/bare/{next(self._numbers)}", body, 0)])
+        elif request.raw_path == "/patch":
+            await self._store.commit([Put(f"/registry/bare/patched-{next(self._numbers) % 8}", body)])
         return web.Response(body=body, headers={"Content-Type": "application/json"})
 
     async def _watch(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -120,12 +127,13 @@ async def serve(folder: Path, pipe: Any) -> None:
     answers = {
         "/get": registry.get(Pod, "default", "web-0000").data,
         "/list": b'{"items":[' + b",".join(entry.data for entry in items) + b"]}",
+        "/pages": b'{"items":[' + b",".join(entry.data for entry in items[:50]) + b"]}",
         "/create": one.data,
-        "/patch": one.data,
+        "/patch": registry.get(Pod, "default", "web-0000").data,
         "/change": one.data,
     }
     bare = web.Server(
-        Bare(answers, b'{"type":"MODIFIED","object":' + one.data + b"}\n").answer,
+        Bare(answers, b'{"type":"MODIFIED","object":' + one.data + b"}\n", store).answer,
         access_log=None,
         handler_cancellation=True,
     )
@@ -218,7 +226,8 @@ async def load(folder: Path, port: int, case: str, seconds: float) -> tuple[floa
     """Requests per second, p99 in ms, and their number."""
     loop, tls = asyncio.get_running_loop(), tls_context(folder)
     until = time.perf_counter() + 0.3 + seconds
-    makers = [maker(case, n) for n in range(CONNECTIONS if case[-4:] != "list" else 4)]
+    name, _, clients = case.partition(":")
+    makers = [maker(name, n) for n in range(int(clients))]
     made = await asyncio.gather(
         *(loop.create_connection(lambda m=m: Connection(m, until), "127.0.0.1", port, ssl=tls) for m in makers)
     )
@@ -231,11 +240,11 @@ async def load(folder: Path, port: int, case: str, seconds: float) -> tuple[floa
 def maker(case: str, number: int) -> Callable[[], bytes]:
     """Makes the requests of one connection."""
     if case.startswith("/"):
-        body = {"get": None, "list": None, "create": config_map("x"), "patch": LABEL}[case[1:]]
+        body = {"create": config_map("x"), "patch": LABEL}.get(case[1:])
         fixed = request("GET" if body is None else "POST", case, body)
         return lambda: fixed
-    if case in ("get", "list"):
-        fixed = request("GET", f"{NAMESPACE}/pods" + ("/web-0000" if case == "get" else ""))
+    if case in READS:
+        fixed = request("GET", f"{NAMESPACE}/pods{READS[case]}")
         return lambda: fixed
     counter, stamp = iter(range(10**9)), time.time_ns()
     if case == "create":
@@ -247,6 +256,7 @@ def maker(case: str, number: int) -> Callable[[], bytes]:
     return lambda: request("PATCH", path, {"metadata": {"labels": {"n": str(next(counter))}}}, patch)
 
 
+READS = {"get": "/web-0000", "list": "", "pages": "?limit=50"}
 LABEL = {"metadata": {"labels": {"n": "1"}}}
 
 
@@ -348,11 +358,23 @@ def compare(run: Callable[[bool], Result], rounds: int) -> tuple[Result, Result]
     return middle(results[False]), middle(results[True])
 
 
+TITLES = {
+    "get:16": "GET a pod, 16 clients",
+    "list:4": f"LIST {PODS} pods, 4",
+    "pages:4": "the same, limit=50",
+    "create:1": "CREATE ConfigMap 1 KB, 1",
+    "create:32": "the same, 32",
+    "patch:8": "PATCH a pod's label, 8",
+    "watch": f"change to {WATCHERS} watchers",
+}
+"""What is measured, and by how many clients."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=0.8, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="one case: get, list, create, patch or watch")
+    parser.add_argument("--only", default="", help="one case: get, list, pages, create, patch or watch")
     options = parser.parse_args()
     context = mp.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
@@ -377,10 +399,8 @@ def main() -> None:
         print(
             f"{'':28}{'req/s':>9}{'p99 ms':>9}{'CPU us':>9}{'bare/s':>10}{'p99 ms':>9}{'CPU us':>9}{'ratio':>8}"
         )
-        titles = {"get": "GET a pod", "list": f"LIST {PODS} pods", "create": "CREATE ConfigMap 1 KB"}
-        titles |= {"patch": "PATCH a label", "watch": f"change to {WATCHERS} watchers"}
-        for case, title in titles.items():
-            if options.only not in ("", case):
+        for case, title in TITLES.items():
+            if options.only not in ("", case.partition(":")[0]):
                 continue
 
             def run(bare: bool, case: str = case) -> Result:

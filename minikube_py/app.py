@@ -46,7 +46,7 @@ from minikube_py.kubelet.agent import Kubelet
 from minikube_py.kubelet.config import KubeletConfig, ServerConfig
 from minikube_py.kubelet.sandbox import GRACE
 from minikube_py.meta.kind import Kind
-from minikube_py.meta.objects import condition_is
+from minikube_py.meta.objects import Key, condition_is
 from minikube_py.proxy.proxier import KubeProxy
 from minikube_py.proxy.rules import ProxyConfig
 from minikube_py.registry.base import ClusterFacts, User
@@ -61,6 +61,8 @@ from minikube_py.store.sqlite import Durability, SqliteStore
 log = logging.getLogger(__name__)
 
 STATUS_PATH = "/minikube-py/status"
+CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+"""The label of the node's role, which a node may not give itself."""
 STOP_GRACE = 10.0
 """Seconds that containers have to end when the cluster is stopped."""
 
@@ -167,7 +169,11 @@ class Cluster:
         """Every component, in the order in which they start; they stop in reverse."""
         node = User(f"system:node:{self.profile.node_name}", groups=("system:nodes", "system:authenticated"))
         controllers = ControllerConfig(
-            root_ca=keys.ca.certificate.read_text(), signer=api.tokens, cluster_cidr=_cluster_cidr(network)
+            root_ca=keys.ca.certificate.read_text(),
+            signer=api.tokens,
+            authority=(keys.ca.certificate.read_bytes(), keys.ca.key.read_bytes()),
+            allows=api.allows,
+            cluster_cidr=_cluster_cidr(network),
         )
         dns = DnsConfig(
             addresses=("127.0.0.1", network.gateway),
@@ -207,10 +213,21 @@ class Cluster:
             service_account_key=keys.service_accounts,
             kubelet_client_certificate=keys.apiserver_kubelet_client.certificate,
             kubelet_client_key=keys.apiserver_kubelet_client.key,
+            front_proxy_client_certificate=keys.front_proxy_client.certificate,
+            front_proxy_client_key=keys.front_proxy_client.key,
+            front_proxy_ca=keys.front_proxy_ca.certificate,
+            audit_log=self._audit_log(),
+            audit_policy=Path(self.settings.audit_policy) if self.settings.audit_policy else None,
             facts=facts,
             advertise=(network.gateway, network.api_port),
             extra={STATUS_PATH: self.status},
         )
+
+    def _audit_log(self) -> Path | None:
+        """Where the audit log goes: where the user says, beside the other logs where there is but a policy."""
+        if self.settings.audit_log:
+            return Path(self.settings.audit_log)
+        return self.profile.logs / "audit.log" if self.settings.audit_policy else None
 
     def _kubelet_config(self, network: Network, keys: pki.Pki) -> KubeletConfig:
         profile = self.profile
@@ -245,7 +262,7 @@ class Cluster:
         )
 
     async def _node_ready(self, client: LocalClient) -> None:
-        """Wait until the node says it is Ready. Errors: TimeoutError."""
+        """Wait until the node says it is Ready, and give it its role. Errors: TimeoutError."""
         found = asyncio.Event()
         stop = client.cache.subscribe(
             Node, lambda change: found.set() if condition_is(change.object, "Ready") else None
@@ -255,6 +272,8 @@ class Cluster:
                 await found.wait()
         finally:
             stop()
+        role = {"metadata": {"labels": {CONTROL_PLANE: ""}}}
+        await client.patch(Node, Key("", self.profile.node_name), role)
 
     async def status(self) -> bytes:
         """What `minikube-py status` shows, as JSON."""

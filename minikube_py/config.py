@@ -32,6 +32,10 @@ class Settings:
     """debug, info, warning or error."""
     max_pods: int = 110
     """How many pods the node takes."""
+    audit_log: str = ""
+    """Where the API server's audit log is written; empty: nowhere, unless there is an audit policy."""
+    audit_policy: str = ""
+    """A file with the audit policy (audit.k8s.io/v1); empty: writes with their bodies, no secrets."""
 
 
 def settings(

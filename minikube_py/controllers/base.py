@@ -55,6 +55,9 @@ class ControllerConfig:
 
     root_ca: str = ""  # PEM: the cluster's CA, for kube-root-ca.crt and token Secrets
     signer: Signer | None = None
+    authority: tuple[bytes, bytes] | None = None  # PEM: certificate and key that sign requests; None: none does
+    allows: Callable[[Obj], bool] | None = None
+    """Whether what the spec of a SubjectAccessReview asks is allowed."""
     cluster_cidr: str = "10.244.0.0/16"
     node_cidr_mask: int = 24
     node_grace: float = 40.0
@@ -224,8 +227,11 @@ class Controller(ABC):
         """Subscribe to each kind served now that is not followed yet; every kind followed, one version each."""
         new: dict[str, Kind] = {}
         for kind in self.clients.kinds():
-            if kind.resource not in self._followed and {"list", "watch", "delete"} <= set(kind.verbs):
+            known = self._followed.get(kind.resource)
+            if known is None and {"list", "watch", "delete"} <= set(kind.verbs):
                 new.setdefault(kind.resource, kind)
+            elif known is not None and known.api_version == kind.api_version:
+                self._followed[kind.resource] = kind  # its schema may have changed
         self._followed.update(new)
         for kind in new.values():
             self.subscribe(kind, keys_of)

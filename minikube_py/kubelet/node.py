@@ -70,14 +70,13 @@ def node_object(config: KubeletConfig, machine: Machine) -> Obj:
 
 
 def node_labels(config: KubeletConfig, machine: Machine) -> dict[str, str]:
-    """The well-known labels, and the configured ones."""
+    """The well-known labels, and the configured ones. Its role is not the node's own to say."""
     return {
         "beta.kubernetes.io/arch": machine.architecture,
         "beta.kubernetes.io/os": "linux",
         "kubernetes.io/arch": machine.architecture,
         "kubernetes.io/hostname": config.hostname or config.node_name,
         "kubernetes.io/os": "linux",
-        "node-role.kubernetes.io/control-plane": "",
         **config.labels,
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 from kubelet_node import NODE, Node, kubelet_running, pod_object, settle
 
 from minikube_py.aio.clock import VirtualClock
+from minikube_py.apiserver.admission.node_restriction import is_reserved
 from minikube_py.kinds.coordination.lease import Lease
 from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.node import Node as NodeKind
@@ -23,7 +24,7 @@ async def test_node_and_lease(node: Node) -> None:
     found = await node.client.get(NodeKind, NODE)
     assert condition_is(found, "Ready")
     assert found["spec"]["podCIDR"] == "10.244.0.0/24"
-    assert found["metadata"]["labels"]["node-role.kubernetes.io/control-plane"] == ""
+    assert [label for label in found["metadata"]["labels"] if is_reserved(label)] == []
     assert found["status"]["nodeInfo"]["containerRuntimeVersion"] == "simulated://1.0.0"
     before = (await node.client.get(Lease, NODE, "kube-node-lease"))["spec"]["renewTime"]
     for _ in range(6):

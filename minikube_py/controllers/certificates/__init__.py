@@ -1,0 +1,1 @@
+"""What the certificate controllers know: what each signer signs (pure), and how."""

@@ -1,0 +1,1 @@
+"""What the status of ValidatingAdmissionPolicies is worked out from."""
