@@ -12,6 +12,7 @@ from typing import Any, Final
 from minikube_py.meta import schema as forms
 from minikube_py.meta.cel import types
 from minikube_py.meta.cel.errors import EvaluationError
+from minikube_py.meta.cel.lexer import KEYWORDS, RESERVED
 from minikube_py.meta.cel.library.conversions import decoded
 from minikube_py.meta.cel.library.times import parse_date, parse_duration, parse_timestamp
 from minikube_py.meta.cel.types import CelType
@@ -21,31 +22,7 @@ from minikube_py.meta.schema import Type
 Declared = CelType | Type | None
 """How a variable may be declared."""
 
-_ESCAPED: Final = frozenset(
-    [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ]
-)
+_ESCAPED: Final = KEYWORDS | RESERVED
 _ESCAPES: Final = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _ESCAPABLE: Final = re.compile(r"__|[./-]")
 _FIELD: Final = re.compile(r"[a-zA-Z_./-][a-zA-Z0-9_./-]*", re.ASCII)
