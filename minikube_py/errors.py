@@ -56,7 +56,7 @@ class ApiError(Exception):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
+            **({"reason": self.reason} if self.reason else {}),
             "code": self.code,
         }
         if details:
@@ -122,6 +122,12 @@ class InternalError(ApiError):
     code, reason = 500, "InternalError"
 
 
+class Unclassified(ApiError):
+    """A failure that has no reason: clients are told its text alone."""
+
+    code, reason = 500, ""
+
+
 class ServiceUnavailable(ApiError):
     code, reason = 503, "ServiceUnavailable"
 
@@ -133,7 +139,7 @@ class Timeout(ApiError):
 def from_status(status: Mapping[str, Any]) -> ApiError:
     """The ApiError that a `Status` object stands for, as the HTTP client receives it."""
     reason, code = status.get("reason", ""), int(status.get("code", 500))
-    known = [cls for cls in ApiError.__subclasses__() if cls.reason == reason]
+    known = [cls for cls in ApiError.__subclasses__() if reason and cls.reason == reason]
     known += [cls for cls in ApiError.__subclasses__() if cls.code == code]
     details = dict(status.get("details") or {})
     causes = [

@@ -1,4 +1,4 @@
-"""Validation of the sources of storage that pods' volumes and PersistentVolumes have in common."""
+"""Defaults and validation of the sources of storage that pods' volumes and PersistentVolumes have in common."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +30,23 @@ _REFERENCES = (
     "nodeExpandSecretRef",
 )
 _BYTE = range(256)
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "hostPath": {"type": ""},
+    "iscsi": {"iscsiInterface": "default"},
+    "rbd": {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"},
+    "azureDisk": {"cachingMode": "ReadWrite", "fsType": "ext4", "kind": "Shared", "readOnly": False},
+    "scaleIO": {"storageMode": "ThinProvisioned", "fsType": "xfs"},
+}
+
+
+def default_source(holder: Obj) -> None:
+    """Fill in what the source of a volume leaves out, in place."""
+    for name, fields in _DEFAULTS.items():
+        if (source := holder.get(name)) is None:
+            continue
+        for field, value in fields.items():
+            if source.get(field) in (None, ""):
+                source[field] = value
 
 
 def choose_source(

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from minikube_py.meta import schema as forms
+from minikube_py.meta.goformat import go_kind
 from minikube_py.meta.objects import Obj, micro_timestamp, timestamp
 from minikube_py.meta.quantity import canonical
 from minikube_py.meta.schema import Type
@@ -30,9 +31,10 @@ _JSON_NAMES = {str: "string", bool: "bool", int: "number", float: "number", dict
 class Mistyped(Exception):
     """A value that the type cannot hold; the text is that of Go's decoder."""
 
-    def __init__(self, text: str, path: str, expected: str) -> None:
+    def __init__(self, text: str, path: str, expected: str, restored: str = "") -> None:
         super().__init__(text)
         self.text = text
+        self.restored = restored or text  # the same in the words of the converter, which strategic patches meet
         self.path = path  # with list indices, for messages of custom resources
         self.expected = expected
 
@@ -82,12 +84,12 @@ def _struct(type: Type) -> Check:
     pending = [True]  # fields are compiled at the first use, so that recursive types end
 
     def prepare() -> None:
-        pending.clear()
         for name, one in type.fields.items():
             if one.form in (forms.STRING, forms.BOOL):
                 scalars[name] = str if one.form == forms.STRING else bool
             else:
                 checks[name] = _optional(one, name in type.required)
+        pending.clear()
 
     open_ = type.open
 
@@ -185,6 +187,10 @@ def _base64_fault(value: str) -> int | None:
     return None
 
 
+_UNNAMED = "object"
+"""What stands for the struct of a custom resource."""
+
+
 class _Place:
     """Where a walk stands; text is made of it only for what it reports."""
 
@@ -213,6 +219,8 @@ class _Place:
     def go(self) -> str:
         """The path as Go's decoder tells it: the struct's name, then the fields without indices."""
         fields = [one for one in self.steps() if one.struct]
+        while fields and fields[0].struct == _UNNAMED:  # Go decodes a custom resource's metadata for itself
+            del fields[0]
         return ".".join([fields[-1].struct, *(str(one.key) for one in fields)]) if fields else ""
 
 
@@ -239,7 +247,7 @@ def _decoded(type: Type, value: Any, place: _Place) -> Any:
             raise _mistyped(type, value, place)
         if form == forms.STRUCT:
             return _decoded_struct(type, value, place)
-        dropped = type.custom and not type.items.raw.get("nullable")
+        dropped = type.custom and not type.items.raw.get("nullable") and type.items.raw.get("default") is None
         kept = {key: item for key, item in value.items() if item is not None} if dropped else value
         return {key: _element(type.items, item, _Place(place, key, "")) for key, item in kept.items()}
     if form == forms.LIST:
@@ -273,7 +281,7 @@ def _decoded_struct(type: Type, value: Obj, place: _Place) -> Obj:
             if known.custom and known.raw.get("nullable"):
                 result[name] = None
             continue
-        decoded = _decoded(known, item, _Place(place, name, type.name or "object"))
+        decoded = _decoded(known, item, _Place(place, name, type.name or _UNNAMED))
         collection = known.form in (forms.LIST, forms.MAP)
         if collection and not decoded and not known.custom and name not in type.required:
             continue
@@ -346,4 +354,23 @@ def _mistyped(type: Type, value: Any, place: _Place) -> Mistyped:
     if type.form == forms.INT_OR_STRING:  # it decodes itself, so Go has no field to name
         return Mistyped(f"json: cannot unmarshal {what} into Go value of type int32", place.path(), "integer")
     site = f"struct field {place.go()}" if place.go() else "value"
-    return Mistyped(f"json: cannot unmarshal {what} into Go {site} of type {go}", place.path(), go)
+    text = f"json: cannot unmarshal {what} into Go {site} of type {go}"
+    return Mistyped(text, place.path(), go, _unrestored(type, value))
+
+
+def _unrestored(type: Type, value: Any) -> str:
+    found = go_kind(value)
+    if type.form in (forms.LIST, forms.BYTES):
+        return f"cannot restore slice from {found}"
+    if type.form in (forms.MAP, forms.RAW):
+        return f"cannot restore map from {found}"
+    if type.form == forms.STRUCT:
+        return f"cannot restore struct from: {found}"
+    if type.form in (forms.TIME, forms.MICRO_TIME):
+        return ""
+    is_like = found == "int64" or (found == "float64" and type.form != forms.STRING)
+    return (
+        f"cannot convert {found} to {type.go}"
+        if is_like and type.form != forms.BOOL
+        else (f"unrecognized type: {type.go}")
+    )

@@ -7,6 +7,7 @@ module-level value in `kinds/`; a custom resource builds the same value at run t
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from minikube_py.errors import Cause
@@ -46,6 +47,10 @@ def _no_violations(obj: Obj, old: Obj | None) -> Iterable[Violation]:
     return ()
 
 
+def _no_warnings(obj: Obj, old: Obj | None) -> Iterable[str]:
+    return ()
+
+
 def _as_it_is(obj: Obj) -> Obj:
     return obj
 
@@ -71,7 +76,7 @@ class ScalePaths:
     """The path of the selector as text; empty: `spec.selector` where it is a label selector."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Kind:
     """A resource kind. The hooks are pure: they see JSON objects, never the store or a clock."""
 
@@ -93,10 +98,14 @@ class Kind:
     """The strategy: clears or carries over (from `old` on update) what a client may not set, in place."""
     validate: Callable[[Obj, Obj | None], Iterable[Violation]] = _no_violations
     """The refusals of an object after defaulting; with `old`, also forbidden changes."""
+    warn: Callable[[Obj, Obj | None], Iterable[str]] = _no_warnings
+    """What a client is warned of that stores the object."""
     schema: Mapping[str, Any] | None = None
     """The OpenAPI v3 schema of a custom resource; None: the built-in facts for group, version and kind."""
     create_on_update: bool = False
     """Whether a PUT of an object that does not exist creates it."""
+    unconditional_update: bool = True
+    """Whether a PUT may leave out the resourceVersion, and so overwrite what it has not seen."""
     parts: Mapping[str, Part] = field(default_factory=dict)
     """The subresources that are parts of the object, besides status, by name."""
     validate_status: Callable[[Obj, Obj | None], Iterable[Violation]] = _no_violations
@@ -125,16 +134,16 @@ class Kind:
     terminating: bool = False
     """Whether the kind is on its way out: no objects are created any more."""
 
-    @property
+    @cached_property
     def group(self) -> str:
         """The API group, empty for the core group."""
         return self.api_version.rpartition("/")[0]
 
-    @property
+    @cached_property
     def version(self) -> str:
         return self.api_version.rpartition("/")[2]
 
-    @property
+    @cached_property
     def resource(self) -> str:
         """`deployments.apps`, or `pods` in the core group."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
@@ -147,7 +156,7 @@ class Kind:
     def singular_name(self) -> str:
         return self.singular or self.kind.lower()
 
-    @property
+    @cached_property
     def has_status(self) -> bool:
         return "status" in self.subresources
 

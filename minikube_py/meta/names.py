@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from minikube_py.meta.remembered import remembered
+
 NameRule = Callable[[str], list[str]]
 """The reasons why a name is refused."""
 
@@ -145,7 +147,7 @@ def for_prefix(rule: NameRule) -> NameRule:
     return lambda value: rule(value[:-2] + "a" if len(value) > 1 and value.endswith("-") else value)
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _qualified(value: str) -> tuple[str, ...]:
     prefix, slash, name = value.rpartition("/")
     if value.count("/") > 1:
@@ -169,7 +171,7 @@ def qualified_name(value: str) -> list[str]:
     return list(_qualified(value))
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _valid_label_value(value: str) -> tuple[str, ...]:
     return tuple(_judge(value, _LABEL_VALUE, 63, _LABEL_VALUE_MESSAGE))
 

@@ -33,8 +33,10 @@ def validate_object_meta(
     namespaced: bool,
     name_rule: NameRule = dns1123_subdomain,
     path: str = "metadata",
+    any_finalizer: bool = False,
 ) -> Iterable[Violation]:
-    """The refusals of an object's metadata: name, namespace, labels, annotations, owners, finalizers."""
+    """The refusals of an object's metadata: name, namespace, labels, annotations, owners, finalizers, which
+    need no domain where there is `any_finalizer`."""
     meta = obj.get("metadata") or {}
     yield from _names(meta, name_rule, path)
     namespace = meta.get("namespace") or ""
@@ -54,7 +56,7 @@ def validate_object_meta(
     if owners := meta.get("ownerReferences"):
         yield from _owners(owners, f"{path}.ownerReferences")
     if finalizers := meta.get("finalizers"):
-        yield from _finalizers(finalizers, f"{path}.finalizers")
+        yield from _finalizers(finalizers, f"{path}.finalizers", any_finalizer=any_finalizer)
 
 
 def _names(meta: Mapping[str, Any], rule: NameRule, path: str) -> Iterable[Violation]:
@@ -111,14 +113,18 @@ def _owners(owners: list[Obj], path: str) -> Iterable[Violation]:
         controller = name
 
 
-def _finalizers(finalizers: list[str], path: str) -> Iterable[Violation]:
+def undomained(finalizers: Iterable[str]) -> list[str]:
+    """The finalizers whose names have no domain, and are not Kubernetes' own."""
+    return [one for one in finalizers if "/" not in one and one not in STANDARD_FINALIZERS]
+
+
+def _finalizers(finalizers: list[str], path: str, *, any_finalizer: bool) -> Iterable[Violation]:
     for finalizer in finalizers:
         for reason in qualified_name(finalizer):
             yield invalid(path, finalizer, reason)
-        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
-            yield invalid(
-                path, finalizer, "name is neither a standard finalizer name nor is it fully qualified"
-            )
+    for finalizer in () if any_finalizer else undomained(finalizers):
+        told = "name is neither a standard finalizer name nor is it fully qualified"
+        yield invalid(f"{path}[{finalizers.index(finalizer)}]", finalizer, told)
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         told = "finalizer set orphan and foregroundDeletion cannot be both set"
         yield invalid(path, finalizers, told)

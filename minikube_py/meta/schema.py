@@ -129,7 +129,7 @@ class Type:
             properties = self.raw.get("properties") or {}
             found = {field: _node(schema, self.custom) for field, schema in properties.items()}
             if self.custom and self.raw.get("x-kubernetes-embedded-resource"):
-                found = {**_embedded(), **found}
+                found = {**found, **_embedded()}
             self._fields = found
         return self._fields
 

@@ -9,15 +9,17 @@ Errors are ValueError with Kubernetes' wording. Parsed text is cached.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from minikube_py.meta.names import label_value, qualified_name
+from minikube_py.meta.remembered import remembered
 
 EQUALS, NOT_EQUALS, IN, NOT_IN = "=", "!=", "in", "notin"
 EXISTS, DOES_NOT_EXIST, GREATER, LESS = "exists", "!", "gt", "lt"
 
 _TOKEN = re.compile(r"\s*(==|!=|=|!|\(|\)|,|<|>|[^\s=!(),<>]+)")
+_TERM = re.compile(r"(?:[^,\\]|\\.?)+", re.DOTALL)
+_FIELD_TERM = re.compile(r"((?:[^=!\\]|\\.)*)(!=|==|=)(.*)", re.DOTALL)
 _SYMBOLS = frozenset(("==", "!=", "=", "!", "(", ")", ",", "<", ">"))
 _OPERATORS = {
     "=": EQUALS,
@@ -143,7 +145,7 @@ class FieldSelector:
         return ",".join(f"{r.field}{r.operator}{r.value}" for r in self.requirements)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def parse_labels(text: str) -> Selector:
     """The label selector that `text` says; empty text matches everything. Errors: ValueError."""
     tokens = _tokens(text)
@@ -169,15 +171,7 @@ def parse_labels(text: str) -> Selector:
 
 
 def _tokens(text: str) -> list[str]:
-    tokens, position = [], 0
-    text = text.rstrip()
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None:
-            raise ValueError(f"found '{text[position:]}', expected: identifier")
-        tokens.append(match.group(1))
-        position = match.end()
-    return tokens
+    return _TOKEN.findall(text.rstrip())  # every character is part of some token, or blank before one
 
 
 def _requirement(tokens: list[str], position: int) -> tuple[Requirement, int]:
@@ -271,12 +265,12 @@ def from_label_selector(selector: Mapping[str, Any] | None) -> Selector:
     return Selector(tuple(sorted(found, key=lambda r: r.key)))
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def parse_fields(text: str) -> FieldSelector:
     """The field selector that `text` says; backslash escapes `,`, `=` and itself. Errors: ValueError."""
     found: list[FieldRequirement] = []
-    for term in re.findall(r"(?:[^,\\]|\\.?)+", text, re.DOTALL):
-        match = re.match(r"((?:[^=!\\]|\\.)*)(!=|==|=)(.*)", term, re.DOTALL)
+    for term in _TERM.findall(text) if "\\" in text else filter(None, text.split(",")):
+        match = _FIELD_TERM.match(term)
         if match is None:
             raise ValueError(f"invalid selector: '{text}'; can't understand '{term}'")
         field, operator, value = match.groups()
@@ -285,6 +279,8 @@ def parse_fields(text: str) -> FieldSelector:
 
 
 def _unescaped(value: str) -> str:
+    if "\\" not in value and "=" not in value:
+        return value
     if re.search(r"(?<!\\)(?:\\\\)*[=,]", value) or re.search(r"\\(?![\\=,])", value.replace("\\\\", "")):
         raise ValueError(f"invalid field selector value: '{value}'")
     return re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)

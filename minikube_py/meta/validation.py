@@ -115,13 +115,13 @@ def decode(
     try:
         decoded, unknown = decode_value(type, obj)
     except Mistyped as error:
-        raise BadRequest(f"{_unhandled(kind)}: {error.text}") from None
+        raise BadRequest(f"{_unhandled(kind)}: {error.text}") from error
     except ValueError as error:
         raise BadRequest(f"{_unhandled(kind)}: {error}") from None
     except RecursionError:
         raise BadRequest(f"{_unhandled(kind)}: json: exceeded max depth") from None
     if mode != IGNORE and (unknown or duplicates):
-        _report(kind, [*(f'unknown field "{path}"' for path in unknown), *duplicates], mode, warnings)
+        _report(kind, [*duplicates, *(f'unknown field "{path}"' for path in unknown)], mode, warnings)
     return decoded
 
 

@@ -2,8 +2,8 @@
 
 Built over PyYAML's events (libyaml where it is compiled in), because no Python loader speaks the dialect:
 `yes`, `on` and `y` are booleans; `0777` and `0o777` are octal; `1_000` is a number; `1:30`, dates and `=` stay
-strings; keys become strings; `<<` merges. Duplicate keys, self-references, alias bombs and absurd depth are
-refused with the line.
+strings; keys become strings; `<<` merges. Duplicate keys (unless the caller takes them), self-references,
+alias bombs and absurd depth are refused with the line.
 """
 
 import re
@@ -55,8 +55,9 @@ def scalar(text: str) -> Any:
 class _Builder:
     """Builds JSON values from one stream of events."""
 
-    def __init__(self, text: str | bytes) -> None:
+    def __init__(self, text: str | bytes, repeated: list[str] | None = None) -> None:
         self._loader = _Loader(text)
+        self._repeated = repeated
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._open: set[str] = set()
         self._nodes = 0
@@ -137,13 +138,18 @@ class _Builder:
             value = self._node(self._loader.get_event(), depth + 1)
             if is_merge:
                 merged.extend(_merge_sources(value, event))
-            elif key in result:
-                raise YamlError(f'{_line(event)}: key "{key}" already set in map')
             else:
+                if key in result:
+                    self._repeat(f'{_line(event)}: key "{key}" already set in map')
                 result[key] = value
         for source in merged:
             result = {**source, **result}
         return result
+
+    def _repeat(self, text: str) -> None:
+        if self._repeated is None:
+            raise YamlError(text)
+        self._repeated.append(text)
 
 
 def _merge_sources(value: Any, event: Any) -> list[dict[str, Any]]:
@@ -180,9 +186,10 @@ def load_all(text: str | bytes) -> list[Any]:
     return list(_Builder(text).documents())
 
 
-def load(text: str | bytes) -> Any:
-    """The first document of `text`, or None where there is none. Errors: YamlError."""
-    return next(_Builder(text).documents(), None)
+def load(text: str | bytes, repeated: list[str] | None = None) -> Any:
+    """The first document of `text`, or None where there is none. `repeated` takes what there is to say of
+    duplicate keys, of which the last one counts then. Errors: YamlError."""
+    return next(_Builder(text, repeated).documents(), None)
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-from minikube_py.aio.broadcast import Broadcast
+from minikube_py.aio.broadcast import Pace, Subscription
 from minikube_py.store.base import Compacted, Entry, Event, FutureRevision, Page, Watch
 from minikube_py.store.bucket import Bucket, bucket_of, revision_of
 
@@ -43,8 +43,10 @@ class State:
         self._size = 0
         self._past: deque[Entry] = deque()  # superseded states that are still decoded
         self._marks: deque[tuple[float, int]] = deque()  # (monotonic time, revision reached by then)
-        self._readers: dict[str, tuple[tuple[str, OnEvent], ...]] = {}  # by bucket; "" reads every bucket
+        # by bucket ("" reads every bucket), in the order of their subscribing
+        self._readers: dict[str, dict[int, tuple[str, OnEvent]]] = {}
         self._watches: set[StateWatch] = set()
+        self.pace = Pace(self._watches)
 
     def get(self, key: str) -> Entry | None:
         """The current entry, or None."""
@@ -89,13 +91,12 @@ class State:
     def subscribe(self, prefix: str, on_event: OnEvent) -> Callable[[], None]:
         """See `Store.subscribe`."""
         name, reader = bucket_of(prefix), (prefix, on_event)
-        self._readers[name] = (*self._readers.get(name, ()), reader)
+        self._readers.setdefault(name, {})[id(reader)] = reader
 
         def unsubscribe() -> None:
-            left = tuple(r for r in self._readers.get(name, ()) if r is not reader)
-            if left:
-                self._readers[name] = left
-            else:
+            readers = self._readers.get(name, {})
+            readers.pop(id(reader), None)
+            if not readers:
                 self._readers.pop(name, None)
 
         return unsubscribe
@@ -117,11 +118,13 @@ class State:
             self._retire(event)
 
     def _tell(self, events: Sequence[Event]) -> None:
-        readers, wide = self._readers, self._readers.get("", ())
+        none: dict[int, tuple[str, OnEvent]] = {}
         for event in events:
             key = event.entry.key
-            name = bucket_of(key)
-            for prefix, on_event in (*readers.get(name, ()), *wide) if name else wide:
+            readers, wide = self._readers.get(bucket_of(key), none), self._readers.get("", none)
+            for prefix, on_event in (
+                (*readers.values(), *wide.values()) if readers is not wide else (*wide.values(),)
+            ):
                 if key.startswith(prefix):
                     try:
                         on_event(event)
@@ -200,12 +203,16 @@ class State:
 class StateWatch:
     """A `Watch` over a State: the replayed history first, then what is applied."""
 
+    __slots__ = ("_live", "_replay", "_state", "_unsubscribe")
+
     def __init__(self, state: State, prefix: str, replay: Sequence[Event], capacity: int) -> None:
         self._state = state
         self._replay = replay
-        live: Broadcast[Event] = Broadcast()
-        self._live = live.subscribe(capacity)
-        self._unsubscribe = state.subscribe(prefix, live.publish)
+        self._live: Subscription[Event] = Subscription(capacity, self._gone, state.pace)
+        self._unsubscribe = state.subscribe(prefix, self._live.push)
+
+    def _gone(self, _: Subscription[Event]) -> None:
+        self._unsubscribe()
 
     def __aiter__(self) -> AsyncIterator[Sequence[Event]]:
         return self
@@ -222,7 +229,6 @@ class StateWatch:
 
     def close(self) -> None:
         """End the watch."""
-        self._unsubscribe()
         self._state.discard(self)
         self._live.close()
 

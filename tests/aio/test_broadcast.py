@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from minikube_py.aio.broadcast import Broadcast, Lagging
+from minikube_py.aio.broadcast import CROWD, PACE_SECONDS, Broadcast, Lagging, Pace, Subscription
 
 
 async def test_readers_get_what_is_published_after_they_came() -> None:
@@ -37,3 +37,28 @@ async def test_closing_wakes_a_waiting_reader() -> None:
     await asyncio.sleep(0)
     broadcast.close()
     assert await waiting == []
+
+
+async def test_a_crowd_is_woken_now_and_then() -> None:
+    """In a crowd a reader is handed the first item at once, and those that follow in a moment, together."""
+    members: list[int] = []
+    pace, counts = Pace(members), {}
+    for count in (CROWD - 1, CROWD):
+        members[:] = range(count)
+        reader: Subscription[int] = Subscription(100, lambda _: None, pace)
+        batches: list[list[int]] = []
+
+        async def read(reader: Subscription[int] = reader, batches: list[list[int]] = batches) -> None:
+            while batch := await reader.next():
+                batches.append(batch)
+
+        reading = asyncio.create_task(read())
+        for item in range(3):
+            await asyncio.sleep(0)
+            reader.push(item)
+            await asyncio.sleep(0)
+        await asyncio.sleep(2 * PACE_SECONDS)
+        reader.close()
+        await reading
+        counts[count] = batches
+    assert counts == {CROWD - 1: [[0], [1], [2]], CROWD: [[0], [1, 2]]}

@@ -37,6 +37,9 @@ def test_defaults() -> None:
         "minReplicas": 1,
         "metrics": [CPU],
     }
+    seen = autoscaler() | {"status": {}}
+    HorizontalPodAutoscaler.default(seen)
+    assert seen["status"] == {"desiredReplicas": 0, "currentMetrics": None}
     slow = {"scaleDown": {"stabilizationWindowSeconds": 60}}
     percent = {"type": "Percent", "value": 100, "periodSeconds": 15}
     assert created(HorizontalPodAutoscaler, autoscaler(behavior=slow))["spec"]["behavior"] == {

@@ -13,6 +13,7 @@ from minikube_py.kinds.certificates.certificatesigningrequest import (
     stamp_conditions,
 )
 from minikube_py.kinds.certificates.requestvalidation import validate_approval, validate_status
+from minikube_py.kinds.core.event import Event
 from minikube_py.kinds.events.event import EventsEvent, from_core, to_core
 from minikube_py.kinds.flowcontrol.flowschema import FlowSchema
 from minikube_py.kinds.flowcontrol.prioritylevelconfiguration import PriorityLevelConfiguration
@@ -390,3 +391,20 @@ def test_events_are_renamed() -> None:
 def test_new_events(event: Obj, old: Obj | None, expected: list[str]) -> None:
     """The newer group is stricter than the core group."""
     assert [f"{one.field}: {one.message}" for one in EventsEvent.validate(event, old)] == expected
+
+
+def test_new_event_columns() -> None:
+    """An event looks the same through either group."""
+    new = {
+        "metadata": meta("e"),
+        "eventTime": "2026-01-01T11:59:00.000000Z",
+        "regarding": {"kind": "Pod", "name": "web-1"},
+        "note": "done",
+        "type": "Normal",
+        "reason": "Pulled",
+        "reportingController": "kubelet",
+        "reportingInstance": "n",
+    }
+    assert row(EventsEvent, new) == row(Event, to_core(new))
+    assert (row(EventsEvent, new)["Object"], row(EventsEvent, new)["Message"]) == ("pod/web-1", "done")
+    assert row(EventsEvent, new)["Source"] == "kubelet, n"

@@ -134,6 +134,13 @@ def test_node_columns(found: Obj, status: str, roles: str) -> None:
     assert (cells["OS-Image"], cells["Kernel-Version"]) == ("Debian", "<unknown>")
 
 
+def test_a_new_node_has_its_facts_blank() -> None:
+    """What a node tells of itself is there from the start, though unknown."""
+    status = created(Node, {"metadata": meta("n")})["status"]
+    assert status["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 0}}
+    assert (len(status["nodeInfo"]), set(status["nodeInfo"].values())) == (10, {""})
+
+
 def test_node_taints_and_range() -> None:
     """A taint needs a known effect and stands once; a node's pod range is fixed."""
     taints = [

@@ -55,7 +55,9 @@ def test_defaulting_twice_changes_nothing() -> None:
         ("registry:5000/nginx", "Always"),
         ("registry:5000/nginx:1.27", "IfNotPresent"),
         ("nginx@sha256:0123", "IfNotPresent"),
-        ("nginx:latest@sha256:0123", "IfNotPresent"),
+        ("nginx:latest@sha256:0123", "Always"),
+        ("nginx:1.27@sha256:0123", "IfNotPresent"),
+        ("", "IfNotPresent"),
     ],
 )
 def test_pull_policy(image: str, expected: str) -> None:
@@ -108,6 +110,41 @@ def test_volumes() -> None:
         {"name": "down", "downwardAPI": {"items": [expected_field], "defaultMode": 420}},
         {"name": "all", "projected": {"sources": [token], "defaultMode": 420}},
     ]
+
+
+@pytest.mark.parametrize(
+    ("volume", "expected"),
+    [
+        ({"iscsi": {"lun": 0}}, {"iscsi": {"lun": 0, "iscsiInterface": "default"}}),
+        ({"rbd": {"pool": "p"}}, {"rbd": {"pool": "p", "user": "admin", "keyring": "/etc/ceph/keyring"}}),
+        (
+            {"azureDisk": {"diskName": "d"}},
+            {
+                "azureDisk": {
+                    "diskName": "d",
+                    "cachingMode": "ReadWrite",
+                    "fsType": "ext4",
+                    "kind": "Shared",
+                    "readOnly": False,
+                }
+            },
+        ),
+        ({"scaleIO": {}}, {"scaleIO": {"storageMode": "ThinProvisioned", "fsType": "xfs"}}),
+        (
+            {"downwardAPI": {"items": [{"path": "a", "resourceFieldRef": {"resource": "limits.cpu"}}]}},
+            {
+                "downwardAPI": {
+                    "defaultMode": 420,
+                    "items": [{"path": "a", "resourceFieldRef": {"resource": "limits.cpu", "divisor": "0"}}],
+                }
+            },
+        ),
+    ],
+)
+def test_volume_sources(volume: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Sources of volumes are filled in as those of the cloud and the network ask for."""
+    stored = created(Pod, pod(volumes=[{"name": "v", **volume}]))
+    assert stored["spec"]["volumes"] == [{"name": "v", **expected}]
 
 
 def test_requests_default_to_limits_in_pods_only() -> None:

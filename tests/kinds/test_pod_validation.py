@@ -19,6 +19,7 @@ RANGE = "must be between 1 and 65535, inclusive"
         (pod(), []),
         ({**pod(), "spec": {}}, ["spec.containers: Required value"]),
         (pod(container(image="")), [f"{C}.image: Required value"]),
+        (pod(os={}), ["spec.os.name: Required value: cannot be empty"]),
         (pod(container(name="")), [f"{C}.name: Required value"]),
         (
             pod(container(image=" nginx")),

@@ -71,12 +71,23 @@ def test_updates_keep_what_was_allocated() -> None:
         (service(ports=[]), ["spec.ports: Required value"]),
         (service(ports=[], clusterIP="None"), []),
         (
+            service(type="ExternalName", externalName="a.b", clusterIP="10.96.0.9"),
+            ["spec.clusterIPs: Forbidden: may not be set for ExternalName services"],
+        ),
+        (
+            service(clusterIPs=["10.96.0.9"]),
+            ['spec.clusterIPs: Invalid value: ["10.96.0.9"]: must be empty when `clusterIP` is not specified'],
+        ),
+        (
             service(ports=[{"port": 80}, {"port": 81}]),
             ["spec.ports[0].name: Required value", "spec.ports[1].name: Required value"],
         ),
         (
             service(ports=[{"port": 80, "name": "a"}, {"port": 80, "name": "b"}]),
-            ['spec.ports[1]: Duplicate value: {"protocol":"TCP","port":80,"targetPort":0}'],
+            [
+                'spec.ports[1]: Duplicate value: {"Name":"","Protocol":"TCP",'
+                '"AppProtocol":null,"Port":80,"TargetPort":0,"NodePort":0}',
+            ],
         ),
         (
             service(ports=[{"port": 0, "targetPort": 1}]),
@@ -117,6 +128,24 @@ def test_updates_keep_what_was_allocated() -> None:
 def test_service_refusals(found: Obj, expected: list[str]) -> None:
     """Ports, addresses and types are judged in Kubernetes' words."""
     assert refusals(Service, found) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"clusterIPs": None}, ("10.96.0.5", ["10.96.0.5"])),
+        ({"clusterIP": "10.96.0.6", "clusterIPs": None}, ("10.96.0.6", ["10.96.0.6"])),
+        ({"clusterIP": "10.96.0.6"}, ("10.96.0.6", ["10.96.0.6"])),
+        ({"clusterIP": ""}, ("10.96.0.5", ["10.96.0.5"])),
+    ],
+)
+def test_the_plural_address_follows_the_other(change: Obj, expected: tuple[str, list[str]]) -> None:
+    """An update by a client that knows only clusterIP means clusterIPs as well."""
+    old = stored_service()
+    new: Obj = copy(old)
+    new["spec"] |= change
+    made = updated(Service, new, old)["spec"]
+    assert (made["clusterIP"], made["clusterIPs"]) == expected
 
 
 def test_the_address_is_immutable() -> None:
@@ -182,6 +211,7 @@ def test_endpoint_slices() -> None:
     found = {"metadata": meta(), "addressType": "IPv4", "endpoints": [endpoint], "ports": [{"port": 80}]}
     stored = created(EndpointSlice, found)
     assert stored["ports"] == [{"port": 80, "name": "", "protocol": "TCP"}]
+    assert stored["endpoints"] == [{"addresses": ["10.244.0.2"], "conditions": {}}]
     cells = row(EndpointSlice, stored)
     assert (cells["AddressType"], cells["Ports"], cells["Endpoints"]) == ("IPv4", "80", "10.244.0.2")
     assert refusals(EndpointSlice, {**stored, "addressType": "IPv6"}, stored) == [

@@ -51,7 +51,14 @@ def test_stateful_set_defaults() -> None:
             {"podManagementPolicy": "Random"},
             ["spec.podManagementPolicy: Invalid value: \"Random\": must be 'OrderedReady' or 'Parallel'"],
         ),
-        ({"selector": None}, ["spec.selector: Required value"]),
+        (
+            {"selector": None},
+            [
+                "spec.selector: Required value",
+                'spec.template.metadata.labels: Invalid value: {"app":"web"}: '
+                "`selector` does not match template `labels`",
+            ],
+        ),
         (
             {"ordinals": {"start": -1}},
             ["spec.ordinals.start: Invalid value: -1: must be greater than or equal to 0"],

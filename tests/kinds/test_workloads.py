@@ -81,13 +81,19 @@ def test_selectors(kind: Kind) -> None:
     """A selector must be there, select its own template's pods, and stay what it is."""
     sound = workload(kind.kind)
     assert refusals(kind, sound) == []
-    assert refusals(kind, changed(sound, selector=OTHER)) == [
-        'spec.template.metadata.labels: Invalid value: {"app":"web"}: '
-        "`selector` does not match template `labels`"
-    ]
+    mismatch = "spec.template.metadata.labels: Invalid value: %s: `selector` does not match template `labels`"
+    assert refusals(kind, changed(sound, selector=OTHER)) == [mismatch % '{"app":"web"}']
     missing = copy(sound)
     del missing["spec"]["selector"]
-    assert refusals(kind, missing) == ["spec.selector: Required value"]
+    needed = [] if kind.kind == "DaemonSet" else ["spec.selector: Required value"]
+    assert refusals(kind, missing) == [*needed, mismatch % '{"app":"web"}']
+    del missing["spec"]["template"]["metadata"]
+    assert refusals(kind, missing) == [*needed, mismatch % "null"]
+    bad = changed(sound, selector={"matchExpressions": [{"key": "a", "operator": "Like"}]})
+    told = ['spec.selector.matchExpressions[0].operator: Invalid value: "Like": not a valid selector operator']
+    shown = 'spec.selector: Invalid value: {"matchExpressions":[{"key":"a","operator":"Like"}]}'
+    unread = [] if kind.kind == "DaemonSet" else [f"{shown}: invalid label selector"]
+    assert refusals(kind, bad) == told + unread
     word = {"Deployment": "deployment", "DaemonSet": "daemonset"}.get(kind.kind, kind.kind)
     assert refusals(kind, changed(sound, selector={})) == [
         f"spec.selector: Invalid value: {{}}: empty selector is invalid for {word}"

@@ -131,6 +131,13 @@ def test_an_apply_claims_its_leaves() -> None:
     ]
 
 
+def test_an_apply_claims_empty_maps_and_nulls() -> None:
+    """What is empty or null is claimed as it stands, but not an empty list of items."""
+    config = {**config_map(), "metadata": {"name": "m", "annotations": None, "labels": {}, "finalizers": []}}
+    live = apply(CONFIG_MAP, None, {**config, "data": {}}, applier("me"), T0)
+    assert owned(live, "me") == [".data", ".metadata.annotations", ".metadata.labels"]
+
+
 def test_an_update_takes_what_it_changes() -> None:
     """Changed fields pass to the writer, removed ones to nobody; times move for who takes."""
     first = written(CONFIG_MAP, None, config_map(a="1", b="1", c="1"), updater("one"), T0)
@@ -238,6 +245,21 @@ def test_an_item_goes_with_its_defaults() -> None:
     assert [one["name"] for one in after["spec"]["template"]["spec"]["containers"]] == ["web"]
 
 
+def test_metadata_stays_without_an_owner() -> None:
+    """Who gives up the last owned field of the metadata leaves the name and what nobody owns."""
+    config = config_map(a="b")
+    live = apply(
+        CONFIG_MAP,
+        None,
+        {**config, "metadata": {**config["metadata"], "labels": {"a": "b"}}},
+        applier("me"),
+        T0,
+    )
+    live["metadata"]["uid"] = "u"
+    left = apply(CONFIG_MAP, live, config, applier("me"), T1)["metadata"]
+    assert (left.pop("managedFields")[0]["time"], left) == (T1, {"name": "c", "namespace": "n", "uid": "u"})
+
+
 def test_a_struct_goes_with_its_last_owner() -> None:
     """A struct that only its applier set goes as a whole; one that others own in stays."""
     probe = {"livenessProbe": {"httpGet": {"port": 80}, "periodSeconds": 5}}
@@ -311,8 +333,10 @@ def test_kubectl_upgrades_from_client_side_apply() -> None:
 
 
 def test_objects_without_a_schema() -> None:
-    """Custom objects are owned by key in maps, and lists as one value."""
+    """Custom objects are owned by key in maps, lists as one value; what is empty has no spec."""
     obj = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}}
+    (entry,) = track(WIDGET, None, {**obj, "spec": {"size": 1}}, updater("kubectl-create"), T0)
+    assert entry["fieldsV1"] == {"f:spec": {".": {}, "f:size": {}}}
     live = apply(WIDGET, None, {**obj, "spec": {"a": {"b": 1}, "l": [1]}}, applier("me"), T0)
     live = apply(WIDGET, live, {**obj, "spec": {"a": {"c": 2}}}, applier("you"), T0)
     assert live["spec"] == {"a": {"b": 1, "c": 2}, "l": [1]}
@@ -326,7 +350,26 @@ BAD = {
         {"spec": {"foo": 1}},
         r"\(n/web; apps/v1, Kind=Deployment\): .spec.foo: field not declared",
     ),
-    "wrong type": ({"spec": {"replicas": "x"}}, r"\.spec\.replicas: cannot unmarshal string"),
+    "core group": ({"apiVersion": "v1", "spec": {"foo": 1}}, r"\(n/web; /v1, Kind=Deployment\): \.spec\.foo"),
+    "no number": (
+        {"spec": {"replicas": "x"}},
+        r"\.spec\.replicas: expected numeric \(int or float\), got string",
+    ),
+    "no bool": ({"spec": {"paused": "x"}}, r"\.spec\.paused: expected boolean, got &{x}"),
+    "no map": ({"spec": {"template": [1]}}, r"\.spec\.template: expected map, got &{\[1\]}"),
+    "no list": (
+        {"spec": {"template": {"spec": {"containers": {"a": 1}}}}},
+        r"\.spec\.template\.spec\.containers: expected list, got &{map\[a:1\]}",
+    ),
+    "no string": (
+        {"spec": {"template": {"spec": {"containers": [{"name": "a", "image": {"b": 1.5}}]}}}},
+        r'containers\[name="a"\]\.image: expected string, got &value\.valueUnstructured'
+        r'{Value:map\[string\]interface {}{"b":1\.5}}',
+    ),
+    "several": (
+        {"spec": {"replicas": [], "foo": None}},
+        r"errors:\n  \.spec\.replicas: expected numeric .*interface {}\n  \.spec\.foo: field not declared",
+    ),
     "duplicate item": (
         {"spec": {"template": {"spec": {"containers": [{"name": "a"}, {"name": "a"}]}}}},
         r"\.spec\.template\.spec\.containers: duplicate entries for key",
@@ -336,6 +379,7 @@ BAD = {
         r'element 0: associative list with keys has an element that omits key field "name"',
     ),
     "managed fields": ({"metadata": {"managedFields": [{}]}}, "metadata.managedFields must be nil"),
+    "no managed fields": ({"metadata": {"managedFields": []}}, "metadata.managedFields must be nil"),
 }
 
 

@@ -304,6 +304,34 @@ REFUSED_VALUES: dict[str, tuple[Json, Any, list[str]]] = {
             f'spec.x.metadata.labels: Invalid value: "-": {LABEL}',
         ],
     ),
+    "an embedded resource without a name of its own": (
+        {
+            "type": "object",
+            "x-kubernetes-embedded-resource": True,
+            "x-kubernetes-preserve-unknown-fields": True,
+        },
+        {"apiVersion": "", "kind": "Pod", "metadata": {"finalizers": ["mine"]}},
+        ['spec.x.apiVersion: Invalid value: "": must not be empty'],
+    ),
+    **{
+        f"{value} as {form}": (
+            {"type": type, "format": form},
+            value,
+            [
+                f'<nil>: Invalid value: "": Checked value must be of type {type} with format {form} in spec.x'
+                for _ in range(not fits)
+            ],
+        )
+        for type, form, value, fits in (
+            ("integer", "int32", 2**31 - 1, True),
+            ("integer", "int32", 2**31, False),
+            ("integer", "int32", -(2**31) - 1, False),
+            ("integer", "int64", 2**31, True),
+            ("number", "float", 1e38, True),
+            ("number", "float", 1e39, False),
+            ("number", "double", 1e39, True),
+        )
+    },
 }
 
 
@@ -379,6 +407,22 @@ DEFAULTS: dict[str, tuple[Json, Json, Json]] = {
         {"m": {"type": "object", "additionalProperties": S}},
         {"m": {"k": None}},
         {"m": {}},
+    ),
+    "null value of a map with a default": (
+        {"m": {"type": "object", "additionalProperties": {**S, "default": "d"}}},
+        {"m": {"k": None}},
+        {"m": {"k": "d"}},
+    ),
+    "metadata of an embedded resource": (
+        {
+            "e": {
+                "type": "object",
+                "x-kubernetes-embedded-resource": True,
+                "properties": {"metadata": {"type": "object"}, "spec": {"type": "object"}},
+            }
+        },
+        {"e": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "b": 1}, "spec": {"c": 1}, "d": 1}},
+        {"e": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {}}},
     ),
     "unknown fields": ({"a": S}, {"b": {"c": 1}}, {}),
     "kept fields": (

@@ -1,9 +1,11 @@
 """x-kubernetes-validations: what rules refuse, with and without an old state, and which rules may be."""
 
+import threading
 from typing import Any
 
 import pytest
 
+from minikube_py.aio.haste import hasten
 from minikube_py.meta.structural import Structural, check_schema
 
 Json = dict[str, Any]
@@ -198,3 +200,43 @@ def test_rules_that_cost_too_much_are_refused() -> None:
     assert found[0].startswith(
         f"{V}.rule: Forbidden: estimated rule cost exceeds budget by factor of more than 100x"
     )
+
+
+@pytest.mark.parametrize(
+    ("field", "rule", "accepted"),
+    [
+        ({"x-kubernetes-int-or-string": True}, "quantity(string(self)).isGreaterThan(quantity('0'))", True),
+        ({"x-kubernetes-int-or-string": True, "maxLength": 20}, "isQuantity(string(self))", True),
+        (INT, "string(self) + 'a' != 'a'", False),
+    ],
+)
+def test_the_size_of_what_becomes_text(field: Json, rule: str, accepted: bool) -> None:
+    """What may be text has its size as text; numbers have none that is known, as upstream estimates."""
+    schema = ruled(q={**field, "x-kubernetes-validations": [{"rule": rule}]})
+    assert (check_schema(schema, "s", has_status=True) == []) is accepted
+
+
+@pytest.mark.parametrize(("items", "on_the_loop"), [(2, True), (400, False)])
+async def test_rules_that_take_long_run_in_a_thread(items: int, on_the_loop: bool) -> None:
+    """Few rules hold up the event loop; what they refuse is the same."""
+    names = {"type": "array", "items": {"type": "string"}}
+    schema = ruled({"rule": "!self.l.all(x, self.l.exists_one(y, x == y))", "message": "m"}, l=names)
+    judge = Structural(schema)
+    obj = {"spec": {"l": [str(at) for at in range(items)]}}
+
+    def judged() -> tuple[list[str], bool]:
+        found = told(judge.validate(obj))
+        return found, threading.current_thread() is threading.main_thread()
+
+    assert await hasten(judged) == (['spec: Invalid value: "object": m'], on_the_loop)
+
+
+async def test_large_schemas_are_judged_in_a_thread() -> None:
+    """A definition of many fields does not hold up the event loop."""
+    properties = {f"field{at}": {"type": "string", "description": "x" * 100} for at in range(4000)}
+
+    def judged() -> bool:
+        assert check_schema({"type": "object", "properties": properties}, "s", has_status=False) == []
+        return threading.current_thread() is threading.main_thread()
+
+    assert not await hasten(judged)

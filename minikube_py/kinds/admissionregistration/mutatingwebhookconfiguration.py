@@ -23,4 +23,5 @@ MutatingWebhookConfiguration = Kind(
     prepare=prepare_webhooks,
     validate=validate_webhooks,
     columns=COLUMNS,
+    unconditional_update=False,
 )

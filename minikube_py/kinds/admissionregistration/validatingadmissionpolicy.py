@@ -51,4 +51,5 @@ ValidatingAdmissionPolicy = Kind(
         Column("ParamKind", _param_kind, description="The kind of its parameters"),
         AGE,
     ),
+    unconditional_update=False,
 )

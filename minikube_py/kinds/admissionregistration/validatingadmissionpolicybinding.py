@@ -40,4 +40,5 @@ ValidatingAdmissionPolicyBinding = Kind(
         Column("ParamRef", _params, description="The policy's parameters"),
         AGE,
     ),
+    unconditional_update=False,
 )

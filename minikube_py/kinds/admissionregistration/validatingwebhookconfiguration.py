@@ -14,4 +14,5 @@ ValidatingWebhookConfiguration = Kind(
     prepare=prepare_webhooks,
     validate=validate_webhooks,
     columns=COLUMNS,
+    unconditional_update=False,
 )

@@ -1,6 +1,7 @@
 """CustomResourceDefinition: a kind that users have defined, served as soon as its names are accepted."""
 
 from minikube_py.kinds.apiextensions.definitionvalidation import validate, validate_status
+from minikube_py.kinds.apiextensions.versionvalidation import warn
 from minikube_py.kinds.columns import NAME, created_at
 from minikube_py.kinds.strategy import count_generation, if_absent, if_empty, section
 from minikube_py.meta.kind import Column, Kind
@@ -44,5 +45,7 @@ CustomResourceDefinition = Kind(
     prepare=prepare,
     validate=validate,
     validate_status=validate_status,
+    warn=warn,
     columns=(NAME, Column("Created At", created_at, "date", description="When it was created")),
+    unconditional_update=False,
 )

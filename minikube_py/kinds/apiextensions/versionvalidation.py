@@ -12,6 +12,7 @@ from minikube_py.meta.names import dns1035_label
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.structural import check_schema
 from minikube_py.meta.structural.fieldpath import field_path
+from minikube_py.meta.structural.formats import unknown_formats
 from minikube_py.meta.violations import duplicate, invalid, required, too_many
 
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
@@ -78,6 +79,22 @@ def _schemas(versions: Sequence[Obj], before: Mapping[str, Obj]) -> Iterable[Vio
         same = (old.get("schema") or {}).get("openAPIV3Schema") == schema
         if not same or has_status != _has_status(old):
             yield from check_schema(schema, path, has_status=has_status)
+
+
+def warn(definition: Obj, old: Obj | None) -> Iterable[str]:
+    """A warning of each format that the schemas have and nobody knows, but for those of `old`."""
+    given, before = (_by_version(one) for one in (definition, old or {}))
+    if given == before:
+        return
+    new, known = (
+        {form for schema in found.values() for form in unknown_formats(schema)} for found in (given, before)
+    )
+    yield from (f'unrecognized format "{form}"' for form in sorted(new - known))
+
+
+def _by_version(definition: Obj) -> dict[str, Obj]:
+    versions = (definition.get("spec") or {}).get("versions") or ()
+    return {one.get("name") or "": (one.get("schema") or {}).get("openAPIV3Schema") or {} for one in versions}
 
 
 def _deprecation(version: Obj, path: str) -> Iterable[Violation]:

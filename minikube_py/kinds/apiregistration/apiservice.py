@@ -126,4 +126,5 @@ APIService = Kind(
         Column("Available", _available, description="Whether it is available"),
         AGE,
     ),
+    unconditional_update=False,
 )

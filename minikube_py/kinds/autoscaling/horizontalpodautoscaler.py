@@ -28,6 +28,9 @@ def default(autoscaler: Obj) -> None:
     spec = section(autoscaler, "spec")
     if_absent(spec, "minReplicas", 1)
     if_empty(spec, "metrics", [cpu_metric(DEFAULT_CPU)])
+    if (status := autoscaler.get("status")) is not None:
+        if_absent(status, "desiredReplicas", 0)
+        status.setdefault("currentMetrics", None)
     behavior = spec.get("behavior")
     if behavior is None:
         return

@@ -36,4 +36,5 @@ Lease = Kind(
         Column("Holder", text("spec.holderIdentity"), description="Who holds the lease"),
         AGE,
     ),
+    unconditional_update=False,
 )

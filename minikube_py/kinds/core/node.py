@@ -6,12 +6,17 @@ from typing import Any
 
 from minikube_py.kinds.columns import AGE, NAME, NONE, UNKNOWN, text
 from minikube_py.kinds.resourcenames import validate_resource
-from minikube_py.kinds.strategy import drop
+from minikube_py.kinds.strategy import drop, if_absent, section
 from minikube_py.meta.kind import Column, Kind, Violation
 from minikube_py.meta.names import cidr, label_value, qualified_name
 from minikube_py.meta.objects import Obj, condition, dig, labels_of
 from minikube_py.meta.violations import duplicate, forbidden, invalid, not_supported, required
 
+_FACTS = (
+    "architecture", "bootID", "containerRuntimeVersion", "kernelVersion", "kubeProxyVersion", "kubeletVersion",
+    "machineID", "operatingSystem", "osImage", "systemUUID",
+)  # fmt: skip
+"""What a node's nodeInfo always has, known or not."""
 ROLE_PREFIX, ROLE_LABEL = "node-role.kubernetes.io/", "kubernetes.io/role"
 
 
@@ -19,9 +24,13 @@ def default(node: Obj) -> None:
     spec = node.get("spec")
     if spec and spec.get("podCIDR") and not spec.get("podCIDRs"):
         spec["podCIDRs"] = [spec["podCIDR"]]
-    status = node.get("status")
-    if status and status.get("capacity") and not status.get("allocatable"):
+    status = section(node, "status")
+    if status.get("capacity") and not status.get("allocatable"):
         status["allocatable"] = dict(status["capacity"])
+    if_absent(section(section(status, "daemonEndpoints"), "kubeletEndpoint"), "Port", 0)
+    facts = section(status, "nodeInfo")
+    for name in _FACTS:
+        if_absent(facts, name, "")
 
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")

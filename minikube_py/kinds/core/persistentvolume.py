@@ -13,6 +13,7 @@ from minikube_py.kinds.core.accessmodes import (
 )
 from minikube_py.kinds.core.volumespec import validate_volume_spec, validate_volume_update
 from minikube_py.kinds.strategy import if_absent, if_empty, section
+from minikube_py.kinds.volumesources import default_source
 from minikube_py.meta.kind import Column, Kind, Violation
 from minikube_py.meta.objects import Obj, dig
 
@@ -22,8 +23,7 @@ def default(volume: Obj) -> None:
     if_empty(section(volume, "status"), "phase", "Pending")
     if_empty(spec, "persistentVolumeReclaimPolicy", "Retain")
     if_absent(spec, "volumeMode", "Filesystem")
-    if spec.get("hostPath") is not None:
-        if_absent(spec["hostPath"], "type", "")
+    default_source(spec)
 
 
 def prepare(volume: Obj, old: Obj | None) -> None:

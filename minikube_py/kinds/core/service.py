@@ -39,23 +39,33 @@ def default(service: Obj) -> None:
     if_absent(spec, "ipFamilyPolicy", "SingleStack")
     if spec["type"] == "LoadBalancer":
         if_absent(spec, "allocateLoadBalancerNodePorts", True)
-    _pair_addresses(spec)
 
 
-def _pair_addresses(spec: Obj) -> None:
-    """clusterIP and clusterIPs name the same address; clients may give either."""
-    if spec.get("clusterIP") and not spec.get("clusterIPs"):
-        spec["clusterIPs"] = [spec["clusterIP"]]
-    elif spec.get("clusterIPs") and not spec.get("clusterIP"):
-        spec["clusterIP"] = spec["clusterIPs"][0]
+def _pair_addresses(spec: Obj, before: Obj | None) -> None:
+    """clusterIPs follows clusterIP where a client knows only the latter; never the other way."""
+    address, addresses = spec.get("clusterIP") or "", spec.get("clusterIPs") or []
+    if before is None:
+        if address and not addresses:
+            spec["clusterIPs"] = [address]
+        return
+    known, all_known = before.get("clusterIP") or "", before.get("clusterIPs") or []
+    if address == known:
+        if all_known and not addresses:
+            spec["clusterIPs"] = list(all_known)
+    elif known and not address:
+        if addresses == all_known:
+            spec.pop("clusterIPs", None)
+    elif addresses == all_known or not addresses:
+        spec["clusterIPs"] = [address]
 
 
 def prepare(service: Obj, old: Obj | None) -> None:
     """On an update, keep what was allocated where the client leaves it out (as `kubectl replace` does)."""
-    if old is None:
+    spec, before = service["spec"], None if old is None else old.get("spec") or {}
+    _pair_addresses(spec, before)
+    if before is None:
         service["status"] = {"loadBalancer": {}}
         return
-    spec, before = service["spec"], old.get("spec") or {}
     _drop_fields_of_old_type(spec, before)
     if "ExternalName" in (spec.get("type"), before.get("type")):
         return

@@ -17,6 +17,8 @@ _EXPOSED = ("NodePort", "LoadBalancer")
 _AFFINITIES = ("ClientIP", "None")
 _TRAFFIC = ("Cluster", "Local")
 _DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
+_PORT = {"Name": "", "Protocol": "", "AppProtocol": None, "Port": 0, "TargetPort": 0, "NodePort": 0}
+"""A port as messages show one: by the names of the API server's own fields."""
 _MAX_AFFINITY = 86400
 _SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 
@@ -90,7 +92,7 @@ def _repeated(ports: Sequence[Obj], type: str) -> Iterable[Violation]:
                 yield duplicate(f"{path}.nodePort", node_port)
             node_ports.add((protocol, node_port))
         if (protocol, number) in taken:
-            yield duplicate(path, {"protocol": protocol, "port": number, "targetPort": 0})
+            yield duplicate(path, {**_PORT, "Protocol": protocol, "Port": number})
         taken.add((protocol, number))
 
 

@@ -40,6 +40,8 @@ def default(slice: Obj) -> None:
         if_absent(port, "protocol", "TCP")
     if slice.get("endpoints") is None:
         slice["endpoints"] = []
+    for endpoint in slice["endpoints"]:
+        if_absent(endpoint, "conditions", {})
     if slice.get("ports") is None:
         slice["ports"] = []
 

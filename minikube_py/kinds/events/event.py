@@ -5,9 +5,12 @@ the newer form keeps for old reporters are called deprecated.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 from minikube_py.kinds.core.event import Event
-from minikube_py.meta.kind import Kind, Violation
+from minikube_py.meta.kind import Column, Kind, Violation
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.violations import immutable, invalid, required
 
@@ -51,6 +54,15 @@ def from_core(event: Obj) -> Obj:
     return _renamed(event, _BACK)
 
 
+def _column(shown: Column) -> Column:
+    """A column of the core group's events, shown of an event in the newer form."""
+
+    def cell(event: Obj, now: datetime) -> Any:
+        return shown.value(to_core(event), now)
+
+    return replace(shown, cell=cell)
+
+
 def validate(event: Obj, old: Obj | None) -> Iterable[Violation]:
     """An event in the newer form has a time, and on creation none of what is deprecated."""
     if event.get("type") not in TYPES:
@@ -80,7 +92,7 @@ EventsEvent = Kind(
         "reportingController": "reportingController",
         "type": "type",
     },
-    columns=Event.columns,
+    columns=tuple(map(_column, Event.columns)),
     storage=Event,
     to_storage=to_core,
     from_storage=from_core,

@@ -32,4 +32,6 @@ RuntimeClass = Kind(
     namespaced=False,
     validate=validate,
     columns=(NAME, Column("Handler", "handler", description="What the container runtime calls it"), AGE),
+    create_on_update=True,
+    unconditional_update=False,
 )

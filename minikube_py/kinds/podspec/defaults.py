@@ -1,6 +1,7 @@
 """Defaults of a pod spec, in place, as the v1 API documents them."""
 
 from minikube_py.kinds.strategy import if_absent, if_empty, section
+from minikube_py.kinds.volumesources import default_source
 from minikube_py.meta.objects import Obj, containers_of
 
 FILE_MODE = 0o644
@@ -49,10 +50,11 @@ def mirror_service_account(spec: Obj) -> None:
 
 
 def pull_policy(image: str) -> str:
-    """Always for the tag `latest` (also when left out), IfNotPresent for other tags and for digests."""
+    """Always for the tag `latest` (also when tag and digest are left out), IfNotPresent for all else."""
     name, _, digest = image.partition("@")
     tag = name.rpartition("/")[2].partition(":")[2]
-    return "Always" if image and not digest and tag in ("", "latest") else "IfNotPresent"
+    latest = tag == "latest" or bool(image and not tag and not digest)
+    return "Always" if latest else "IfNotPresent"
 
 
 def _default_container(container: Obj) -> None:
@@ -91,6 +93,8 @@ def _default_http_get(action: Obj | None) -> None:
 def _default_field_ref(source: Obj) -> None:
     if reference := source.get("fieldRef"):
         if_empty(reference, "apiVersion", "v1")
+    if reference := source.get("resourceFieldRef"):
+        if_absent(reference, "divisor", "0")
 
 
 def _default_volume(volume: Obj) -> None:
@@ -99,11 +103,11 @@ def _default_volume(volume: Obj) -> None:
     for source in ("secret", "configMap", "downwardAPI", "projected"):
         if volume.get(source) is not None:
             if_absent(volume[source], "defaultMode", FILE_MODE)
-    if volume.get("hostPath") is not None:
-        if_absent(volume["hostPath"], "type", "")
+    default_source(volume)
     if volume.get("image"):
         if_empty(volume["image"], "pullPolicy", pull_policy(volume["image"].get("reference") or ""))
     if claim := (volume.get("ephemeral") or {}).get("volumeClaimTemplate"):
+        section(claim, "metadata")
         if_absent(section(claim, "spec"), "volumeMode", "Filesystem")
     _default_downward_items(volume.get("downwardAPI"))
     for source in (volume.get("projected") or {}).get("sources") or ():

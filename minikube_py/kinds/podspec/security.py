@@ -45,7 +45,7 @@ def validate_pod_security(spec: Obj, path: str) -> Iterable[Violation]:
         yield invalid(f"{place}.shareProcessNamespace", True, told)
     if spec.get("hostUsers") is False:
         yield from _user_namespace(spec, path)
-    if spec.get("os"):
+    if spec.get("os") is not None:
         yield from _system(spec, path)
 
 
@@ -152,7 +152,7 @@ def _system(spec: Obj, path: str) -> Iterable[Violation]:
     """`os`, and what only the other system's containers may have."""
     name = spec["os"].get("name") or ""
     if not name:
-        yield required(f"{path}.os.name")
+        yield required(f"{path}.os.name", "cannot be empty")
         return
     if name not in ("linux", "windows"):
         yield not_supported(f"{path}.os", name, ("linux", "windows"))

@@ -81,4 +81,5 @@ PodDisruptionBudget = Kind(
         ),
         AGE,
     ),
+    unconditional_update=False,
 )

@@ -97,4 +97,5 @@ CSIDriver = Kind(
         Column("Modes", _lifecycles, description="Lifecycle modes of its volumes"),
         AGE,
     ),
+    unconditional_update=False,
 )

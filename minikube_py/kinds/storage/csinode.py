@@ -61,4 +61,5 @@ CSINode = Kind(
     validate=validate,
     returns_deleted=True,
     columns=(NAME, Column("Drivers", _drivers, "integer", description="How many drivers the node has"), AGE),
+    unconditional_update=False,
 )

@@ -34,4 +34,5 @@ CSIStorageCapacity = Kind(
         Column("StorageClassName", text("storageClassName"), description="The StorageClass"),
         Column("Capacity", text("capacity", UNSET), description="How much there is"),
     ),
+    unconditional_update=False,
 )

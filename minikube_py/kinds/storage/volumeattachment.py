@@ -78,4 +78,5 @@ VolumeAttachment = Kind(
         Column("Attached", _attached, "boolean", description="Whether it is attached"),
         AGE,
     ),
+    unconditional_update=False,
 )

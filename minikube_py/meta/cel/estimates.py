@@ -169,6 +169,11 @@ def _traversal(factor: int, *, by: int = 0) -> Callable[[Call, list[int]], _Own]
     return lambda node, sizes: (_share(sizes[by], factor * costs.TRAVERSAL), sizes[0])
 
 
+def _text(node: Call, sizes: list[int]) -> _Own:
+    """What is bytes, or may be, gives text of its size; upstream knows no size of numbers as text."""
+    return (_share(sizes[0]), sizes[0]) if node.operands[0].type.kind in ("bytes", "dyn") else (1, None)
+
+
 def _elements(node: Call, sizes: list[int]) -> _Own:
     operand = node.operands[0].type
     if operand.kind != "list":
@@ -212,6 +217,7 @@ _CALLS: Final[dict[str, Callable[[Call, list[int]], _Own]]] = {
     "@in": _membership,
     "contains": _search,
     "join": _join,
+    "string": _text,
     "check": _check,
     "@append": _append,
 }

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final
 
+from minikube_py.aio.haste import SOON, TakesLong, left, spend
 from minikube_py.meta.cel import estimates
 from minikube_py.meta.cel.checker import Checker
 from minikube_py.meta.cel.errors import CostExceeded, EvaluationError, Issue, WrongResult, compile_error
@@ -23,8 +24,8 @@ BUDGET: Final = 10_000_000
 """What all validations of one object, or all of one policy for one request, may cost."""
 MATCH_BUDGET: Final = 2_500_000
 """What all match conditions may cost for one request."""
-SOON: Final = 60_000
-"""What an evaluation may cost that holds up the event loop: some 20 ms."""
+CALLING: Final = 15
+"""What an evaluation costs besides what is counted."""
 
 Variables = Mapping[str, Declared]
 """Variables by name, with their types."""
@@ -64,6 +65,18 @@ class Program:
             if limit <= SOON:
                 raise
             return await asyncio.to_thread(self.evaluate, values, limit)
+
+    def evaluate_in_haste(self, values: Mapping[str, Any]) -> Any:
+        """As `evaluate`, as a step of work that may be in haste. Errors: EvaluationError, TakesLong."""
+        limit = left(CALL_LIMIT)
+        try:
+            given = self.evaluate(values, limit)
+        except CostExceeded:
+            if limit < CALL_LIMIT:
+                raise TakesLong from None
+            raise
+        spend(self.cost + CALLING)
+        return given
 
     def value(self, values: Mapping[str, Any], limit: int = CALL_LIMIT) -> Any:
         """What the expression gives, as another expression takes it (a policy's variables).

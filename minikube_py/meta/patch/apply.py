@@ -12,9 +12,10 @@ from typing import Any
 import orjson
 
 from minikube_py.errors import BadRequest, Cause, Conflict
-from minikube_py.meta.decoding import Mistyped, decode
+from minikube_py.meta.decoding import Mistyped, conforms, decode
 from minikube_py.meta.objects import Obj, annotations_of
 from minikube_py.meta.patch.compare import UNTRACKED, object_changes
+from minikube_py.meta.patch.faults import faults_text
 from minikube_py.meta.patch.fields import Fields, difference, intersection, paths, told, union, without
 from minikube_py.meta.patch.managed import (
     APPLY,
@@ -64,9 +65,10 @@ def apply(
     (a malformed configuration), Conflict (409, a cause for each field that another manager owns).
     """
     try:
-        return _apply(type, live, _checked(type, config), manager, now, (force, reset, views))
+        return _apply(type, live, config, manager, now, (force, reset, views))
     except BadConfig as error:
-        raise BadRequest(f"failed to create typed patch object ({_named(config)}): {error}") from None
+        why = faults_text(type, config) or str(error)
+        raise BadRequest(f"failed to create typed patch object ({_named(config)}): {why}") from None
     except RecursionError:
         raise BadRequest("error decoding patch: exceeded max depth") from None
 
@@ -80,13 +82,15 @@ def _apply(
     how: tuple[bool, ResetFields, Views | None],
 ) -> Obj:
     force, reset, views = how
+    sent, config = config, _checked(type, config)
     managed = _live_owners(type, live)
-    claimed = _tracked(applied_fields(type, config), reset)
+    named = applied_fields(type, sent)
+    claimed = _tracked(named, reset)
     last = managed.get(manager.identity)
     joined = {**managed, manager.identity: Entry(manager, claimed, last.time if last else "")}
     merged = merge(type, live or {}, config)
     if last is not None:
-        merged = prune(type, merged, last.fields, owned_by_all(joined.values()))
+        merged = prune(type, merged, last.fields, union(owned_by_all(joined.values()), named))
     seen = moves(type, live, merged, reset, views)
     changed, removed = seen(manager.api_version) or (None, None)
     others = {identity: entry for identity, entry in joined.items() if identity != manager.identity}
@@ -110,7 +114,7 @@ def _checked(type: Type, config: Any) -> Obj:
     """`config` with canonical values. Errors: BadRequest, BadConfig."""
     if not isinstance(config, dict):
         raise BadRequest("error decoding YAML: an applied configuration must be an object")
-    if (config.get("metadata") or {}).get("managedFields"):
+    if isinstance((config.get("metadata") or {}).get("managedFields"), list):
         raise BadRequest("metadata.managedFields must be nil")
     try:
         decoded, unknown = decode(type, config)
@@ -118,15 +122,22 @@ def _checked(type: Type, config: Any) -> Obj:
         raise BadConfig(f".{error.path}: {error.text.removeprefix('json: ')}") from None
     except ValueError as error:
         raise BadConfig(str(error)) from None
-    if unknown:
-        raise BadConfig("\n".join(f".{path}: field not declared in schema" for path in unknown))
+    if unknown or (type.custom and not conforms(type)(config) and faults_text(type, config)):
+        raise BadConfig("a field is not declared in the schema, or of another type")
     return decoded
 
 
 def _named(config: Obj) -> str:
     meta = config.get("metadata") or {}
-    identity = "/".join((meta.get("namespace") or "", meta.get("name") or ""))
-    return f"{identity}; {config.get('apiVersion', '')}, Kind={config.get('kind', '')}"
+    names = (meta.get(field) for field in ("namespace", "name"))
+    identity = "/".join(name if isinstance(name, str) else "" for name in names)
+    return f"{identity}; {kind_text(config)}"
+
+
+def kind_text(obj: Obj) -> str:
+    """An object's group, version and kind as Kubernetes' messages tell them: `/v1, Kind=Pod`."""
+    group, _, version = str(obj.get("apiVersion") or "").rpartition("/")
+    return f"{group}/{version}, Kind={obj.get('kind') or ''}"
 
 
 def _live_owners(type: Type, live: Obj | None) -> Managed:

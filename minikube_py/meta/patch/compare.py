@@ -235,17 +235,17 @@ _ALWAYS_THERE = frozenset(
 def blank(type: Type) -> Obj:
     """What an empty object of the type already has in Kubernetes: its structs that are no pointers, and its
     required lists. They are not counted as added on creation. (Which struct is a pointer is no fact of the
-    schema; the usual names stand for it.)"""
+    schema; the usual names stand for it.) An empty custom resource has its metadata alone."""
     return type.compiled("blank", _make_blank)
 
 
 def _make_blank(type: Type) -> Obj:
+    if type.custom:
+        return {"metadata": {}}
     made: Obj = {}
     for name, child in type.fields.items():
         if child.form == forms.STRUCT and not child.atomic and name in _ALWAYS_THERE:
             made[name] = blank(child)
         elif child.form == forms.LIST and name in type.required:
             made[name] = []
-    if type.open:
-        made.update({name: {} for name in ("metadata", "spec", "status")})
     return made

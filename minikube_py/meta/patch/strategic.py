@@ -8,7 +8,8 @@ being replaced. Source: the API conventions' text on strategic merge patch (sig-
 
 from typing import Any
 
-from minikube_py.errors import BadRequest
+from minikube_py.errors import BadRequest, Unclassified
+from minikube_py.meta.goformat import go_text
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.patch.merge import identical
 from minikube_py.meta.schema import DEDUCED_TYPE, Type
@@ -24,7 +25,8 @@ _BAD_RETAIN = "invalid patch format of retainKeys"
 def apply_strategic_patch(target: Obj, patch: Any, type: Type) -> Obj:
     """`target` with `patch` merged in by the strategies of `type`; neither is changed, results share parts.
 
-    Errors: BadRequest (a malformed directive, an item without its merge key).
+    Errors: BadRequest (a malformed directive), Unclassified (an item without its merge key, an unknown
+    directive, lists of different things or orders).
     """
     if not isinstance(patch, dict):
         raise BadRequest("error decoding patch: a strategic merge patch must be an object")
@@ -59,7 +61,7 @@ def _directed(patch: Obj) -> Obj:
         return {key: value for key, value in patch.items() if key != DIRECTIVE}
     if directive == "delete":
         return {}
-    raise BadRequest(f"unknown patch type: {directive} in map: {patch}")
+    raise Unclassified(f"unknown patch type: {go_text(directive)} in map: {go_text(patch)}")
 
 
 def _merge_value(original: Any, value: Any, type: Type) -> Any:
@@ -123,7 +125,7 @@ def _merge_list(original: list[Any], patch: list[Any], type: Type) -> list[Any]:
                 merged.append(one)
         return _ordered(merged, patch, original, "")
     if len(maps) != len(original) + len(patch):
-        raise BadRequest("list element types are not identical")
+        raise Unclassified("list element types are not identical")
     key = type.merge_key
     if not key:
         raise BadRequest(f"cannot merge lists without merge key for {type.go}")
@@ -144,9 +146,9 @@ def _merge_maps(original: list[Obj], patch: list[Obj], key: str, type: Type) -> 
             if item.keys() != {DIRECTIVE}:
                 plain.append({name: value for name, value in item.items() if name != DIRECTIVE})
         elif directive == "merge":
-            raise BadRequest("merging list cannot yet be specified in the patch")
+            raise Unclassified("merging list cannot yet be specified in the patch")
         else:
-            raise BadRequest(f"unknown patch type: {directive} in map: {item}")
+            raise Unclassified(f"unknown patch type: {go_text(directive)} in map: {go_text(item)}")
     if replace:
         return [_plain(one) for one in plain]
     places: dict[Any, int] = {}
@@ -165,7 +167,7 @@ def _merge_maps(original: list[Obj], patch: list[Obj], key: str, type: Type) -> 
 
 def _key_of(item: Obj, key: str) -> Any:
     if key not in item:
-        raise BadRequest(f"map: {item} does not contain declared merge key: {key}")
+        raise Unclassified(f"map: {go_text(item)} does not contain declared merge key: {key}")
     return item[key]
 
 
@@ -213,8 +215,9 @@ def _check_order(patched: list[Any], order: list[Any], key: str) -> None:
     positions = {_hashable(_identity(one, key)): place for place, one in enumerate(order)}
     places = [positions.get(_hashable(one), -1) for one in wanted]
     if -1 in places or places != sorted(places):
-        told = f"The order in patch list:\n{patched}\n doesn't match $setElementOrder list:\n{order}\n"
-        raise BadRequest(told)
+        lists = f"{go_text(patched)}\n doesn't match {ELEMENT_ORDER.removesuffix('/')} list:\n{go_text(order)}"
+        told = f"The order in patch list:\n{lists}\n"
+        raise Unclassified(told)
 
 
 def _identity(item: Any, key: str) -> Any:

@@ -22,6 +22,8 @@ def applied_fields(type: Type, config: Any, path: str = "") -> Fields:
         child = type.field(name)
         if child is None:
             raise BadConfig(f"{path}.{name}: field not declared in schema")
+        if value == [] and child.form == forms.LIST and granular(child, value):
+            continue
         node[f"f:{name}"] = _claimed(child, value, f"{path}.{name}", named=_is_named(type, name))
     return node
 
@@ -41,14 +43,15 @@ def _is_named(type: Type, name: str) -> bool:
 def _applied_list(type: Type, config: list[Any], path: str) -> Fields:
     node: Fields = {}
     for at, item in enumerate(config):
-        element = _element(type, item, f"{path}: element {at}")
+        element = element_at(type, item, f"{path}: element {at}")
         if element in node:
             raise BadConfig(f"{path}: duplicate entries for key {told((element,))}")
         node[element] = _claimed(type.items, item, f"{path}[{at}]", named=False)
     return node
 
 
-def _element(type: Type, item: Any, path: str) -> str:
+def element_at(type: Type, item: Any, path: str) -> str:
+    """The path element of an item of a set or map list. Errors: BadConfig, its text beginning with `path`."""
     if type.list_type == "set":
         return value_element(item)
     if item.__class__ is not dict:

@@ -4,13 +4,14 @@ A check never passes what `faults` would refuse; what it does not pass, `faults`
 compiled when a value first reaches them.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from minikube_py.meta.regex import compiled as compiled_pattern
 from minikube_py.meta.structural.faults import faults_of
 from minikube_py.meta.structural.formats import string_format
-from minikube_py.meta.structural.nodes import Schema, is_multiple, is_one_of, types_of
+from minikube_py.meta.structural.nodes import Schema, in_range, is_multiple, is_one_of, types_of
 
 Check = Callable[[Any], bool]
 
@@ -116,6 +117,8 @@ def _of_number(schema: Schema) -> list[Check]:
     if schema.get("multipleOf"):
         factor = schema["multipleOf"]
         found.append(lambda value: is_multiple(value, factor))
+    if not in_range(schema, math.inf):
+        found.append(lambda value: in_range(schema, value))
     return found
 
 

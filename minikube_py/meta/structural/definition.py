@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import orjson
+
+from minikube_py.aio.haste import spend
 from minikube_py.meta.decoding import decode
 from minikube_py.meta.kind import Violation
 from minikube_py.meta.objects import copy
@@ -44,6 +47,7 @@ _AT_ROOT = {
 
 def check_schema(schema: Schema, path: str, *, has_status: bool) -> list[Violation]:
     """Every fault of a version's schema; `path` is where it stands."""
+    spend(len(orjson.dumps(schema)) // 4)
     found = list(_root(schema, path)) if has_status else []
     if schema.get("nullable"):
         found.append(forbidden(f"{path}.nullable", "nullable cannot be true at the root"))

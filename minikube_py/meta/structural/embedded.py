@@ -59,8 +59,10 @@ def validate_embedded(value: Any, path: str) -> Iterable[Violation]:
     place = f"{path}." if path else ""
     for name in ("apiVersion", "kind"):
         text = value.get(name)
-        if name not in value or text == "":
+        if name not in value:
             yield required(f"{place}{name}")
+        elif text == "":
+            yield invalid(f"{place}{name}", text, "must not be empty")
         elif text.__class__ is not str:
             yield invalid(f"{place}{name}", text, "must be a string")
         elif name == "apiVersion" and text.count("/") > 1:
@@ -73,5 +75,9 @@ def validate_embedded(value: Any, path: str) -> Iterable[Violation]:
         named = {**meta, "name": meta.get("name") or "fakename"}
         namespaced = bool(meta.get("namespace"))
         yield from validate_object_meta(
-            {"metadata": named}, namespaced=namespaced, name_rule=path_segment_name, path=f"{place}metadata"
+            {"metadata": named},
+            namespaced=namespaced,
+            name_rule=path_segment_name,
+            path=f"{place}metadata",
+            any_finalizer=True,
         )

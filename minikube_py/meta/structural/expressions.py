@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from minikube_py.aio.haste import spend
 from minikube_py.meta.cel import (
     ABSENT,
     BUDGET,
@@ -28,6 +29,8 @@ from minikube_py.meta.structural.nodes import Schema
 from minikube_py.meta.violations import duplicate, forbidden, invalid, required
 
 SELF, OLD_SELF = "self", "oldSelf"
+COMPILING = 3_000
+"""What it costs to compile a rule, in the units of CEL's costs."""
 MAX_MESSAGE = 5 * 1024
 """Bytes of a message that an expression may give."""
 _OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
@@ -79,6 +82,7 @@ def compile_rule(raw: Mapping[str, Any], schema: Schema, type: Type) -> Rule:
     source, told = raw.get("rule") or "", raw.get("messageExpression") or ""
     if not source.strip():
         return Rule(raw)
+    spend(COMPILING)
     old = optional_of(type) if raw.get("optionalOldSelf") else type
     variables = {SELF: type, OLD_SELF: old}
     program, message, errors = None, None, ["", ""]
@@ -210,7 +214,7 @@ def _of_node(schema: Schema, root: bool) -> Visit:
     def visit(walk: Walk, value: Any, old: Any, near: Near, path: str) -> None:
         if not rules:
             type = celled(schema, root=root)
-            rules.extend(compile_rule(raw, schema, type) for raw in schema["x-kubernetes-validations"])
+            rules[:] = [compile_rule(raw, schema, type) for raw in schema["x-kubernetes-validations"]]
         for rule in rules:
             fault = _judge(rule, schema, walk, value, old, path)
             if fault and (rule.is_transition or near is None or not identical(*near)):
@@ -231,7 +235,7 @@ def _judge(rule: Rule, schema: Schema, walk: Walk, value: Any, old: Any, path: s
     if rule.is_transition or (rule.message is not None and OLD_SELF in rule.message.references):
         values[OLD_SELF] = (ABSENT if old is None else Present(old)) if optional else old
     try:
-        passed = rule.program.evaluate(values)
+        passed = rule.program.evaluate_in_haste(values)
     except CostExceeded as error:
         told = "no further validation rules will be run due to call cost exceeds limit for rule"
         walk.found.append(invalid(place, type, f"'{error.message}': {told}: {rule.told}"))
@@ -258,7 +262,7 @@ def _pay(walk: Walk, program: Program, place: str, type: str) -> None:
 def _message(rule: Rule, values: Obj) -> str:
     if rule.message is not None:
         try:
-            told = str(rule.message.evaluate(values)).strip()
+            told = str(rule.message.evaluate_in_haste(values)).strip()
         except EvaluationError:
             told = ""
         if told and "\n" not in told and len(told.encode()) <= MAX_MESSAGE:

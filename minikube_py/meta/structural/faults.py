@@ -13,7 +13,7 @@ from minikube_py.meta.kind import Violation
 from minikube_py.meta.patch.merge import identical
 from minikube_py.meta.regex import compiled as compiled_pattern
 from minikube_py.meta.structural.formats import string_format
-from minikube_py.meta.structural.nodes import Schema, go_number, is_multiple, is_one_of, types_of
+from minikube_py.meta.structural.nodes import Schema, go_number, in_range, is_multiple, is_one_of, types_of
 from minikube_py.meta.violations import invalid, not_supported, required, too_long, too_many, type_invalid
 
 ABSENT: Final = object()
@@ -144,6 +144,10 @@ def _number_faults(schema: Schema, value: float, path: str) -> list[Violation]:
         shown = int(bound) if value.__class__ is int and float(bound).is_integer() else bound
         found.append(invalid(path or ROOT, value, f"{path} in body should be {should} {go_number(shown)}"))
 
+    if not in_range(schema, value):
+        form = schema["format"]
+        told = f"Checked value must be of type {schema['type']} with format {form} in {path}"
+        found.append(_whole(told))
     factor, least, greatest = (schema.get(key) for key in ("multipleOf", "minimum", "maximum"))
     if factor and not is_multiple(value, factor):
         refuse("a multiple of", factor)

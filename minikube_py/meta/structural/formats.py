@@ -165,6 +165,24 @@ _FORMATS: Final[Mapping[str, Format]] = {
 }
 
 
+def unknown_formats(schema: Mapping[str, Any]) -> set[str]:
+    """The formats of strings, anywhere in a schema, that are not checked since nobody knows them."""
+    found: set[str] = set()
+    waiting: list[Any] = [schema]
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, Mapping):
+            continue
+        form = node.get("format")
+        if form and node.get("type") == "string" and form.replace("-", "") not in _FORMATS:
+            found.add(form)
+        waiting += (node.get("properties") or {}).values()
+        waiting += (node[key] for key in ("items", "additionalProperties", "not") if key in node)
+        for key in ("allOf", "anyOf", "oneOf"):
+            waiting += node.get(key) or ()
+    return found
+
+
 def string_format(schema: Mapping[str, Any]) -> Format | None:
     """What the schema's `format` demands of a string; None where it demands nothing."""
     name = schema.get("format")

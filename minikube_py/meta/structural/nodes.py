@@ -54,6 +54,19 @@ def is_multiple(value: float, factor: float) -> bool:
     return quotient == int(quotient)
 
 
+def in_range(schema: Schema, value: float) -> bool:
+    """Whether a number is one that the schema's format can hold."""
+    limit = _LIMITS.get((schema.get("type"), schema.get("format")))
+    return limit is None or -limit <= value < limit
+
+
+_LIMITS: Mapping[tuple[Any, Any], float] = {
+    ("integer", "int32"): 1 << 31,
+    ("number", "float"): 2.0**128,
+    ("number", "float32"): 2.0**128,
+}
+
+
 def go_number(number: float) -> str:
     """A number as Go prints it with %v."""
     if isinstance(number, int):
