@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from minikube_py.errors import Cause, InternalError
+from minikube_py.kinds.core.serviceaddresses import validate_addresses
 from minikube_py.kinds.networking.ipaddress import IPAddress
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj
@@ -173,13 +174,8 @@ class ServiceAllocator:
         spec = service["spec"]
         if not has_cluster_ip(service):
             return
-        families = spec.get("ipFamilies") or [self._family]
-        if families != [self._family] or spec.get("ipFamilyPolicy") == "RequireDualStack":
-            yield invalid(
-                "spec.ipFamilies" if families != [self._family] else "spec.ipFamilyPolicy",
-                families if families != [self._family] else spec["ipFamilyPolicy"],
-                "not configured on this cluster",
-            )
+        if wrong := [*validate_addresses(spec), *self._unserved(spec)]:
+            yield from wrong
             return
         spec["ipFamilies"] = [self._family]
         spec.setdefault("ipFamilyPolicy", "SingleStack")
@@ -197,6 +193,15 @@ class ServiceAllocator:
                 yield problem
         spec["clusterIP"] = asked
         spec["clusterIPs"] = spec.get("clusterIPs") or [asked]
+
+    def _unserved(self, spec: Obj) -> Iterable[Cause]:
+        policy = spec.get("ipFamilyPolicy")
+        if policy == "RequireDualStack":
+            told = "this cluster is not configured for dual-stack services"
+            yield invalid("spec.ipFamilyPolicy", policy, told)
+        for index, family in enumerate(spec.get("ipFamilies") or ()):
+            if family != self._family:
+                yield invalid(f"spec.ipFamilies[{index}]", family, "not configured on this cluster")
 
     def _take_address(self, asked: str, claim: Claim) -> Cause | None:
         number = _number(asked)

@@ -24,6 +24,10 @@ SYSTEM = User("system:apiserver", groups=("system:masters", "system:authenticate
 """The cluster itself, for what no client asked."""
 
 
+def _nothing() -> None:
+    return None
+
+
 @dataclass(slots=True)
 class Context:
     """One request's circumstances. `warnings` collects what clients are shown as Warning headers."""
@@ -34,8 +38,16 @@ class Context:
     dry_run: bool = False
     field_validation: str = "Warn"  # Strict, Warn or Ignore
     warnings: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+    """What the request's body says twice, as `field_validation` tells of it."""
     audit: dict[str, str] = field(default_factory=dict)
     """What admission plugins note for the audit event's annotations, as `<plugin's domain>/<key>`."""
+    size: int = 0
+    """Bytes of the request's body, as far as they are known."""
+    admitted: bool = False
+    """Whether a deletion is part of one that has passed admission already, and is not judged again."""
+    creating: Callable[[], None] = _nothing
+    """Asked before an update or an apply creates its object. Errors: Forbidden."""
 
 
 @dataclass(slots=True)

@@ -211,8 +211,9 @@ class Deleter:
             context,
             options=_as_json(options),
         )
-        await pipeline.admission.mutate(request)
-        await pipeline.admission.validate(request)
+        if not context.admitted:
+            await pipeline.admission.mutate(request)
+            await pipeline.admission.validate(request)
         plan = plan_deletion(kind, stored, options, pipeline.clock.now())
         if plan.step is Step.WAIT:
             return Deletion(entry, gone=False)

@@ -4,9 +4,10 @@ Without selectors a list is a slice of the store's own entries: nothing is decod
 first page's revision, so that all pages together are one consistent snapshot.
 """
 
+import asyncio
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -24,7 +25,7 @@ MATCH = "resourceVersionMatch"
 MATCHES = ("Exact", "NotOlderThan")
 LIST_OPTIONS = Kind("ListOptions", "meta.k8s.io/v1", "listoptions")
 CHUNK = 500
-"""Entries looked at per step where a selector and a limit are given."""
+"""Entries that a selector looks at per step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +99,11 @@ def parse_revision(text: str) -> int:
     """A resourceVersion as the store's revision; empty is 0. Errors: BadRequest."""
     if not text:
         return 0
-    if not text.isascii() or not text.isdigit():
-        raise BadRequest(
-            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        )
-    return int(text)
+    digits = text.isascii() and text.isdigit()
+    if digits and len(text) <= 20 and int(text) < 2**64:
+        return int(text)
+    why = "value out of range" if digits else "invalid syntax"
+    raise BadRequest(f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": {why}')
 
 
 def start_of(options: ListOptions, current: int) -> Position:
@@ -123,6 +124,29 @@ def start_of(options: ListOptions, current: int) -> Position:
 def list_entries(store: Store, kind: Kind, namespace: str, options: ListOptions) -> Listing:
     """The entries of a kind (of all namespaces where `namespace` is empty) that the options select.
     Errors: BadRequest, Invalid, Expired, Timeout."""
+    steps = _steps(store, kind, namespace, options)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            listing: Listing = end.value
+            return listing
+
+
+async def list_in_turns(store: Store, kind: Kind, namespace: str, options: ListOptions) -> Listing:
+    """`list_entries`; the loop may turn while many entries are looked at."""
+    steps = _steps(store, kind, namespace, options)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            listing: Listing = end.value
+            return listing
+        await asyncio.sleep(0)
+
+
+def _steps(store: Store, kind: Kind, namespace: str, options: ListOptions) -> Generator[None, None, Listing]:
+    """The listing, made in steps of `CHUNK` entries where a selector has to look at each."""
     start = start_of(options, store.revision)
     selection = Selection.of(kind, options.labels, options.fields)
     prefix = kind.prefix(selection.namespace_within(namespace)) if kind.namespaced else kind.prefix()
@@ -132,10 +156,8 @@ def list_entries(store: Store, kind: Kind, namespace: str, options: ListOptions)
         return _listing(kind, page.entries, page.revision, page.remaining, counted=True)
     if name := selection.exact_name(kind, namespace):
         return _single(store, kind, name, selection, start)
-    if options.limit <= 0:
-        page = _read(store, prefix, after=after, limit=0, start=start)
-        return Listing(selection.choose(page.entries), page.revision)
-    return _selected(store, Paging(kind, prefix, selection, options.limit), after, start)
+    page = _read(store, prefix, after=after, limit=0, start=start)
+    return (yield from _selected(kind, page, selection, options.limit))
 
 
 def _read(store: Store, prefix: str, *, after: str, limit: int, start: Position) -> Page:
@@ -164,30 +186,20 @@ def _single(store: Store, kind: Kind, name: tuple[str, str], selection: Selectio
     return Listing(found, page.revision)
 
 
-@dataclass(frozen=True, slots=True)
-class Paging:
-    """What the pages of a selective list have in common."""
-
-    kind: Kind
-    prefix: str
-    selection: Selection
-    limit: int
-
-
-def _selected(store: Store, paging: Paging, after: str, start: Position) -> Listing:
-    """Filter chunk by chunk, all at the first one's revision, until `limit` entries are found."""
+def _selected(kind: Kind, page: Page, selection: Selection, limit: int) -> Generator[None, None, Listing]:
+    """The selected entries of a page that holds all there are, `limit` of them at most (0: all)."""
     found: list[Entry] = []
-    revision = start.revision
-    while True:
-        page = _read(store, paging.prefix, after=after, limit=CHUNK, start=Position(revision, after))
-        revision = page.revision
-        for index, entry in enumerate(page.entries):
-            if not paging.selection.matches_entry(entry):
+    for start in range(0, len(page.entries), CHUNK):
+        if start:
+            yield
+        chunk = page.entries[start : start + CHUNK]
+        if limit <= 0:
+            found += selection.choose(chunk)
+            continue
+        for index, entry in enumerate(chunk, start + 1):
+            if not selection.matches_entry(entry):
                 continue
             found.append(entry)
-            if len(found) == paging.limit:
-                more = page.remaining + len(page.entries) - index - 1
-                return _listing(paging.kind, found, revision, more, counted=False)
-        if not page.remaining:
-            return Listing(found, revision)
-        after = page.entries[-1].key
+            if len(found) == limit:
+                return _listing(kind, found, page.revision, len(page.entries) - index, counted=False)
+    return Listing(found, page.revision)

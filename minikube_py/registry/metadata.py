@@ -49,9 +49,20 @@ def check_identity(kind: Kind, obj: Obj, namespace: str, name: str = "") -> Obj:
             f"{kind.kind} in version {kind.version!r} cannot be handled: metadata must be an object"
         )
     _check_namespace(kind, meta, namespace)
-    if name and meta.setdefault("name", name) != name:
-        raise BadRequest(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
+    if name:
+        meta.setdefault("name", name)
+        check_name(meta, name)
     return meta
+
+
+def check_name(meta: Obj, name: str) -> None:
+    """Refuse an object that is not named as the URL says. Errors: BadRequest."""
+    given = meta.get("name")
+    if not given:
+        why = "name must be provided"
+        raise BadRequest(f"the name of the object ({name} based on URL) was undeterminable: {why}")
+    if given != name:
+        raise BadRequest(f"the name of the object ({given}) does not match the name on the URL ({name})")
 
 
 def _check_namespace(kind: Kind, meta: Obj, namespace: str) -> None:

@@ -9,8 +9,11 @@ from typing import Any
 import orjson
 
 from minikube_py.errors import AlreadyExists, BadRequest, Invalid, UnsupportedMediaType
+from minikube_py.meta.decoding import Mistyped
+from minikube_py.meta.goformat import go_text
 from minikube_py.meta.kind import Kind
-from minikube_py.meta.objects import Key, Obj, copy, key_of, namespace_of
+from minikube_py.meta.objects import Key, Obj, copy, key_of, name_of, namespace_of
+from minikube_py.meta.patch.apply import kind_text
 from minikube_py.meta.patch.json import apply_json_patch
 from minikube_py.meta.patch.merge import apply_merge_patch
 from minikube_py.meta.patch.strategic import apply_strategic_patch
@@ -19,8 +22,8 @@ from minikube_py.meta.violations import invalid
 from minikube_py.registry import faults, tracking, validating
 from minikube_py.registry.base import Patch
 from minikube_py.registry.entries import decoded
-from minikube_py.registry.metadata import check_identity
-from minikube_py.registry.pipeline import Pipeline, Write
+from minikube_py.registry.metadata import check_identity, check_name
+from minikube_py.registry.pipeline import Pipeline, Write, aside
 from minikube_py.registry.scale import SCALE, scale_entry, scale_of, scaled, scaled_config
 from minikube_py.registry.writing import Writer
 from minikube_py.store.base import Entry, RevisionMismatch
@@ -64,11 +67,17 @@ class Patcher:
             kind, stored = write.kind, decoded(entry)
             scale = changed(SCALE, scale_of(kind, stored), patch, type_of(SCALE))
             return scale_entry(kind, await self._writer.replace(write, entry, scaled(kind, stored, scale)))
-        kind, stored = write.version, await self._live(write, entry)
+        stored = await self._live(write, entry)
+        new = await aside(max(write.context.size, len(entry.data)), self._changed, write, stored, patch)
+        return await self._writer.replace(write, entry, new)
+
+    def _changed(self, write: Write, stored: Obj, patch: Patch) -> Obj:
+        kind = write.version
         new = changed(kind, stored, patch, type_of(kind))
         check_identity(kind, new, namespace_of(stored))
         new = owned(write, _structured(write, new, patch, stored))
-        return await self._writer.replace(write, entry, self._writer.judged(write, new))
+        check_name(new["metadata"], name_of(stored))
+        return self._writer.judged(write, new)
 
     async def _live(self, write: Write, entry: Entry) -> Obj:
         """The stored object as the client of the write sees it."""
@@ -76,22 +85,28 @@ class Patcher:
 
     async def _applied(self, write: Write, entry: Entry, patch: Patch) -> Entry:
         stored = await self._live(write, entry)
-        config = _config(write, patch, key_of(stored))
-        new = tracking.applied(write, stored, config, self._pipeline.now(), self._applying(write, patch))
-        replaced = await self._writer.replace(write, entry, self._writer.judged(write, copy(new)), applied=True)
+        size = max(write.context.size, len(entry.data))
+        new = await aside(size, self._apply, write, key_of(stored), stored, patch)
+        replaced = await self._writer.replace(write, entry, self._writer.judged(write, new), applied=True)
         return scale_entry(write.kind, replaced) if write.subresource == "scale" else replaced
 
-    def _applying(self, write: Write, patch: Patch) -> tracking.Applying:
-        return tracking.Applying(patch.force, self._pipeline.versions.views(write.version))
-
-    async def _created(self, write: Write, key: Key, patch: Patch) -> Entry:
+    def _apply(self, write: Write, key: Key, stored: Obj | None, patch: Patch) -> Obj:
+        """What an applied configuration makes of the stored object, or of none; the caller's own."""
         config = _config(write, patch, key)
-        if uid := config["metadata"].get("uid"):
+        if stored is None and (uid := config["metadata"].get("uid")):
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise faults.conflict(write.kind, key.name, why)
-        new = tracking.applied(write, None, config, self._pipeline.now(), self._applying(write, patch))
+        how = tracking.Applying(patch.force, self._pipeline.versions.views(write.version))
+        new = tracking.applied(write, stored, config, self._pipeline.now(), how)
+        check_name(new["metadata"], key.name)
+        made: Obj = copy(new)
+        return made
+
+    async def _created(self, write: Write, key: Key, patch: Patch) -> Entry:
+        new = await aside(write.context.size, self._apply, write, key, None, patch)
+        write.context.creating()
         try:
-            return await self._writer.create(write, key.namespace, copy(new), applied=True)
+            return await self._writer.create(write, key.namespace, new, applied=True)
         except AlreadyExists as error:  # another write came first: apply to what it made
             raise RevisionMismatch(write.kind.storage_key(*key), 0, 0) from error
 
@@ -118,9 +133,18 @@ def _structured(write: Write, new: Obj, patch: Patch, stored: Obj) -> Obj:
         return validating.structured(write.version, new, write.context, stored)
     except BadRequest as error:
         why = error.message.partition(f"cannot be handled as a {write.version.kind}: ")[2] or error.message
-        cause = invalid("patch", orjson.dumps(patch.body).decode(errors="replace"), why)
+        if patch.type == STRATEGIC_PATCH and isinstance(error.__cause__, Mistyped):
+            why = error.__cause__.restored
+        cause = invalid("patch", _shown(new, patch), why)
         text = f' "" is invalid: {cause.field}: {cause.message}'
         raise Invalid(text, causes=(cause,)) from error
+
+
+def _shown(new: Obj, patch: Patch) -> str:
+    """What a refusal shows: of a strategic patch the patch, of another one the patched object."""
+    if patch.type == STRATEGIC_PATCH:
+        return go_text(patch.body)
+    return orjson.dumps(new, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _config(write: Write, patch: Patch, key: Key) -> Obj:
@@ -133,10 +157,19 @@ def _config(write: Write, patch: Patch, key: Key) -> Obj:
         raise BadRequest("error decoding YAML: an applied configuration must be an object")
     config: Obj = copy(patch.body)
     if write.subresource == "scale":
-        check_identity(SCALE, config, key.namespace, key.name)
-        config = scaled_config(write.kind, config)
-    check_identity(write.version, config, key.namespace, key.name)
+        _check_type(SCALE, config)
+        check_identity(SCALE, config, key.namespace)
+        config = {**scaled_config(write.kind, config), "apiVersion": write.version.api_version}
+        config["kind"] = write.version.kind
+    _check_type(write.version, config)
+    check_identity(write.version, config, key.namespace)
     return config
+
+
+def _check_type(kind: Kind, config: Obj) -> None:
+    """Refuse a configuration that does not say that it is of `kind`. Errors: BadRequest."""
+    if (config.get("apiVersion"), config.get("kind")) != (kind.api_version, kind.kind):
+        raise BadRequest(f"invalid object type: {kind_text(config)}")
 
 
 def _names_version(patch: Patch) -> bool:

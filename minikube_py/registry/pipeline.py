@@ -3,21 +3,24 @@
 `settle` turns the store's refusals into the API's.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ParamSpec, TypeVar
 
 import orjson
 
 from minikube_py.aio.clock import Clock
+from minikube_py.aio.haste import hasten
 from minikube_py.errors import ServiceUnavailable
 from minikube_py.meta.kind import Kind
-from minikube_py.meta.objects import Obj, timestamp
+from minikube_py.meta.objects import Obj, copy, timestamp
 from minikube_py.registry import faults
 from minikube_py.registry.addresses import companions
 from minikube_py.registry.allocators import ServiceAllocator
 from minikube_py.registry.base import Admission, Attributes, ClusterFacts, Context
-from minikube_py.registry.entries import encoding, imagined
+from minikube_py.registry.entries import decoded, encoding, imagined
 from minikube_py.registry.versions import Versions, is_plain
 from minikube_py.store.base import Delete, Entry, Op, Put, Store, StoreUnavailable
 
@@ -51,6 +54,22 @@ class AdmitAll:
 
     async def validate(self, request: Attributes) -> None:
         """Refuse nothing."""
+
+
+LARGE = 1 << 16
+"""Bytes of an object from which the stages of its write are done in a thread."""
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
+
+
+async def aside(
+    size: int, work: Callable[Params, Result], *args: Params.args, **options: Params.kwargs
+) -> Result:
+    """What `work`, a stage of the write of an object of `size` bytes, gives or raises: the event loop goes on
+    where that takes long."""
+    if size > LARGE:
+        return await asyncio.to_thread(work, *args, **options)
+    return await hasten(work, *args, **options)
 
 
 def _defaulted(obj: Obj | None) -> bytes:
@@ -131,6 +150,15 @@ class Pipeline:
         return await self.versions.shown(
             kind, await self.commit([Put(old.key, encoding(stored), old.revision)])
         )
+
+    async def is_stored(self, kind: Kind, entry: Entry, obj: Obj) -> bool:
+        """Whether `obj`, which is what `entry` shows, is stored in the very form that it would be given now: of
+        another version, or schema, it is not, and is written again to be. Errors: InternalError."""
+        current = self.store.get(entry.key)
+        if kind.schema is None or current is None or current is entry or current.revision != entry.revision:
+            return True
+        stored = await self.versions.stored(kind, copy(obj))
+        return stored == decoded(current)
 
     async def remove(self, kind: Kind, old: Entry, last: Obj, *, dry_run: bool) -> Entry:
         """Remove `old`, showing watchers `last`, an object of `kind`. Errors: RevisionMismatch,

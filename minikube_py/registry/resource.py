@@ -32,7 +32,7 @@ from minikube_py.registry.base import (
 )
 from minikube_py.registry.catalogue import Catalogue
 from minikube_py.registry.deletion import Deleter
-from minikube_py.registry.lists import list_entries, parse_revision
+from minikube_py.registry.lists import list_entries, list_in_turns, parse_revision
 from minikube_py.registry.patching import Patcher
 from minikube_py.registry.pipeline import AdmitAll, Pipeline, Write
 from minikube_py.registry.scale import scale_entry, scaled
@@ -132,7 +132,7 @@ class Registry:
         """The selected objects of a namespace (empty: of all) in the version `kind`.
         Errors: as `list`, InternalError."""
         if is_plain(kind):
-            return list_entries(self.store, kind, namespace, options)
+            return await list_in_turns(self.store, kind, namespace, options)
         return await self.versions.list(kind, namespace, options)
 
     def watch(self, kind: Kind, namespace: str, options: WatchOptions = WatchOptions()) -> ObjectWatch:  # noqa: B008

@@ -48,6 +48,8 @@ class Selection:
     def __init__(self, labels: Selector | None, fields: Sequence[FieldRule]) -> None:
         self._labels = labels
         self._fields = tuple(fields)
+        self.text = ("", "")
+        """The selectors as they were given; equal ones of one kind select the same."""
         self.empty = labels is None and not self._fields
         self.by_metadata = all(rule.path in _METADATA for rule in self._fields)
         """Whether it looks at nothing that differs between the versions of a resource."""
@@ -71,7 +73,9 @@ class Selection:
             if path is None:
                 raise BadRequest(_not_selectable(kind, term.field))
             rules.append(FieldRule(path, term.value, term.operator == EQUALS))
-        return cls(by_label, rules)
+        made = cls(by_label, rules)
+        made.text = labels, fields
+        return made
 
     def _pinned(self, path: str) -> str:
         return next((rule.wanted for rule in self._fields if rule.path == path and rule.equal), "")

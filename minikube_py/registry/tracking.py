@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
+import orjson
+
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.patch import apply as ssa
-from minikube_py.meta.patch.merge import identical
 from minikube_py.meta.schema import type_of
 from minikube_py.registry.pipeline import Write
 
@@ -55,7 +56,11 @@ def is_same(new: Obj, old: Obj) -> bool:
         return False
     bare = ({**obj, "metadata": {**obj["metadata"], "managedFields": None}} for obj in (new, old))
     left, right = bare
-    return left == right and identical(left, right)  # to Python, true equals 1
+    return left == right and _text(left) == _text(right)  # to Python, true equals 1
+
+
+def _text(obj: Obj) -> bytes:
+    return orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)
 
 
 def _timeless(entry: Obj) -> Obj:

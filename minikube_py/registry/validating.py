@@ -21,9 +21,10 @@ def structured(kind: Kind, obj: Obj, context: Context, known: Obj | None = None)
     """`obj` (or a new one) with known fields of the right types; the others are refused, pruned with a warning,
     or just pruned, as fieldValidation says. What `obj` shares with `known`, a stored object, is as it should
     be. Errors: BadRequest, Invalid."""
-    if known is not None and kind.schema is None and conforms_beside(type_of(kind), obj, known):
+    twice = context.duplicates
+    if known is not None and kind.schema is None and not twice and conforms_beside(type_of(kind), obj, known):
         return obj
-    return decode(kind, obj, context.field_validation or "Warn", context.warnings)
+    return decode(kind, obj, context.field_validation or "Warn", context.warnings, twice)
 
 
 def check(
@@ -42,7 +43,10 @@ def check(
 def _causes(kind: Kind, obj: Obj, old: Obj | None, subresource: str) -> Iterable[Cause]:
     if old is None or _metadata_changed(obj["metadata"], old["metadata"]):
         yield from validate_object_meta(
-            obj, namespaced=kind.namespaced, name_rule=kind.name_rule or dns1123_subdomain
+            obj,
+            namespaced=kind.namespaced,
+            name_rule=kind.name_rule or dns1123_subdomain,
+            any_finalizer=kind.schema is not None or kind.group == "apiextensions.k8s.io",
         )
     if old is not None:
         yield from validate_meta_update(obj, old)

@@ -29,7 +29,7 @@ from minikube_py.meta.validation import decode
 from minikube_py.registry.base import Converter, Listing, ListOptions
 from minikube_py.registry.catalogue import Catalogue
 from minikube_py.registry.entries import decoded
-from minikube_py.registry.lists import CHUNK, Position, list_entries
+from minikube_py.registry.lists import CHUNK, Position, list_in_turns
 from minikube_py.registry.selection import Selection
 from minikube_py.store.base import Entry, Event, Store
 
@@ -193,16 +193,16 @@ class Versions:
         return await self.converter.convert(kind, objects, api_version)
 
     async def list(self, kind: Kind, namespace: str, options: ListOptions) -> Listing:
-        """`list_entries` in the version `kind`. Errors: as there, InternalError where a webhook fails."""
+        """`list_in_turns` in the version `kind`. Errors: as there, InternalError where a webhook fails."""
         selection = Selection.of(kind, options.labels, options.fields)
         if selection.by_metadata:
-            listing = list_entries(self._store, kind, namespace, options)
+            listing = await list_in_turns(self._store, kind, namespace, options)
             return replace(listing, entries=await self.all_shown(kind, listing.entries))
         found: list[Entry] = []
         token = options.continue_token
         paged = replace(options, fields="", limit=max(CHUNK, options.limit))
         while True:
-            page = list_entries(self._store, kind, namespace, paged)
+            page = await list_in_turns(self._store, kind, namespace, paged)
             for stored, entry in zip(page.entries, await self.all_shown(kind, page.entries), strict=True):
                 if not selection.matches_entry(entry):
                     continue

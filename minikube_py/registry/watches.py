@@ -37,6 +37,19 @@ class SharedEvents:
     def __init__(self) -> None:
         self._plain: OrderedDict[int, tuple[Event, WatchEvent]] = OrderedDict()
         self._turned: OrderedDict[tuple[int, str], tuple[Event, WatchEvent]] = OrderedDict()
+        self._selected: OrderedDict[tuple[int, str, str], tuple[Event, WatchEvent | None]] = OrderedDict()
+
+    def selected(self, event: Event, selection: Selection) -> WatchEvent | None:
+        """What those see of the event who watch with a selection, or None: judged once for all of them."""
+        if selection.empty:
+            return self.plain(event)
+        key = (id(event), *selection.text)
+        known = self._selected.get(key)
+        if known is None:
+            known = self._selected[key] = (event, turned(event, selection, self))
+            if len(self._selected) > REMEMBERED:
+                self._selected.popitem(last=False)
+        return known[1]
 
     def plain(self, event: Event) -> WatchEvent:
         """The event as a watcher without selectors sees it."""
@@ -178,7 +191,7 @@ class ObjectWatch:
             versions, whole = self._watches.versions, not selection.empty
             kind = versions.current(self._kind)
             events = [await versions.event(kind, event, whole=whole) for event in events]
-        return [made for event in events if (made := turned(event, selection, shared))]
+        return [made for event in events if (made := shared.selected(event, selection))]
 
     async def _shown(self, kind: Kind, first: Sequence[WatchEvent]) -> list[WatchEvent]:
         """The first events in the version `kind`, as far as they are selected there."""

@@ -7,6 +7,7 @@ The objects handed in are taken over: the caller may not use them afterwards.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from minikube_py.errors import BadRequest
 from minikube_py.meta.kind import Kind
@@ -15,7 +16,7 @@ from minikube_py.registry import addresses, faults, metadata, namespaces, stampi
 from minikube_py.registry.allocators import Claim
 from minikube_py.registry.base import Attributes
 from minikube_py.registry.entries import decoded, imagined
-from minikube_py.registry.pipeline import Pipeline, Write
+from minikube_py.registry.pipeline import Pipeline, Write, aside
 from minikube_py.store.base import Entry, Op, RevisionMismatch
 
 NAME_RETRIES = 8
@@ -32,17 +33,18 @@ class Writer:
         """Store a new object. `applied`: its managedFields are those of a server-side apply.
         Errors: AlreadyExists, Invalid, BadRequest, what admission raises."""
         metadata.check_identity(write.version, obj, namespace)
-        judged = self.judged(write, validating.structured(write.version, obj, write.context))
+        judged = await aside(write.context.size, self._structured, write, obj)
         return await self._create(write, namespace, judged, applied=applied)
+
+    def _structured(self, write: Write, obj: Obj) -> Obj:
+        return self.judged(write, validating.structured(write.version, obj, write.context))
 
     async def _create(self, write: Write, namespace: str, obj: Obj, *, applied: bool) -> Entry:
         pipeline, kind = self._pipeline, write.kind
         meta = obj["metadata"]
         if meta.get("resourceVersion") and not applied:
             raise BadRequest("resourceVersion should not be set on objects to be created")
-        kind.default(obj)
-        if not applied:
-            tracking.track(write, None, obj, pipeline.now(), pipeline.versions.views(kind))
+        await aside(write.context.size, self._complete, write, obj, applied=applied)
         request = Attributes("CREATE", kind, namespace, meta.get("name") or "", obj, None, write.context)
         request.requested = write.requested
         await pipeline.mutate(request)
@@ -55,12 +57,20 @@ class Writer:
             metadata.count_generation(obj, None)
         claim = self._claim(write, obj, None)
         try:
-            validating.check(kind, obj, None, requested=write.requested)
+            await aside(write.context.size, validating.check, kind, obj, None, requested=write.requested)
+            write.context.warnings.extend(kind.warn(obj, None))
             await pipeline.admission.validate(request)
             return await self._insert(write, namespace, obj, generated=generated)
         finally:
             claim.release()
             request.end()
+
+    def _complete(self, write: Write, obj: Obj, *, applied: bool) -> None:
+        """Give a new object its defaults, and note who set its fields."""
+        write.kind.default(obj)
+        if not applied:
+            views = self._pipeline.versions.views(write.kind)
+            tracking.track(write, None, obj, self._pipeline.now(), views)
 
     def judged(self, write: Write, obj: Obj) -> Obj:
         """A structured object of the request's version in the form in which it is judged."""
@@ -100,7 +110,7 @@ class Writer:
         Errors: NotFound, Conflict, Invalid, BadRequest, what admission raises."""
         kind = write.kind
         metadata.check_identity(write.version, obj, key.namespace, key.name)
-        obj = self.judged(write, validating.structured(write.version, obj, write.context))
+        obj = await aside(write.context.size, self._structured, write, obj)
         given = obj["metadata"].get("resourceVersion") not in (None, "", "0")
         for _ in range(UPDATE_RETRIES):
             entry = await self._pipeline.current(kind, kind.storage_key(*key))
@@ -109,8 +119,9 @@ class Writer:
                     raise faults.other_uid(kind, key, uid, "")
                 if not kind.create_on_update or write.subresource or given:
                     raise faults.not_found(kind, key.name)
+                write.context.creating()
                 return await self._create(write, key.namespace, obj, applied=False), True
-            if not given and kind.schema is not None:  # as upstream's strategy for custom resources has it
+            if not (given or kind.unconditional_update):
                 raise faults.unversioned(kind, key.name)
             try:
                 return await self.replace(write, entry, obj if given else copy(obj)), False
@@ -124,11 +135,8 @@ class Writer:
         Errors: RevisionMismatch where another write came first; Conflict, Invalid, what admission raises."""
         pipeline, kind, old = self._pipeline, write.kind, decoded(entry)
         metadata.check_preconditions(kind, new["metadata"], old["metadata"])
-        candidate = merged(write, new, old)
-        if write.to_main or write.subresource == "ephemeralcontainers" or kind.schema is not None:
-            kind.default(candidate)
-        if not applied:
-            tracking.track(write, old, candidate, pipeline.now(), pipeline.versions.views(kind))
+        size = max(write.context.size, len(entry.data))
+        candidate = await aside(size, self._candidate, write, new, old, applied=applied)
         request = _update_of(write, candidate, old)
         await pipeline.mutate(request)
         if write.to_main:
@@ -139,19 +147,32 @@ class Writer:
             metadata.count_generation(candidate, old, but=() if not kind.has_status else ("status",))
         claim = self._claim(write, candidate, old)
         try:
-            validating.check(kind, candidate, old, subresource=write.subresource, requested=write.requested)
+            told = partial(validating.check, subresource=write.subresource, requested=write.requested)
+            await aside(size, told, kind, candidate, old)
+            write.context.warnings.extend(kind.warn(candidate, old))
             await pipeline.admission.validate(request)
             return await self._store(write, entry, candidate)
         finally:
             claim.release()
             request.end()
 
+    def _candidate(self, write: Write, new: Obj, old: Obj, *, applied: bool) -> Obj:
+        """What a write makes of the stored object, with defaults, and with who set its fields."""
+        kind, pipeline = write.kind, self._pipeline
+        candidate = merged(write, new, old)
+        if write.to_main or write.subresource == "ephemeralcontainers" or kind.schema is not None:
+            kind.default(candidate)
+        if not applied:
+            tracking.track(write, old, candidate, pipeline.now(), pipeline.versions.views(kind))
+        return candidate
+
     async def _store(self, write: Write, entry: Entry, new: Obj) -> Entry:
         dry_run = write.context.dry_run
         if metadata.is_released(write.kind, new):
             return await self._pipeline.remove(write.kind, entry, new, dry_run=dry_run)
         old = decoded(entry)
-        if tracking.is_same(new, old):
+        is_same = await aside(len(entry.data), tracking.is_same, new, old)
+        if is_same and await self._pipeline.is_stored(write.kind, entry, new):
             return entry
         return await self._pipeline.put(write.kind, entry, new, dry_run=dry_run)
 

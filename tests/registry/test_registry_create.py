@@ -91,7 +91,7 @@ async def test_existing_name_is_refused(registry: Registry, config_map: Any) -> 
         ),
         ({"name": "a", "resourceVersion": "7"}, "default", BadRequest, "resourceVersion should not be set"),
         ({"name": "a", "labels": {"a b": "c"}}, "default", Invalid, "metadata.labels: Invalid value"),
-        ({"name": "a", "finalizers": ["mine"]}, "default", Invalid, "metadata.finalizers: Invalid value"),
+        ({"name": "a", "finalizers": ["mine"]}, "default", Invalid, "metadata.finalizers[0]: Invalid value"),
     ],
     ids=["no name", "bad name", "path", "other namespace", "with version", "bad label", "bad finalizer"],
 )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from registry_objects import CONTEXT, WIDGET, pod_body
 
-from minikube_py.errors import BadRequest, Conflict, NotFound
+from minikube_py.errors import BadRequest, Conflict, Forbidden, NotFound
 from minikube_py.kinds.batch.job import Job
 from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.namespace import Namespace
@@ -198,3 +198,21 @@ async def test_dry_run_deletes_nothing(registry: Registry, config_map: Obj) -> N
     """A dry run of a deletion leaves the object."""
     await registry.delete(ConfigMap, "default", "one", DeleteOptions(), Context(dry_run=True))
     assert registry.decoded(registry.get(ConfigMap, "default", "one")) == config_map
+
+
+async def test_what_has_passed_admission_is_not_judged_again(registry: Registry, create: Any) -> None:
+    """A deletion that is a part of another one passes plugins by."""
+
+    class Refuse:
+        async def mutate(self, request: Any) -> None:
+            raise Forbidden("no deletions")
+
+        async def validate(self, request: Any) -> None:
+            raise Forbidden("no deletions")
+
+    await create(ConfigMap, "one")
+    registry.admission = Refuse()
+    with pytest.raises(Forbidden):
+        await registry.delete(ConfigMap, "default", "one", DeleteOptions(), Context())
+    gone = await registry.delete(ConfigMap, "default", "one", DeleteOptions(), Context(admitted=True))
+    assert gone.gone

@@ -6,7 +6,7 @@ import pytest
 from registry_objects import CONTEXT, WIDGET, pod_body
 
 from minikube_py.aio.clock import VirtualClock
-from minikube_py.errors import BadRequest, Cause, Conflict, Invalid, NotFound, UnsupportedMediaType
+from minikube_py.errors import BadRequest, Conflict, Invalid, NotFound, UnsupportedMediaType
 from minikube_py.kinds.apps.deployment import Deployment
 from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.pod import Pod
@@ -60,7 +60,7 @@ async def test_custom_resources_have_no_strategic_patch(registry: Registry, crea
         (Patch(JSON_PATCH, [{"op": "test", "path": "/data/a", "value": "x"}]), Invalid),
         (Patch(MERGE_PATCH, ["x"]), BadRequest),
         (Patch(MERGE_PATCH, {"data": {"a": 1}}), Invalid),
-        (Patch(MERGE_PATCH, {"metadata": {"name": "two"}}), Invalid),
+        (Patch(MERGE_PATCH, {"metadata": {"name": "two"}}), BadRequest),
         (Patch(MERGE_PATCH, {"metadata": {"labels": {"a b": "c"}}}), Invalid),
         (Patch("text/plain", {}), UnsupportedMediaType),
     ],
@@ -76,13 +76,41 @@ async def test_bad_patches_store_nothing(
     assert registry.revision == before
 
 
-async def test_a_wrong_type_is_the_fault_of_the_patch(registry: Registry, config_map: Obj) -> None:
-    """The refusal of what a patch makes shows the patch and names what is wrong with it."""
+@pytest.mark.parametrize(
+    ("type", "body", "shown", "why"),
+    [
+        (
+            MERGE_PATCH,
+            {"data": {"a": 1}},
+            r'"data\":{\"a\":1}',
+            "json: cannot unmarshal number into Go struct field ConfigMap.data of type string",
+        ),
+        (STRATEGIC_PATCH, {"data": {"a": 1}}, "map[data:map[a:1]]", "cannot convert int64 to string"),
+        (STRATEGIC_PATCH, {"immutable": "x"}, "map[immutable:x]", "unrecognized type: bool"),
+        (STRATEGIC_PATCH, {"data": ["x"]}, "map[data:[x]]", "cannot restore map from slice"),
+        (
+            STRATEGIC_PATCH,
+            {"metadata": {"finalizers": "x"}},
+            "map[metadata:map[finalizers:x]]",
+            "cannot restore slice from string",
+        ),
+        (
+            STRATEGIC_PATCH,
+            {"metadata": {"ownerReferences": ["x"]}},
+            "map[metadata:map[ownerReferences:[x]]]",
+            "cannot restore struct from: string",
+        ),
+    ],
+)
+async def test_a_wrong_type_is_the_fault_of_the_patch(
+    registry: Registry, config_map: Obj, type: str, body: Obj, shown: str, why: str
+) -> None:
+    """The refusal shows a strategic patch, or the object that another patch makes, and names what is wrong."""
     with pytest.raises(Invalid) as refused:
-        await patched(registry, ConfigMap, "one", Patch(MERGE_PATCH, {"data": {"a": 1}}))
-    why = "json: cannot unmarshal number into Go struct field ConfigMap.data of type string"
-    message = f'Invalid value: "{{\\"data\\":{{\\"a\\":1}}}}": {why}'
-    assert refused.value.causes == (Cause("FieldValueInvalid", message, "patch"),)
+        await patched(registry, ConfigMap, "one", Patch(type, body))
+    (cause,) = refused.value.causes
+    assert cause.message.endswith(f'": {why}')
+    assert shown in cause.message
 
 
 async def test_patch_that_changes_nothing(registry: Registry, config_map: Obj) -> None:

@@ -71,8 +71,14 @@ async def test_asked_address_is_given_once(registry: Registry, create: Any) -> N
     ("spec", "message"),
     [
         ({"clusterIP": "192.168.0.1"}, "the provided IP (192.168.0.1) is not in the valid range"),
-        ({"ipFamilies": ["IPv6"]}, "spec.ipFamilies"),
-        ({"ipFamilyPolicy": "RequireDualStack"}, "spec.ipFamilyPolicy"),
+        ({"clusterIP": "x"}, 'spec.clusterIPs[0]: Invalid value: "x": must be a valid IP address'),
+        ({"ipFamilies": ["IPv6"]}, 'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster'),
+        ({"ipFamilies": ["IPv5"]}, 'spec.ipFamilies[0]: Unsupported value: "IPv5": supported values: "IPv4"'),
+        (
+            {"ipFamilyPolicy": "RequireDualStack"},
+            'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": '
+            "this cluster is not configured for dual-stack services",
+        ),
         (
             {"type": "NodePort", "ports": [{"port": 80, "nodePort": 99}]},
             "provided port is not in the valid range. The range of valid ports is 30000-32767",

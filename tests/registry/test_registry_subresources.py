@@ -65,7 +65,8 @@ async def test_scale_is_updated(registry: Registry, deployment: Obj) -> None:
 @pytest.mark.parametrize("type", [MERGE_PATCH, APPLY_PATCH])
 async def test_scale_is_patched(registry: Registry, deployment: Obj, type: str) -> None:
     """A patch of the Scale answers with the Scale and changes the object."""
-    patch = Patch(type, {"spec": {"replicas": 0}}, force=True)
+    body = {"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": 0}}
+    patch = Patch(type, body, force=True)
     context = Context(field_manager="autoscaler")
     entry, _ = await registry.patch(Deployment, "default", "web", patch, context, "scale")
     assert registry.decoded(entry)["spec"] == {}

@@ -179,19 +179,24 @@ async def test_managed_fields_name_the_version_of_the_request(registry: Registry
     """Each entry has the paths of its own version, and loses what a write through another one changes."""
     await add(registry, OLD, "one", {"name": "a"}, Context(field_manager="old"))
     stored = registry.decoded(registry.get(STORED, "default", "one"))
-    assert owned(stored) == {("old", "built.in/v1"): {"f:name": {}}}
+    assert owned(stored) == {("old", "built.in/v1"): {".": {}, "f:name": {}}}
     patch = Patch(MERGE, {"spec": {"template": {"name": "b"}}})
     await registry.patch(STORED, "default", "one", patch, Context(field_manager="new"))
     stored = registry.decoded(registry.get(STORED, "default", "one"))
-    assert owned(stored) == {("new", "built.in/v2"): {"f:template": {"f:name": {}}}}
+    assert owned(stored) == {
+        ("new", "built.in/v2"): {"f:template": {"f:name": {}}},
+        ("old", "built.in/v1"): {},  # the spec as such
+    }
 
 
 @pytest.mark.usefixtures("kinds")
 async def test_apply_meets_owners_of_another_version(registry: Registry) -> None:
     """A field that another version's manager owns is a conflict, unless forced."""
-    applied = {"metadata": {"name": "one"}, "spec": {"name": "a"}}
+    old = {"apiVersion": OLD.api_version, "kind": OLD.kind}
+    applied = {**old, "metadata": {"name": "one"}, "spec": {"name": "a"}}
     await registry.patch(OLD, "default", "one", Patch(APPLY, applied), Context(field_manager="old"))
-    other = {"metadata": {"name": "one"}, "spec": {"template": {"name": "b"}}}
+    other: Obj = {**old, "apiVersion": STORED.api_version, "metadata": {"name": "one"}}
+    other["spec"] = {"template": {"name": "b"}}
     new = Context(field_manager="new")
     with pytest.raises(Conflict, match=r'1 conflict: conflict with "old": \.spec\.name'):
         await registry.patch(STORED, "default", "one", Patch(APPLY, other), new)
