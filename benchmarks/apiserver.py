@@ -320,8 +320,9 @@ async def fan_out(folder: Path, port: int, bare: bool) -> tuple[float, float, in
 
 
 async def revision(folder: Path, port: int) -> str:
+    """The resourceVersion of the last change."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls_context(folder))
-    writer.write(request("GET", f"{NAMESPACE}/configmaps/watched"))
+    writer.write(request("GET", f"{NAMESPACE}/configmaps?limit=1"))
     head = await reader.readuntil(b"\r\n\r\n")
     body = await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
     writer.close()

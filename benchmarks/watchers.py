@@ -27,6 +27,8 @@ import apiserver
 CHANGES = 40
 AT_ONCE = 100
 """Connections that are opened together."""
+ONE = "&fieldSelector=metadata.name%3Dwatched"
+FLOOD_WATCHERS, FLOOD_WRITERS, FLOOD_SECONDS = 100, 32, 4.0
 
 
 class Quiet(apiserver.Watcher):
@@ -42,10 +44,12 @@ class Quiet(apiserver.Watcher):
         super().data_received(data)
 
 
-async def opened(folder: Path, port: int, count: int, seen: Callable[[], None]) -> list[Any]:
-    """Watchers of one ConfigMap that have been answered."""
+async def opened(
+    folder: Path, port: int, count: int, seen: Callable[[], None], selected: str = ONE
+) -> list[Any]:
+    """Watchers of the selected ConfigMaps (only one, as a rule) that have been answered."""
     loop, tls = asyncio.get_running_loop(), apiserver.tls_context(folder)
-    path = f"{apiserver.NAMESPACE}/configmaps?watch=1&fieldSelector=metadata.name%3Dwatched&resourceVersion="
+    path = f"{apiserver.NAMESPACE}/configmaps?watch=1{selected}&resourceVersion="
     path += await apiserver.revision(folder, port)
     transports = []
     for start in range(0, count, AT_ONCE):
@@ -91,6 +95,45 @@ async def latency(folder: Path, port: int, count: int) -> list[float]:
     return sorted(taken)
 
 
+async def flood(folder: Path, port: int) -> tuple[float, float]:
+    """Events delivered per second, and changes made per second, while FLOOD_WRITERS create ConfigMaps for
+    FLOOD_SECONDS and FLOOD_WATCHERS watch them all; the clock stops when the last watcher has seen the last."""
+    loop, tls = asyncio.get_running_loop(), apiserver.tls_context(folder)
+    received, expected, reached = 0, 1 << 60, asyncio.Event()
+
+    def seen() -> None:
+        nonlocal received
+        received += 1
+        if received >= expected:
+            reached.set()
+
+    transports = await opened(folder, port, FLOOD_WATCHERS, seen, "")
+    await asyncio.sleep(0.5)  # each watcher's own begin may have been the first change
+    began, received = time.perf_counter(), 0
+    until = began + FLOOD_SECONDS
+    made = await asyncio.gather(
+        *(
+            loop.create_connection(
+                lambda n=n: apiserver.Connection(apiserver.maker("create", n), until),
+                "127.0.0.1",
+                port,
+                ssl=tls,
+            )
+            for n in range(FLOOD_WRITERS)
+        )
+    )
+    await asyncio.gather(*(writer.done for _, writer in made))
+    changes = sum(len(writer.taken) for _, writer in made)
+    written = time.perf_counter()
+    expected = changes * FLOOD_WATCHERS
+    if received < expected:
+        await asyncio.wait_for(reached.wait(), 30)
+    ended = time.perf_counter()
+    for transport in transports:
+        transport.close()
+    return received / (ended - began), changes / (written - began)
+
+
 async def hold(folder: Path, port: int, count: int, pipe: Any) -> None:
     """Hold `count` watchers until the pipe says so."""
     transports = await opened(folder, port, count, lambda: None)
@@ -106,6 +149,7 @@ def client_process(folder: str, port: int, watchers: int, pipe: Any) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(hold(Path(folder), port, watchers, pipe))
         pipe.send(runner.run(latency(Path(folder), port, min(1000, watchers))))
+        pipe.send(runner.run(flood(Path(folder), port)))
 
 
 def server_process(folder: str, pipe: Any) -> None:
@@ -140,6 +184,12 @@ def main() -> None:
         taken = to_client.recv()
         middle, last = taken[len(taken) // 2], taken[int(len(taken) * 0.99)]
         print(f"event to 1,000 watchers: p50 {middle * 1000:.0f} ms, p99 {last * 1000:.0f} ms", flush=True)
+        delivered, written = to_client.recv()
+        print(
+            f"{FLOOD_WATCHERS} watchers, {FLOOD_WRITERS} writers: {delivered:,.0f} events/s delivered "
+            f"of {written:,.0f} changes/s",
+            flush=True,
+        )
         client.join(30)
         to_server.send("stop")
         server.join(30)

@@ -116,6 +116,9 @@ class Authenticator:
             return self._connections[tls]
         except KeyError:
             found = self._connections[tls] = tls.getpeercert(binary_form=True)
+            parsed = transport.get_extra_info("peercert") if transport is not None else None
+            if parsed:
+                parsed.clear()  # TLS decodes it for every connection: nobody reads it, watchers keep it
             return found
 
     def _peer(self, der: bytes) -> _Peer:

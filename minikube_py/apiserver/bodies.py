@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from minikube_py.aio.haste import spend
 from minikube_py.apiserver import protobuf
 from minikube_py.apiserver.incoming import Incoming
 from minikube_py.errors import BadRequest, RequestEntityTooLarge, Timeout, UnsupportedMediaType
@@ -23,7 +24,11 @@ BODY_TIMEOUT = 60.0
 MAX_DEPTH = 250
 """Nested maps and lists of a body; the store's readers recurse no deeper."""
 JSON_TYPES = frozenset(("application/json", "*/*", ""))
+_YAML_COST = 3
+"""What a byte of YAML costs, in the units of `haste`."""
 YAML_TYPES = frozenset(("application/yaml", "application/x-yaml", "text/yaml"))
+JSON_PATCH = "application/json-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
 WRITE_TYPES = ("application/json", "application/yaml", protobuf.MEDIA_TYPE)
 
 
@@ -36,6 +41,21 @@ async def read(request: web.BaseRequest) -> bytes:
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
+    try:
+        if request.content.is_eof():  # it came with the head, as most do
+            data = request.content.read_nowait()
+        else:
+            data = await _arriving(request)
+    except web.RequestPayloadError as error:
+        raise BadRequest(f"the request body cannot be read: {error}") from error
+    if len(data) > MAX_BODY:
+        raise _too_large()
+    if isinstance(request, Incoming):
+        request.received = data
+    return data
+
+
+async def _arriving(request: web.BaseRequest) -> bytes:
     parts: list[bytes] = []
     size = 0
     try:
@@ -47,12 +67,7 @@ async def read(request: web.BaseRequest) -> bytes:
                 parts.append(part)
     except TimeoutError as error:
         raise Timeout("the request body did not arrive in time") from error
-    except web.RequestPayloadError as error:
-        raise BadRequest(f"the request body cannot be read: {error}") from error
-    data = parts[0] if len(parts) == 1 else b"".join(parts)
-    if isinstance(request, Incoming):
-        request.received = data
-    return data
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _too_large() -> RequestEntityTooLarge:
@@ -70,13 +85,12 @@ def unsupported(accepted: Sequence[str]) -> UnsupportedMediaType:
     return UnsupportedMediaType(message + ", ".join(accepted))
 
 
-def decode(data: bytes, content_type: str) -> Any:
-    """The body's value. Errors: UnsupportedMediaType; ValueError with what is wrong in the text."""
+def decode(data: bytes, content_type: str, repeated: list[str] | None = None) -> Any:
+    """The body's value. `repeated` takes what there is to say of keys that YAML has twice.
+    Errors: UnsupportedMediaType, TakesLong; ValueError with what is wrong in the text."""
+    spend(len(data) // 4)
     if content_type in YAML_TYPES:
-        try:
-            value = yaml.load(data)
-        except yaml.YamlError as error:
-            raise ValueError(f"error converting YAML to JSON: yaml: {error}") from error
+        value = _yaml(data, [] if repeated is None else repeated)
     elif content_type == protobuf.MEDIA_TYPE:
         value = protobuf.decode(data)
     elif content_type in JSON_TYPES:
@@ -88,6 +102,22 @@ def decode(data: bytes, content_type: str) -> Any:
         raise unsupported(WRITE_TYPES)
     _check_depth(value)
     return value
+
+
+def _yaml(data: bytes, repeated: list[str]) -> Any:
+    """The value of YAML, which most clients send as JSON. Errors: ValueError, TakesLong."""
+    if data[:1] == b"{":
+        try:
+            value = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            value = None
+        if value is not None and not duplicate_fields(data):
+            return value
+    spend(len(data) * _YAML_COST)
+    try:
+        return yaml.load(data, repeated)
+    except yaml.YamlError as error:
+        raise ValueError(f"error converting YAML to JSON: yaml: {error}") from error
 
 
 def _parse_error(error: orjson.JSONDecodeError) -> str:
@@ -112,8 +142,9 @@ def decode_object(data: bytes, content_type: str, kind: Kind, context: Context) 
     """The object of `kind` that a body holds, with apiVersion and kind filled in where they are missing.
     Duplicate fields are refused or warned of, as fieldValidation says.
     Errors: BadRequest, UnsupportedMediaType."""
+    repeated: list[str] = []
     try:
-        value = decode(data, content_type)
+        value = decode(data, content_type, repeated)
         if not isinstance(value, dict):
             raise ValueError("couldn't get version/kind; the body is not an object")
         for field in ("kind", "apiVersion"):
@@ -124,20 +155,52 @@ def decode_object(data: bytes, content_type: str, kind: Kind, context: Context) 
         message = f"the object provided is unrecognized (must be of type {kind.kind}): {why}"
         raise BadRequest(f"{message} ({_summary(data)})") from error
     check_type(value, kind)
-    if context.field_validation != "Ignore" and content_type in JSON_TYPES:
-        _report_duplicates(duplicate_fields(data), kind, context)
+    if context.field_validation != "Ignore":
+        twice = duplicate_fields(data) if content_type in JSON_TYPES else repetitions(repeated, context)
+        context.duplicates.extend(twice)
     return value
 
 
-def _report_duplicates(duplicates: Sequence[str], kind: Kind, context: Context) -> None:
-    if not duplicates:
-        return
-    if context.field_validation == "Strict":
-        raise BadRequest(
-            f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
-            f"strict decoding error: {', '.join(duplicates)}"
-        )
-    context.warnings.extend(duplicates)
+def repetitions(repeated: list[str], context: Context) -> list[str]:
+    """What the client is told of the keys that a YAML body has twice: one refusal, or a warning for each."""
+    if context.field_validation != "Strict" or not repeated:
+        return repeated
+    return ["\n  ".join(["error converting YAML to JSON: yaml: unmarshal errors:", *repeated])]
+
+
+def decode_patch(data: bytes, type: str, context: Context) -> Any:
+    """The decoded body of a patch of that media type; keys that it has twice are refused or warned of, as
+    fieldValidation says. Errors: BadRequest."""
+    repeated: list[str] = []
+    what = f"error decoding {'YAML' if type == APPLY_PATCH else 'patch'}"
+    try:
+        body = _patch_value(data, type, repeated)
+    except ValueError as error:
+        raise BadRequest(f"{what}: {error}") from error
+    wanted, go = (list, "jsonpatch.Patch") if type == JSON_PATCH else (dict, "map[string]interface {}")
+    if not isinstance(body, wanted):
+        given = {dict: "object", list: "array", str: "string", bool: "bool"}.get(body.__class__, "number")
+        what += ": error unmarshaling JSON: while decoding JSON" if type == APPLY_PATCH else ""
+        raise BadRequest(f"{what}: json: cannot unmarshal {given} into Go value of type {go}")
+    if context.field_validation == "Ignore":
+        return body
+    if type == APPLY_PATCH:
+        twice = repetitions(repeated, context)
+        if twice and context.field_validation == "Strict":
+            raise BadRequest(f"error strict decoding YAML: {twice[0]}")
+        context.warnings.extend(twice)
+    else:
+        before = "json patch " if type == JSON_PATCH else ""
+        context.duplicates.extend(before + text for text in duplicate_fields(data))
+    return body
+
+
+def _patch_value(data: bytes, type: str, repeated: list[str]) -> Any:
+    """What a patch's body holds. An applied configuration is YAML."""
+    if type != APPLY_PATCH:
+        return decode(data, "application/json")
+    value = decode(data, "application/yaml", repeated)
+    return {} if value is None else value
 
 
 def check_type(obj: Obj, kind: Kind) -> None:

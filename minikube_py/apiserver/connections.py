@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from minikube_py.apiserver.incoming import Incoming
 
@@ -32,7 +33,15 @@ class Log(logging.LoggerAdapter[logging.Logger]):
             super().exception(msg, *args, exc_info=exc_info, **kwargs)
 
 
+def readable(headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
+    """The headers with what is no UTF-8 replaced, as in Kubernetes: it could be neither stored nor logged."""
+    raw = ((name, value.encode("utf-8", "surrogateescape")) for name, value in headers.items())
+    return CIMultiDictProxy(CIMultiDict((name, value.decode("utf-8", "replace")) for name, value in raw))
+
+
 def _incoming(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Incoming:
+    if not all(value.isascii() for _, value in message.raw_headers):
+        message = message._replace(headers=readable(message.headers))
     return Incoming(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
 
@@ -70,11 +79,11 @@ class Connections(web.Server):
         del self._silent[protocol]
         protocol.force_close()
 
-    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
+    def _answered(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
         timer = self._silent.pop(request.protocol, None)
         if timer is not None:
             timer.cancel()
-        return await self._answer(cast(Incoming, request))
+        return self._answer(cast(Incoming, request))
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
         """Forget a connection."""

@@ -23,6 +23,7 @@ from minikube_py.errors import TooManyRequests
 from minikube_py.kinds.flowcontrol.flowschema import FlowSchema
 from minikube_py.kinds.flowcontrol.prioritylevelconfiguration import PriorityLevelConfiguration
 from minikube_py.meta.objects import Obj, dig, name_of, uid_of
+from minikube_py.meta.remembered import LONGEST
 from minikube_py.registry.base import User
 from minikube_py.registry.resource import Registry
 
@@ -157,7 +158,9 @@ class FlowControl:
         except KeyError:
             if len(self._places) >= REMEMBERED:
                 self._places.clear()
-            found = self._places[key] = self._found(user, info)
+            found = self._found(user, info)
+            if sum(map(len, (where, info.group, info.resource, info.subresource))) <= LONGEST:
+                self._places[key] = found
             return found
 
     def _found(self, user: User, info: RequestInfo) -> Place | None:

@@ -3,12 +3,14 @@
 Which kind a path means comes from the catalogue, so custom resources are served like built-in ones.
 """
 
-from typing import Any
+import asyncio
 
 from aiohttp import web
 
 from minikube_py.aio.clock import Clock
-from minikube_py.apiserver import bodies, query, responses, status, table
+from minikube_py.aio.haste import hasten
+from minikube_py.apiserver import bodies, list_bodies, query, responses, status, table
+from minikube_py.apiserver.authz import Authorizer, attributes_of
 from minikube_py.apiserver.call import Call
 from minikube_py.apiserver.negotiate import Form, negotiate
 from minikube_py.apiserver.table import Stored
@@ -17,11 +19,15 @@ from minikube_py.kinds.columns import AGE, NAME, integer
 from minikube_py.meta.kind import Column, Kind
 from minikube_py.meta.objects import Obj, name_of, uid_of
 from minikube_py.registry.base import Context, Listing, Patch
+from minikube_py.registry.metadata import check_name
 from minikube_py.registry.resource import Registry
 
-JSON_PATCH = "application/json-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
-PATCHES = (JSON_PATCH, "application/merge-patch+json", "application/strategic-merge-patch+json", APPLY_PATCH)
+PATCHES = (
+    bodies.JSON_PATCH,
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    bodies.APPLY_PATCH,
+)
 SCALE = Kind(
     "Scale",
     "autoscaling/v1",
@@ -62,8 +68,9 @@ def being_removed(kind: Kind) -> MethodNotAllowed:
 class Resources:
     """Answers calls on stored kinds, except watches and streams."""
 
-    def __init__(self, registry: Registry, clock: Clock) -> None:
+    def __init__(self, registry: Registry, clock: Clock, authorizer: Authorizer) -> None:
         self._registry = registry
+        self._authorizer = authorizer
         self._clock = clock
         self._verbs = {
             "get": self._get,
@@ -108,24 +115,18 @@ class Resources:
         return await self._listed(call, kind, listing, negotiate(call.accept))
 
     async def _listed(self, call: Call, kind: Kind, listing: Listing, form: Form) -> web.StreamResponse:
-        if form.shape == "object" and not form.yaml and not self._pretty(call):
-            return await responses.send_list(call.request, responses.ListBody(kind, listing))
-        return await self._rendered(call, kind, listing, form)
-
-    async def _rendered(self, call: Call, kind: Kind, listing: Listing, form: Form) -> web.StreamResponse:
-        metadata = responses.list_metadata(listing)
-        if form.shape == "table":
+        if form.shape == "object":
+            body = list_bodies.objects(kind, listing)
+        elif form.shape == "table":
             include = query.text(call.query, "includeObject") or "Metadata"
-            body = table.render_table(
-                kind, listing.entries, now=self._clock.now(), include=include, list_metadata=metadata
-            )
-        elif form.shape == "metadata":
-            body = table.render_metadata_list(listing.entries, metadata)
+            body = await list_bodies.rows(kind, listing, self._clock.now(), include)
         else:
-            body = responses.ListBody(kind, listing).whole()
+            body = await list_bodies.partial(listing)
         if form.yaml:
-            return responses.yaml_bytes(body)
-        return await responses.send(call.request, responses.indented(body) if self._pretty(call) else body)
+            return responses.yaml_text(await asyncio.to_thread(list_bodies.as_yaml, body))
+        if self._pretty(call):
+            body = await asyncio.to_thread(list_bodies.indented, body)
+        return await list_bodies.send(call.request, body)
 
     def _pretty(self, call: Call) -> bool:
         return query.pretty(call.query, call.request.headers.get("User-Agent", ""))
@@ -152,7 +153,7 @@ class Resources:
         if call.info.name:
             raise not_allowed()
         data, content_type = await bodies.read(call.request), bodies.media_type(call.request)
-        obj = bodies.decode_object(data, content_type, kind, context)
+        obj = await hasten(bodies.decode_object, data, content_type, kind, context)
         entry = await self._registry.create(kind, call.info.namespace, obj, context)
         return _warned(self._object(call, kind, entry, form, 201), context)
 
@@ -162,7 +163,7 @@ class Resources:
         if posted is None or not info.name:
             raise not_allowed()
         data, content_type = await bodies.read(call.request), bodies.media_type(call.request)
-        body = bodies.decode_object(data, content_type, posted, context)
+        body = await hasten(bodies.decode_object, data, content_type, posted, context)
         made = await self._registry.post(kind, info.namespace, info.name, info.subresource, body, context)
         return _warned(responses.json_object(made, 201), context)
 
@@ -172,7 +173,7 @@ class Resources:
             raise not_allowed()
         context = context_of(call, "CreateOptions")
         data, content_type = await bodies.read(call.request), bodies.media_type(call.request)
-        body = bodies.decode_object(data, content_type, BINDING, context)
+        body = await hasten(bodies.decode_object, data, content_type, BINDING, context)
         made = await self._registry.post(pods, call.info.namespace, name_of(body), "binding", body, context)
         return _warned(responses.json_object(made, 201), context)
 
@@ -181,16 +182,11 @@ class Resources:
         if info.subresource in POSTED or not info.name:
             raise not_allowed()
         form = negotiate(call.accept)
-        context = context_of(call, "UpdateOptions")
+        context = self._creating(call, context_of(call, "UpdateOptions"))
         data, content_type = await bodies.read(call.request), bodies.media_type(call.request)
         body_kind = SCALE if info.subresource == "scale" else kind
-        obj = bodies.decode_object(data, content_type, body_kind, context)
-        name = name_of(obj) or info.name
-        if name != info.name:
-            raise BadRequest(
-                f"the name of the object ({name}) does not match the name on the URL ({info.name})"
-            )
-        obj["metadata"]["name"] = info.name
+        obj = await hasten(bodies.decode_object, data, content_type, body_kind, context)
+        check_name(obj["metadata"], info.name)
         entry, created = await self._registry.update(
             kind, info.namespace, info.name, obj, context, info.subresource
         )
@@ -204,16 +200,23 @@ class Resources:
         type = bodies.media_type(call.request)
         if type not in PATCHES:
             raise bodies.unsupported(PATCHES)
-        is_apply = type == APPLY_PATCH
+        is_apply = type == bodies.APPLY_PATCH
         if is_apply:
             query.apply_manager(call.query)
-        context = context_of(call, "PatchOptions")
-        body = decode_patch(await bodies.read(call.request), type)
+        context = self._creating(call, context_of(call, "PatchOptions"))
+        body = await hasten(bodies.decode_patch, await bodies.read(call.request), type, context)
         patch = Patch(type, body, query.force(call.query, is_apply=is_apply))
         entry, created = await self._registry.patch(
             kind, info.namespace, info.name, patch, context, info.subresource
         )
         return _warned(self._object(call, kind, entry, form, 201 if created else 200), context)
+
+    def _creating(self, call: Call, context: Context) -> Context:
+        """`context`, in which what the write creates must be the user's to create."""
+        context.creating = lambda: self._authorizer.require(
+            call.user, attributes_of(call.info)._replace(verb="create")
+        )
+        return context
 
     # Deleting
 
@@ -260,19 +263,6 @@ class Resources:
         return body
 
 
-def decode_patch(data: bytes, type: str) -> Any:
-    """The decoded body of a patch. Errors: BadRequest."""
-    try:
-        body = bodies.decode(data, "application/yaml" if type == APPLY_PATCH else "application/json")
-    except ValueError as error:
-        raise BadRequest(f"error decoding patch: {error}") from error
-    wanted, go = (list, "jsonpatch.Patch") if type == JSON_PATCH else (dict, "map[string]interface {}")
-    if not isinstance(body, wanted):
-        given = {dict: "object", list: "array", str: "string", bool: "bool"}.get(body.__class__, "number")
-        raise BadRequest(f"error decoding patch: json: cannot unmarshal {given} into Go value of type {go}")
-    return body
-
-
 def context_of(call: Call, options: str, body: Obj | None = None) -> Context:
     """The registry's view of a write. Errors: Invalid."""
     agent = call.request.headers.get("User-Agent", "")
@@ -284,6 +274,7 @@ def context_of(call: Call, options: str, body: Obj | None = None) -> Context:
         dry_run=call.dry_run,
         field_validation=query.field_validation(call.query, options),
         audit=call.notes,
+        size=call.request.content_length or 0,
     )
 
 

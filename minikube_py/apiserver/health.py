@@ -15,6 +15,11 @@ Check = Callable[[], str]
 PATHS = ("/healthz", "/livez", "/readyz")
 
 
+def is_health(path: str) -> bool:
+    """Whether `path` is that of health, or of one of its checks."""
+    return any(path == p or path.startswith(f"{p}/") for p in PATHS) and "/." not in path
+
+
 class Health:
     """The checks of the server; `ready_only` ones do not make it unhealthy."""
 

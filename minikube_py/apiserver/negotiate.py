@@ -3,11 +3,11 @@
 Protobuf is not spoken: a client that accepts JSON as well gets JSON, any other gets 406.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 from minikube_py.apiserver.document import media_types
 from minikube_py.errors import NotAcceptable
+from minikube_py.meta.remembered import remembered
 
 ACCEPTED = ("application/json", "application/yaml")
 _JSON = frozenset(("application/json", "application/*", "*/*"))
@@ -21,7 +21,7 @@ class Form(NamedTuple):
     yaml: bool = False
 
 
-@lru_cache(maxsize=512)
+@remembered(512)
 def negotiate(accept: str) -> Form:
     """The first form in the client's order of preference that is served. Errors: NotAcceptable."""
     if not accept:

@@ -8,7 +8,8 @@ its query (the `hash` parameter only names the version of a document).
 With gzip=True (the client's Accept-Encoding has it) the body comes compressed and `encoding` says so.
 
 Each document is built on first use in a thread, one at a time, and kept compressed until a kind that it tells
-of changes: that of a group version stays when another one gets kinds. Descriptions are there where the package
+of changes: that of a group version stays when another one gets kinds, and version 2 is joined from pieces that
+stay with their kinds. Descriptions are there where the package
 kubernetes-validate is installed.
 """
 
@@ -22,10 +23,10 @@ from typing import Any, NamedTuple
 import orjson
 
 import minikube_py
-from minikube_py.apiserver import openapi_wire
 from minikube_py.apiserver.document import Document, Kinds, media_types
 from minikube_py.apiserver.openapi_names import schemas
 from minikube_py.apiserver.openapi_paths import paths
+from minikube_py.apiserver.openapi_pieces import INFO, JSON, PROTOBUF, Pieces
 from minikube_py.errors import NotAcceptable
 from minikube_py.meta.facts import descriptions, referenced
 from minikube_py.meta.kind import Kind
@@ -39,7 +40,7 @@ _V2_PROTOBUF = frozenset(
     )
 )
 _V2_PROTOBUF_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-_INFO = {"title": "Kubernetes", "version": minikube_py.KUBERNETES_VERSION}
+_COMPRESSION = 4
 
 
 class Made(NamedTuple):
@@ -58,6 +59,7 @@ class OpenApi:
         self._virtual = tuple(virtual)
         self._kept: dict[tuple[str, bool], Made] = {}
         self._digests: dict[str, tuple[tuple[Kind, ...], str]] = {}
+        self._pieces = {False: Pieces(JSON), True: Pieces(PROTOBUF)}
         self._building = asyncio.Lock()
 
     async def get(self, path: str, accept: str = "", *, gzip: bool = False) -> Document | None:
@@ -93,16 +95,15 @@ class OpenApi:
         return tuple(kind for kind in kinds if f"/openapi/v3/{_root(kind)}" == path)
 
     def _build(self, path: str, kinds: Sequence[Kind], protobuf: bool) -> Document | None:
-        if path == "/openapi/v3":
-            body: Obj | None = self._index(kinds)
+        if path == "/openapi/v2":
+            data = self._pieces[protobuf].document(kinds)
+        elif (body := self._index(kinds) if path == "/openapi/v3" else _document_v3(kinds)) is not None:
+            data = orjson.dumps(body)
         else:
-            body = _document_v2(kinds) if path == "/openapi/v2" else _document_v3(kinds)
-        if body is None:
             return None
-        data = openapi_wire.encode(body) if protobuf else orjson.dumps(body)
         content_type = _V2_PROTOBUF_TYPE if protobuf else "application/json"
         etag = hashlib.sha512(data).hexdigest().upper()
-        return Document(gz.compress(data, 6, mtime=0), etag, content_type, "gzip")
+        return Document(gz.compress(data, _COMPRESSION, mtime=0), etag, content_type, "gzip")
 
     def _index(self, kinds: Iterable[Kind]) -> Obj:
         """Where the document of each group version is; its hash changes with the kinds and our own version."""
@@ -148,18 +149,12 @@ def _hash(kinds: Sequence[Kind]) -> str:
     return hashlib.sha512(text).hexdigest().upper()
 
 
-def _document_v2(kinds: Sequence[Kind]) -> Obj:
-    found = paths(kinds, 2)
-    definitions = schemas(kinds, _roots(found), 2, descriptions())
-    return {"swagger": "2.0", "info": _INFO, "paths": found, "definitions": definitions}
-
-
 def _document_v3(kinds: Sequence[Kind]) -> Obj | None:
     if not kinds:
         return None
     found = paths(kinds, 3)
     components = {"schemas": schemas(kinds, _roots(found), 3, descriptions())}
-    return {"openapi": "3.0.0", "info": _INFO, "paths": found, "components": components}
+    return {"openapi": "3.0.0", "info": INFO, "paths": found, "components": components}
 
 
 def _roots(found: Any) -> Iterator[str]:

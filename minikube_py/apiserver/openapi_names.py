@@ -33,12 +33,13 @@ def schemas(kinds: Iterable[Kind], roots: Iterable[str], version: int, texts: Ma
         if name in found:
             continue
         schema = custom.get(name)
-        found[name] = _built_in(name, version, texts) if schema is None else schema
+        found[name] = built_in(name, version, texts) if schema is None else schema
         waiting += [reference for reference in referenced(found[name]) if reference not in found]
     return dict(sorted(found.items()))
 
 
-def _built_in(name: str, version: int, texts: Mapping[str, Any]) -> Obj:
+def built_in(name: str, version: int, texts: Mapping[str, Any]) -> Obj:
+    """The schema of that name which Kubernetes has itself; `texts` are descriptions by name."""
     try:
         return openapi_definition(name, version, texts.get(name))
     except KeyError:

@@ -15,9 +15,32 @@ from minikube_py.meta.objects import Obj
 _LENGTH_DELIMITED, _FIXED_64 = 2, 1
 
 
-def encode(document: Mapping[str, Any]) -> bytes:
+def encode(whole: Mapping[str, Any]) -> bytes:
     """The Document message of an OpenAPI v2 document. Errors: KeyError (a field that is not known)."""
-    return _message(_DOCUMENT, document)
+    head = {key: value for key, value in whole.items() if key not in ("paths", "definitions")}
+    items = {path: _message(_PATH_ITEM, item) for path, item in (whole.get("paths") or {}).items()}
+    definitions = {name: schema(one) for name, one in (whole.get("definitions") or {}).items()}
+    return document(head, items, definitions)
+
+
+def document(head: Mapping[str, Any], items: Mapping[str, bytes], definitions: Mapping[str, bytes]) -> bytes:
+    """The Document message of an OpenAPI v2 document whose paths and definitions are encoded already: `items`
+    are the joined members of each path. Errors: KeyError (a field that is not known)."""
+    parts = [_message(_DOCUMENT, head)]
+    for number, entry, named in ((8, 2, items), (9, 1, definitions)):
+        if named:
+            parts.append(_field(number, b"".join(_named(entry, bytes)(named))))
+    return b"".join(parts)
+
+
+def member(name: str, value: Any) -> bytes:
+    """A member of a path: an operation, or the parameters of all. Errors: KeyError."""
+    return _message(_PATH_ITEM, {name: value})
+
+
+def schema(value: Obj) -> bytes:
+    """A Schema message. Errors: KeyError."""
+    return _message(_SCHEMA, value)
 
 
 def _varint(number: int) -> bytes:
@@ -94,12 +117,8 @@ def _any(value: Any) -> bytes:
     return _field(2, orjson.dumps(value) + b"\n")
 
 
-def _schema(schema: Obj) -> bytes:
-    return _message(_SCHEMA, schema)
-
-
 def _additional(value: Any) -> bytes:
-    return _varint(2 << 3) + _varint(value) if isinstance(value, bool) else _field(1, _schema(value))
+    return _varint(2 << 3) + _varint(value) if isinstance(value, bool) else _field(1, schema(value))
 
 
 def _type_item(value: Any) -> bytes:
@@ -107,11 +126,11 @@ def _type_item(value: Any) -> bytes:
 
 
 def _items(value: Any) -> bytes:
-    return b"".join(_many(1, _schema)(value if isinstance(value, list) else [value]))
+    return b"".join(_many(1, schema)(value if isinstance(value, list) else [value]))
 
 
 def _properties(value: Mapping[str, Any]) -> bytes:
-    return b"".join(_named(1, _schema)(value))
+    return b"".join(_named(1, schema)(value))
 
 
 _EXTERNAL_DOCS: Spec = {"description": _text(1), "url": _text(2)}
@@ -139,7 +158,7 @@ _SCHEMA: Spec = {
     "additionalProperties": _one(21, _additional),
     "type": _one(22, _type_item),
     "items": _one(23, _items),
-    "allOf": _many(24, _schema),
+    "allOf": _many(24, schema),
     "properties": _one(25, _properties),
     "readOnly": _flag(27),
     "externalDocs": _one(29, lambda docs: _message(_EXTERNAL_DOCS, docs)),
@@ -151,7 +170,7 @@ _BODY_PARAMETER: Spec = {
     "name": _text(2),
     "in": _text(3),
     "required": _flag(4),
-    "schema": _one(5, _schema),
+    "schema": _one(5, schema),
     "x-": _named(6, _any),
 }
 _QUERY_PARAMETER: Spec = {
@@ -187,7 +206,7 @@ def _response(response: Obj) -> bytes:
     return _field(1, _message(_RESPONSE, response))
 
 
-_RESPONSE: Spec = {"description": _text(1), "schema": _one(2, lambda schema: _field(1, _schema(schema)))}
+_RESPONSE: Spec = {"description": _text(1), "schema": _one(2, lambda value: _field(1, schema(value)))}
 _OPERATION: Spec = {
     "tags": _texts(1),
     "description": _text(3),
@@ -218,6 +237,4 @@ _INFO: Spec = {"title": _text(1), "version": _text(2)}
 _DOCUMENT: Spec = {
     "swagger": _text(1),
     "info": _one(2, lambda info: _message(_INFO, info)),
-    "paths": _one(8, lambda paths: b"".join(_named(2, lambda item: _message(_PATH_ITEM, item))(paths))),
-    "definitions": _one(9, _properties),
 }

@@ -1,5 +1,6 @@
 """Query parameters as the options that the registry takes; each refusal is worded as Kubernetes words it."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,10 +26,12 @@ def number(query: Query, name: str) -> int | None:
     value = text(query, name)
     if not value:
         return None
-    try:
+    digits = value[1:] if value[0] in "+-" else value
+    is_number = digits.isascii() and digits.isdigit()
+    if is_number and len(digits) < 20 and -(2**63) <= int(value) < 2**63:
         return int(value)
-    except ValueError as error:
-        raise BadRequest(f'strconv.ParseInt: parsing "{value}": invalid syntax') from error
+    why = "value out of range" if is_number else "invalid syntax"
+    raise BadRequest(f'strconv.ParseInt: parsing "{value}": {why}')
 
 
 def list_options(query: Query) -> ListOptions:
@@ -60,6 +63,13 @@ def watch_options(query: Query) -> WatchOptions:
         send_initial_events=_initial(query),
         continue_token=text(query, "continue"),
     )
+
+
+def pinned(query: Query, name: str) -> Query:
+    """The query of a list or watch that may only see the object of that name."""
+    escaped = name.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")
+    fields = [*filter(None, (text(query, "fieldSelector"),)), f"metadata.name={escaped}"]
+    return {**query, "fieldSelector": [",".join(fields)]}
 
 
 def _initial(query: Query) -> bool | None:
@@ -103,7 +113,9 @@ def field_manager(query: Query, user_agent: str, options: str) -> str:
         message = f"Too long: may not be more than {MAX_MANAGER} bytes"
         raise _refused(options, Cause("FieldValueTooLong", message, "fieldManager"))
     if not value.isprintable():
-        message = f"Invalid value: {value!r}: should only contain printable characters"
+        at, found = next((at, found) for at, found in enumerate(value) if not found.isprintable())
+        why = f"invalid character U+{ord(found):04X} (at position {len(value[:at].encode())})"
+        message = f"Invalid value: {json.dumps(value)}: {why}"
         raise _refused(options, Cause("FieldValueInvalid", message, "fieldManager"))
     return value
 

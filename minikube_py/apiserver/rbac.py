@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from minikube_py.meta import selectors
 from minikube_py.meta.objects import Obj, labels_of
+from minikube_py.meta.remembered import LONGEST
 from minikube_py.registry.base import User
 
 Ref = tuple[str, str]
@@ -208,7 +209,9 @@ class RbacIndex:
         if names is None:
             if len(self._allowed) >= REMEMBERED:
                 self._allowed.clear()
-            names = self._allowed[key] = self._names(user, asked)
+            names = self._names(user, asked)
+            if sum(map(len, (*asked[:5], asked.path))) <= LONGEST:
+                self._allowed[key] = names
         return names is EVERY or asked.name in names
 
     def reason(self, user: User, asked: Attributes) -> str:
@@ -218,7 +221,9 @@ class RbacIndex:
         if known is None:
             if len(self._reasons) >= REMEMBERED:
                 self._reasons.clear()
-            known = self._reasons[key] = self._found_reason(user, asked)
+            known = self._found_reason(user, asked)
+            if len(repr(asked)) <= LONGEST:
+                self._reasons[key] = known
         return known
 
     def _found_reason(self, user: User, asked: Attributes) -> str:

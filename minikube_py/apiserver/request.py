@@ -12,6 +12,8 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, unquote
 
 from minikube_py.errors import BadRequest, NotFound
+from minikube_py.meta.remembered import LONGEST
+from minikube_py.meta.selectors import parse_fields
 
 Query = Mapping[str, Sequence[str]]
 """Query parameters with all their values."""
@@ -56,7 +58,7 @@ def parse_query(target: str) -> Query:
 
 def parse_request(method: str, target: str, query: Query) -> RequestInfo:
     """What `method` on `target` (the raw path, with its query) asks for. Errors: BadRequest, NotFound."""
-    if query:
+    if query or len(target) > LONGEST:
         return _parse(method, target.partition("?")[0], query)
     return _parse_plain(method, target.partition("?")[0])
 
@@ -68,6 +70,7 @@ def _parse_plain(method: str, raw: str) -> RequestInfo:
 
 def _parse(method: str, raw: str, query: Query) -> RequestInfo:
     segments = raw.strip("/").split("/")
+    segments[0] = _decoded(segments[0])
     if segments[0] == "api" and len(segments) > 2:
         return _resource(method, raw, ("", segments[1], segments[2:]), query)
     if segments[0] == "apis" and len(segments) > 3:
@@ -108,12 +111,17 @@ def _collection(verb: str, query: Query) -> tuple[str, str]:
         return verb, ""
     if verb == "get":
         verb = "watch" if flag(query, "watch") else "list"
-    for selector in query.get("fieldSelector", ()):
-        for part in selector.split(","):
-            key, _, value = part.replace("==", "=").partition("=")
-            if key == "metadata.name" and value:
-                return verb, value
-    return verb, ""
+    return verb, _selected_name(query)
+
+
+def _selected_name(query: Query) -> str:
+    """The name that the field selector pins, read as those read it who select by it."""
+    for selector in query.get("fieldSelector", ())[:1]:
+        try:
+            return parse_fields(selector).required("metadata.name") or ""
+        except ValueError:
+            return ""  # it is refused once the request is allowed
+    return ""
 
 
 def flag(query: Query, name: str) -> bool:

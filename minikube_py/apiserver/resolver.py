@@ -26,6 +26,7 @@ class Place(NamedTuple):
     pod: str | None = None
 
 
+BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 SERVICE_NAME = "kubernetes.io/service-name"
 
 
@@ -74,7 +75,7 @@ def proxyable(address: str) -> str:
         raise BadRequest("address not allowed") from error
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
-    if ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified:
+    if ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip == BROADCAST:
         raise BadRequest("address not allowed")
     return address
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import orjson
 from aiohttp import web
 
-from minikube_py.apiserver import responses
+from minikube_py.apiserver import query, responses
 from minikube_py.apiserver.aggregation.aggregator import Aggregator
 from minikube_py.apiserver.aggregation.discovery import MergedDiscovery
 from minikube_py.apiserver.aggregation.openapi import MergedOpenApi
@@ -81,12 +81,12 @@ class Routes:
             "/.well-known/openid-configuration": self._issuer,
         }
 
-    async def answer(self, call: Call) -> web.StreamResponse:
-        """The response to a call. Errors: ApiErrors of who answers."""
+    def answer(self, call: Call) -> Awaitable[web.StreamResponse]:
+        """The response to a call, to be awaited. Errors: ApiErrors of who answers."""
         remote = self._to.aggregator.remote(call.info)
         if remote is not None:
-            return await self._to.aggregator.answer(call, remote)
-        return await (self._resource(call) if call.info.is_resource else self._path(call))
+            return self._to.aggregator.answer(call, remote)
+        return self._resource(call) if call.info.is_resource else self._path(call)
 
     # Resources
 
@@ -108,7 +108,8 @@ class Routes:
                 raise not_served()
             return await self._to.reviews.answer(call, review)
         if not kind.namespaced:
-            if info.namespace and kind.resource != "namespaces":
+            # A namespace is within itself; by the URL of another it would be judged by rights there.
+            if info.namespace and (kind.resource != "namespaces" or info.namespace != info.name):
                 raise not_served()
             call.info = info = info._replace(namespace="")
         elif not info.namespace and info.verb not in _WITHOUT_NAMESPACE:
@@ -121,6 +122,8 @@ class Routes:
             raise not_allowed()
         if kind.terminating and info.verb == "create":
             raise being_removed(kind)
+        if info.name and info.verb in _WITHOUT_NAMESPACE:
+            call.query = query.pinned(call.query, info.name)  # what was allowed is that name, no other
         if info.verb == "watch":
             return await self._to.watches.answer(call, kind)
         response = await self._to.resources.answer(call, kind)

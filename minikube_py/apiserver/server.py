@@ -8,6 +8,7 @@ connections within seconds.
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 
 from aiohttp import web
 
@@ -118,7 +119,7 @@ class ApiServer:
 
     def _assemble(self) -> Handler:
         registry, config = self.registry, self.config
-        resources = Resources(registry, self.clock)
+        resources = Resources(registry, self.clock, self.authorizer)
         checks = {**config.checks, "etcd-0": self._observer.write_fault}
         answerers = Answerers(
             resources=resources,
@@ -173,9 +174,9 @@ class ApiServer:
             self._following = False
             cache.close()
 
-    async def _answer(self, request: Incoming) -> web.StreamResponse:
+    def _answer(self, request: Incoming) -> Awaitable[web.StreamResponse]:
         request.added = {"Audit-Id": self._audit_ids.of(request.headers)}
-        return await self._handle(Call(request, _UNRESOLVED, NO_QUERY))
+        return self._handle(Call(request, _UNRESOLVED, NO_QUERY))
 
     def _follow_rbac(self, cache: LocalCache) -> None:
         index = self.authorizer.index

@@ -34,6 +34,8 @@ DROPPED = frozenset(
     )
 )
 """Headers that are between the client and this server only."""
+IDENTITY = ("impersonate-", "x-remote-user", "x-remote-group", "x-remote-uid", "x-remote-extra-")
+"""How the headers begin that say who asks."""
 
 
 def is_upgrade(request: web.BaseRequest) -> bool:
@@ -42,11 +44,11 @@ def is_upgrade(request: web.BaseRequest) -> bool:
 
 
 def passed_on(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The headers that a backend may see."""
+    """The headers that a backend may see: none that says who asks, which is not the client's to say."""
     return [
         (name, value)
         for name, value in headers
-        if name.lower() not in DROPPED and not name.lower().startswith("impersonate-")
+        if (lower := name.lower()) not in DROPPED and not lower.startswith(IDENTITY)
     ]
 
 

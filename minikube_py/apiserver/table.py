@@ -3,16 +3,14 @@
     render_table(kind, items, now=now)                                       # one object, or a watch event's
     render_table(kind, items, now=now, list_metadata={"resourceVersion": "12"}, include="Object")
     render_table(kind, items, now=now, headers=False)                        # later events of a watch
-    await render_large_table(...)                                            # the same, in steps
+    head(kind, list_metadata), rows_of(kind, now, include)                   # the same, row by row
     render_metadata(item)                                                    # PartialObjectMetadata
-    render_metadata_list(items, list_metadata)                               # PartialObjectMetadataList
 
 `items` are store entries (bytes in `data`, the object in `decoded`, decoded here where that is None) or plain
 objects. Nothing but ages depends on `now`. Rows cost 10 to 30 microseconds each.
 """
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -22,7 +20,6 @@ from minikube_py.meta.kind import Column, Kind
 from minikube_py.meta.objects import Obj
 
 GROUP_VERSION = "meta.k8s.io/v1"
-_ROWS_PER_STEP = 500
 _NAME = Column("Name", "metadata.name", format="name", description="Name of the object")
 _CREATED = Column("Created At", "metadata.creationTimestamp", "date", description="When it was created")
 
@@ -53,38 +50,20 @@ def render_table(
     return _table(columns if headers else (), rows, _metadata(items, list_metadata))
 
 
-async def render_large_table(
-    kind: Kind,
-    items: Sequence[Item],
-    *,
-    now: datetime,
-    include: str = "Metadata",
-    list_metadata: Mapping[str, Any] | None = None,
-) -> bytes:
-    """As `render_table`, letting other tasks run between steps of some hundred rows."""
-    columns, rows = _columns(kind), []
-    for start in range(0, len(items), _ROWS_PER_STEP):
-        if start:
-            await asyncio.sleep(0)
-        rows += [_row(columns, item, now, include) for item in items[start : start + _ROWS_PER_STEP]]
-    return _table(columns, rows, _metadata(items, list_metadata))
+def rows_of(kind: Kind, now: datetime, include: str) -> Callable[[Item], bytes]:
+    """Makes the rows of a large table, one by one."""
+    columns = _columns(kind)
+    return lambda item: _row(columns, item, now, include)
+
+
+def head(kind: Kind, list_metadata: Mapping[str, Any]) -> bytes:
+    """A table's JSON up to and including the bracket that opens `rows`."""
+    return _table(_columns(kind), (), list_metadata)[:-2]
 
 
 def render_metadata(item: Item) -> bytes:
     """The PartialObjectMetadata of one object."""
     return orjson.dumps(_partial(_object(item)))
-
-
-def render_metadata_list(items: Sequence[Item], list_metadata: Mapping[str, Any]) -> bytes:
-    """The PartialObjectMetadataList of `items`."""
-    return orjson.dumps(
-        {
-            "kind": "PartialObjectMetadataList",
-            "apiVersion": GROUP_VERSION,
-            "metadata": list_metadata,
-            "items": [_partial(_object(item)) for item in items],
-        }
-    )
 
 
 def _columns(kind: Kind) -> tuple[Column, ...]:

@@ -103,9 +103,10 @@ class Targets:
         scheme, target, port = split_name(name, resource.removesuffix("s"))
         if resource == "nodes":
             found = self.kubelet(target, path)
+            proxyable(found.host)
             if not port or port == str(found.port):
                 return found
-            return Target(scheme or "http", proxyable(found.host), _port_number(port), path)
+            return Target(scheme or "http", found.host, _port_number(port), path)
         if resource == "pods":
             return self._pod(namespace, target, (scheme, port), path)
         return self._service(namespace, target, (scheme, port), path)

@@ -60,7 +60,7 @@ class TokenAuthenticator:
     def identify(self, token: str, audiences: Sequence[str]) -> TokenUser:
         """Whose `token` is. Errors: InvalidToken."""
         if _BOOTSTRAP.fullmatch(token):
-            return TokenUser(self._bootstrap(token), list(audiences), {})
+            return TokenUser(self._bootstrap(token), self._own(audiences), {})
         digest = hashlib.sha256(token.encode()).digest()
         claims = self._claims.get(digest)
         if claims is None:
@@ -83,9 +83,7 @@ class TokenAuthenticator:
         meant = meant if isinstance(meant, list) else [meant]
         shared = [audience for audience in audiences if audience in meant]
         if not shared:
-            raise InvalidToken(
-                f"token audiences {_listed(meant)} is invalid for the target audiences {_listed(audiences)}"
-            )
+            raise InvalidToken(_not_meant(meant, audiences))
         user = self._bound_user(claims)
         warn_after = (claims.get("kubernetes.io") or {}).get("warnafter")
         if not warn_after or now < float(warn_after):
@@ -142,7 +140,14 @@ class TokenAuthenticator:
         if labels_of(secret).get(LAST_USED) != self._clock.now().strftime("%Y-%m-%d"):
             self.used(secret)
         notes = {"authentication.k8s.io/legacy-token": f"{namespace_of(secret)}/{name_of(secret)}"}
-        return TokenUser(service_account_user(namespace, name, uid, {}), list(audiences), notes)
+        return TokenUser(service_account_user(namespace, name, uid, {}), self._own(audiences), notes)
+
+    def _own(self, audiences: Sequence[str]) -> list[str]:
+        """What a token that names no audience is for: this API server. Errors: InvalidToken for any other."""
+        shared = [audience for audience in audiences if audience == self._tokens.issuer]
+        if not shared:
+            raise InvalidToken(_not_meant((self._tokens.issuer,), audiences))
+        return shared
 
     # Bootstrap tokens
 
@@ -185,6 +190,10 @@ def _data(secret: Obj, key: str) -> str:
 
 def _same(stored: str, given: str) -> bool:
     return hmac.compare_digest(stored.encode(), given.encode())
+
+
+def _not_meant(meant: Sequence[str], audiences: Sequence[str]) -> str:
+    return f"token audiences {_listed(meant)} is invalid for the target audiences {_listed(audiences)}"
 
 
 def _listed(values: Sequence[str]) -> str:

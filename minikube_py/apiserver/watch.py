@@ -7,7 +7,7 @@ Expired revisions are told as an ERROR event of code 410 within the stream, as c
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import orjson
 from aiohttp import web
@@ -17,6 +17,7 @@ from minikube_py.apiserver import query, responses, status, table
 from minikube_py.apiserver.call import Call
 from minikube_py.apiserver.metrics import ServerMetrics
 from minikube_py.apiserver.negotiate import Form, negotiate
+from minikube_py.apiserver.request import NO_QUERY
 from minikube_py.errors import ApiError, Expired
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj
@@ -41,6 +42,17 @@ class EventLines:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._known: OrderedDict[tuple[int, str], tuple[WatchEvent, bytes]] = OrderedDict()
+        self._last: tuple[Sequence[object], Sequence[WatchEvent], bytes] = ((), (), b"")
+
+    def lines(self, kind: Kind, events: Sequence[WatchEvent], form: Form, include: str) -> bytes:
+        """The lines of some events; those of the last batch are kept as a whole."""
+        if len(events) == 1:
+            return self.line(kind, events[0], form, include)
+        key = [kind.api_version, form.shape, include, *map(id, events)]
+        if key != self._last[0]:  # holding the events keeps their ids from being used again
+            made = b"".join([self.line(kind, event, form, include) for event in events])
+            self._last = key, events, made
+        return self._last[2]
 
     def line(self, kind: Kind, event: WatchEvent, form: Form, include: str) -> bytes:
         """The event's line as a chunk of the stream; `include` is what rows of tables carry."""
@@ -52,7 +64,8 @@ class EventLines:
             return known[1]
         encoded = self._object(kind, event, form, include)
         line = chunk(b'{"type":"%s","object":%s}\n' % (event.type.encode(), encoded))
-        self._known[key] = (event, line)  # holding the event keeps its id from being used again
+        if len(line) <= UNSENT_BYTES:
+            self._known[key] = (event, line)  # holding the event keeps its id from being used again
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return line
@@ -118,7 +131,10 @@ class WatchStreams:
                 watch.close()
 
     async def answer(self, call: Call, kind: Kind) -> web.StreamResponse:
-        """Stream the changes that a call asks for. Errors before the first byte: BadRequest, Invalid, ..."""
+        """Stream the changes that a call asks for. Errors before the first byte: BadRequest, Invalid, ...
+
+        Thousands stay here at a time: what was parsed to begin with is not kept.
+        """
         form = negotiate(call.accept)
         options = query.watch_options(call.query)
         seconds = query.number(call.query, "timeoutSeconds") or random.uniform(MIN_SECONDS, 2 * MIN_SECONDS)
@@ -132,47 +148,59 @@ class WatchStreams:
             await response.prepare(call.request)
             await response.write(status.error_event(error))
             return response
+        del options
+        include = query.text(call.query, "includeObject") or "Metadata"
+        call.query = NO_QUERY
+        counted = self._metrics.watch_events.series((kind.group, kind.version, kind.plural))
+        end = asyncio.get_running_loop().call_later(seconds, watch.close)
         self._open[watch] = kind
         try:
             await response.prepare(call.request)
-            async with asyncio.timeout(seconds):
-                await self._pump(call, kind, watch, response, form)
-        except (TimeoutError, ConnectionError):
-            pass  # its time is over, or its client is gone
-        finally:
-            self._open.pop(watch, None)
-            watch.close()
-        return response
-
-    async def _pump(
-        self, call: Call, kind: Kind, watch: ObjectWatch, response: web.StreamResponse, form: Form
-    ) -> None:
-        include = query.text(call.query, "includeObject") or "Metadata"
-        labels = (kind.group, kind.version, kind.plural)
-        try:
             async for batch in watch:
-                self._metrics.watch_events.add(labels, len(batch))
-                for start in range(0, len(batch), SLICE):
-                    part = batch[start : start + SLICE]
-                    lines = [self._lines.line(kind, event, form, include) for event in part]
-                    await _write(call.request, lines)
+                counted[0] += len(batch)
+                for part in _slices(batch) if len(batch) > 1 else (batch,):
+                    lines = self._lines.lines(kind, part, form, include)
+                    if _write(call.request, lines) > UNSENT_BYTES:
+                        await _taken(call.request)
                     if len(batch) > SLICE:
                         await asyncio.sleep(0)
         except ApiError as error:
             await response.write(status.error_event(error))
+        except ConnectionError:
+            pass  # its client is gone
+        finally:
+            end.cancel()
+            self._open.pop(watch, None)
+            watch.close()
+        return response
 
 
-async def _write(request: web.BaseRequest, chunks: Sequence[bytes]) -> None:
-    """Hand chunks to the connection as they are; wait only where it has not taken much of what came before."""
+def _slices(batch: Sequence[WatchEvent]) -> Iterator[Sequence[WatchEvent]]:
+    """A batch in parts of at most SLICE events and little more than UNSENT_BYTES: a reader who takes no bytes
+    is not handed more."""
+    start = size = 0
+    for end, event in enumerate(batch, 1):
+        size += len(event.entry.data)
+        if size > UNSENT_BYTES or end - start == SLICE or end == len(batch):
+            yield batch[start:end]
+            start, size = end, 0
+
+
+def _write(request: web.BaseRequest, chunks: bytes) -> int:
+    """Hand chunks to the connection as they are; the bytes that it has not taken yet."""
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the watcher is gone")
-    transport.write(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-    if transport.get_write_buffer_size() <= UNSENT_BYTES:
-        return
+    transport.write(chunks)
+    return transport.get_write_buffer_size()
+
+
+async def _taken(request: web.BaseRequest) -> None:
+    """Wait until the connection has taken most of what it was given. Errors: ConnectionError."""
     try:
         async with asyncio.timeout(STALLED_SECONDS):
             await request.writer.drain()
     except TimeoutError as error:
-        transport.abort()
+        if request.transport is not None:
+            request.transport.abort()
         raise ConnectionResetError("the watcher takes no bytes") from error

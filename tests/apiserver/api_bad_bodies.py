@@ -49,15 +49,15 @@ BODIES: list[Case] = [
         "YAML to JSON: yaml: line ",
     ),
     (
-        "duplicate YAML key",
+        "duplicate YAML key, strict",
         "POST",
-        CONFIG_MAPS,
+        f"{CONFIG_MAPS}?fieldValidation=Strict",
         b"kind: ConfigMap\nkind: ConfigMap\n",
         YAML,
         400,
         "BadRequest",
-        "the object provided is unrecognized (must be of type ConfigMap): error converting YAML to JSON: "
-        'yaml: line 2: key "kind" already set in map',
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: error converting '
+        'YAML to JSON: yaml: unmarshal errors:\n  line 2: key "kind" already set in map',
     ),
     (
         "YAML bomb",

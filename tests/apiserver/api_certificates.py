@@ -71,13 +71,13 @@ class Authority:
     def issue(self, name: str, *groups: str, addresses: tuple[str, ...] = ()) -> Pair:
         """A leaf for `name` in `groups`; with `addresses` (DNS names too) it may serve at them."""
         key = ec.generate_private_key(ec.SECP256R1())
-        attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
+        attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else []
         attributes += [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         builder = self._builder(x509.Name(attributes), key)
         if addresses:
             names = [_alternative(address) for address in addresses]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        stem = name.replace(":", "-").replace("/", "-")
+        stem = (name or "nobody").replace(":", "-").replace("/", "-")
         pair = Pair(self.folder / f"{stem}.crt", self.folder / f"{stem}.key")
         pair.certificate.write_bytes(self._sign(builder))
         pair.key.write_bytes(_pem(key))

@@ -1,5 +1,6 @@
 """Who may come in, as whom: certificates, tokens and what they are bound to, anonymous, impersonation."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -178,3 +179,16 @@ async def test_access_reviews(cluster: Cluster, admin: Client) -> None:
     }
     assert "/api" in str(rules["status"]["nonResourceRules"])
     assert unclear.code == 422
+
+
+async def test_a_plain_client_hello_is_answered(cluster: Cluster) -> None:
+    """A TLS 1.2 client that names no signature algorithms (busybox's wget) gets a ServerHello."""
+    groups, points = bytes.fromhex("000a00060004001d0017"), bytes.fromhex("000b00020100")
+    body = b"\x03\x03" + bytes(32) + b"\x00" + bytes.fromhex("0004c02bc02f") + b"\x01\x00"
+    body += len(groups + points).to_bytes(2) + groups + points
+    hello = b"\x01" + len(body).to_bytes(3) + body
+    reader, writer = await asyncio.open_connection(*cluster.server.addresses[0])
+    writer.write(b"\x16\x03\x01" + len(hello).to_bytes(2) + hello)
+    answer = await reader.readexactly(6)
+    writer.close()
+    assert (answer[0], answer[5]) == (0x16, 0x02)  # a handshake record, not an alert; the ServerHello in it

@@ -75,7 +75,8 @@ def converted_definition(config: Json) -> Json:
 
 
 async def test_versions_without_conversion_differ_in_their_name(admin: Client) -> None:
-    """An object is stored once, judged by the version it is written in, and read in either."""
+    """An object is stored once, judged by the version it is written in, and read in either; a write that
+    changes nothing moves it to the version that is stored now."""
     versions = (
         version("v1", texts(size="integer"), deprecated=True),
         version("v2", texts(size="integer", color="string"), storage=False),
@@ -96,8 +97,13 @@ async def test_versions_without_conversion_differ_in_their_name(admin: Client) -
     body = {"spec": {"versions": [{**versions[0], "storage": False}, {**versions[1], "storage": True}]}}
     moved = await admin.call("PATCH", f"{CRDS}/widgets.example.com", body, type="application/merge-patch+json")
     assert moved["status"]["storedVersions"] == ["v1", "v2"]
-    assert (await admin.get(f"{V2}/w"))["apiVersion"] == "example.com/v2"
     assert (await admin.get(f"{V1}/w"))["apiVersion"] == "example.com/v1"
+    shown = await admin.get(f"{V2}/w")
+    assert shown["apiVersion"] == "example.com/v2"
+    migrated = await admin.call("PUT", f"{V2}/w", shown.body)
+    again = await admin.call("PUT", f"{V2}/w", migrated.body)
+    assert shown["metadata"]["resourceVersion"] != migrated["metadata"]["resourceVersion"]
+    assert migrated["metadata"]["resourceVersion"] == again["metadata"]["resourceVersion"]
     group = next(one for one in (await admin.get("/apis"))["groups"] if one["name"] == "example.com")
     assert [one["version"] for one in group["versions"]] == ["v2", "v1"]
 

@@ -303,3 +303,26 @@ async def test_stored_definitions_are_served_from_the_start(cluster: Cluster, ad
         served = [(kind.kind, kind.api_version) for kind in registry.catalogue.all()]
     assert served == [("CustomResourceDefinition", "apiextensions.k8s.io/v1"), ("Widget", "example.com/v1")]
     registry.close()
+
+
+async def test_warnings_of_formats_and_finalizers(admin: Client) -> None:
+    """Formats that nobody checks and finalizers without a domain are stored, and warned of when new."""
+    texts = {"a": {"type": "string", "format": "nope"}, "b": {"type": "integer", "format": "int32"}}
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": texts}}}
+    made = await admin.post(CRDS, definition("Widget", version(schema=schema)))
+    assert made.headers.getall("Warning") == ['299 - "unrecognized format \\"nope\\""']
+    await until(admin, CRDS, "widgets.example.com", "Established")
+    labels = {"metadata": {"labels": {"a": "b"}}}
+    for path in (f"{CRDS}/widgets.example.com", f"{WIDGETS}/w"):
+        if path.endswith("/w"):
+            body = widget(metadata={"name": "w", "finalizers": ["cleanup", "example.com/cleanup"]})
+            stored = await admin.post(WIDGETS, body)
+            assert (stored.code, stored.headers.getall("Warning")) == (
+                201,
+                [
+                    '299 - "metadata.finalizers: \\"cleanup\\": prefer a domain-qualified finalizer name '
+                    'including a path (/) to avoid accidental conflicts with other finalizer writers"'
+                ],
+            )
+        changed = await admin.call("PATCH", path, labels, type="application/merge-patch+json")
+        assert (changed.code, "Warning" in changed.headers) == (200, False)

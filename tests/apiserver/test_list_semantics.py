@@ -122,15 +122,21 @@ async def test_preconditions(admin: Client) -> None:
     )
 
 
-async def test_a_patched_name_is_immutable(admin: Client) -> None:
-    """A patch cannot rename."""
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("b", "the name of the object (b) does not match the name on the URL (a)"),
+        (None, "the name of the object (a based on URL) was undeterminable: name must be provided"),
+    ],
+    ids=["another", "none"],
+)
+async def test_a_write_does_not_rename(admin: Client, method: str, name: str | None, message: str) -> None:
+    """What is written must have the name of the URL."""
     await admin.post(CONFIG_MAPS, {"metadata": {"name": "a"}})
-    patch = {"metadata": {"name": "b"}}
-    answer = await admin.call("PATCH", f"{CONFIG_MAPS}/a", patch, type="application/merge-patch+json")
-    assert (answer.code, answer["message"]) == (
-        422,
-        'ConfigMap "b" is invalid: metadata.name: Invalid value: "b": field is immutable',
-    )
+    type = "application/json" if method == "PUT" else "application/merge-patch+json"
+    answer = await admin.call(method, f"{CONFIG_MAPS}/a", {"metadata": {"name": name}}, type=type)
+    assert (answer.code, answer["message"]) == (400, message)
 
 
 async def test_a_namespace_in_a_cluster_wide_object_is_dropped(admin: Client) -> None:

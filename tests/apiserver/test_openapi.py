@@ -9,6 +9,8 @@ import pytest
 
 from minikube_py.apiserver import openapi_wire
 from minikube_py.apiserver.openapi import OpenApi
+from minikube_py.apiserver.openapi_pieces import JSON, Form, Pieces
+from minikube_py.apiserver.openapi_pieces import PROTOBUF as PROTOBUF_FORM
 from minikube_py.collect import values
 from minikube_py.errors import NotAcceptable
 from minikube_py.meta.facts import referenced
@@ -243,3 +245,21 @@ def test_unknown_fields_are_refused_by_the_writer() -> None:
         openapi_wire.encode({"swagger": "2.0", "tags": []})
     long = openapi_wire.encode({"swagger": "x" * 300})
     assert list(fields(long)) == [(1, b"x" * 300)]
+
+
+@pytest.mark.parametrize("form", [JSON, PROTOBUF_FORM], ids=["JSON", "protobuf"])
+def test_version_2_is_joined_from_pieces(catalogue: Catalogue, form: Form) -> None:
+    """Another kind costs its own pieces alone, and the whole is as if it were made at once."""
+    encoded: list[Obj] = []
+
+    def schema(value: Obj) -> bytes:
+        encoded.append(value)
+        return form.schema(value)
+
+    pieces = Pieces(form._replace(schema=schema))
+    pieces.document(catalogue.all())
+    encoded.clear()
+    kinds = [*catalogue.all(), WIDGET]
+    whole = pieces.document(kinds)
+    assert [one["x-kubernetes-group-version-kind"][0]["kind"] for one in encoded] == ["Widget", "WidgetList"]
+    assert whole == Pieces(form).document(kinds)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from api_cluster import Client, Cluster, start, stop
+from machine_address import machine_address
 
 from minikube_py.apiserver.resolver import endpoint_places, proxyable
 from minikube_py.apiserver.targets import container_of, split_name
@@ -72,18 +73,18 @@ class Backend:
 @asynccontextmanager
 async def kubelet(cluster: Cluster) -> AsyncIterator[Backend]:
     """The kubelet of node n, on which the pod p (containers main, refuse, redirect, waiting) runs."""
-    made = Backend()
-    pair = cluster.authority.issue("kubelet", addresses=("127.0.0.1",))
+    made, host = Backend(), machine_address()
+    pair = cluster.authority.issue("kubelet", addresses=(host,))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(pair.certificate, pair.key)
     tls.load_verify_locations(cluster.authority.path)
     tls.verify_mode = ssl.CERT_OPTIONAL
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(made.serve, host, 0, ssl=tls)
     made.port = server.sockets[0].getsockname()[1]
     admin = cluster.client("setup", "system:masters")
     await cluster.registry.create(Node, "", {"metadata": {"name": "n"}}, Context())
     status = {
-        "addresses": [{"type": "Hostname", "address": "n"}, {"type": "InternalIP", "address": "127.0.0.1"}],
+        "addresses": [{"type": "Hostname", "address": "n"}, {"type": "InternalIP", "address": host}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": made.port}},
     }
     await admin.call("PATCH", "/api/v1/nodes/n/status", {"status": status}, type="application/merge-patch+json")
@@ -222,10 +223,11 @@ async def test_unreachable_kubelet(cluster: Cluster, admin: Client, backend: Bac
     log = await admin.get(f"{POD}/log?container=main")
     head, _, writer = await exec_raw(cluster, admin, f"{POD}/exec?container=main&command=x&stdout=1")
     writer.close()
-    url = "https://127.0.0.1:1/containerLogs/default/p/main"
+    host = machine_address()
+    url = f"https://{host}:1/containerLogs/default/p/main"
     assert (log.code, log["message"], head.split(b" ")[1]) == (
         500,
-        f'Get "{url}": dial tcp 127.0.0.1:1: connect: connection refused',
+        f'Get "{url}": dial tcp {host}:1: connect: connection refused',
         b"500",
     )
 

@@ -6,16 +6,13 @@ from typing import Any
 import orjson
 import pytest
 
-from minikube_py.apiserver.table import (
-    render_large_table,
-    render_metadata,
-    render_metadata_list,
-    render_table,
-)
+from minikube_py.apiserver import list_bodies
+from minikube_py.apiserver.table import render_metadata, render_table
 from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.event import Event
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj
+from minikube_py.registry.base import Listing
 from minikube_py.store.base import Entry
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -102,19 +99,19 @@ def test_a_kind_without_columns() -> None:
 
 
 async def test_a_large_table_is_the_same() -> None:
-    """A table that is made in steps is the one that is made at once."""
+    """A table that is made row by row is the one that is made at once."""
     items = [entry(config_map(f"c{n}")) for n in range(1200)]
-    metadata = {"resourceVersion": "12"}
-    whole = render_table(ConfigMap, items, now=NOW, list_metadata=metadata)
-    assert await render_large_table(ConfigMap, items, now=NOW, list_metadata=metadata) == whole
+    whole = render_table(ConfigMap, items, now=NOW, list_metadata={"resourceVersion": "12"})
+    made = await list_bodies.rows(ConfigMap, Listing(items, 12), NOW, "Metadata")
+    assert made.whole() == whole + b"\n"
 
 
-def test_partial_metadata() -> None:
+async def test_partial_metadata() -> None:
     """Partial metadata is all of an object's metadata and nothing else."""
     partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
     expected = partial | {"metadata": config_map("a")["metadata"]}
     assert orjson.loads(render_metadata(entry(config_map("a")))) == expected
-    listed = orjson.loads(render_metadata_list([entry(config_map("a"))], {"resourceVersion": "12"}))
+    listed = orjson.loads((await list_bodies.partial(Listing([entry(config_map("a"))], 12))).whole())
     assert listed == {
         "kind": "PartialObjectMetadataList",
         "apiVersion": "meta.k8s.io/v1",

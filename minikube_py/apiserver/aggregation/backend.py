@@ -152,9 +152,3 @@ def identity_headers(user: User) -> CIMultiDict[str]:
         for value in values:
             headers.add(f"X-Remote-Extra-{quote(key, safe=_UNESCAPED)}", value)
     return headers
-
-
-def claims_identity(name: str) -> bool:
-    """Whether a client's header says who asks, which is not the client's to say."""
-    lower = name.lower()
-    return lower in ("x-remote-user", "x-remote-group", "x-remote-uid") or lower.startswith("x-remote-extra-")

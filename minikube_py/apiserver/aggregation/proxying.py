@@ -9,7 +9,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from minikube_py.apiserver import dialing
-from minikube_py.apiserver.aggregation.backend import Backend, claims_identity, identity_headers
+from minikube_py.apiserver.aggregation.backend import Backend, identity_headers
 from minikube_py.apiserver.aggregation.services import Remote
 from minikube_py.apiserver.call import Call
 from minikube_py.apiserver.proxy import forward_for, passed_back, relay, sent_body
@@ -81,9 +81,7 @@ class Forwarding:
 
 def _headers(call: Call) -> CIMultiDict[str]:
     headers = CIMultiDict(
-        (name, value)
-        for name, value in passed_on(call.request.headers.items())
-        if name.lower() not in _DROPPED and not claims_identity(name)
+        (name, value) for name, value in passed_on(call.request.headers.items()) if name.lower() not in _DROPPED
     )
     headers.extend(identity_headers(call.user))
     return headers

@@ -10,6 +10,7 @@ from typing import Any
 from minikube_py.apiserver.customresources.columns import columns_of
 from minikube_py.apiserver.discovery import version_order
 from minikube_py.meta.kind import Kind, ScalePaths, Violation
+from minikube_py.meta.object_meta import undomained
 from minikube_py.meta.objects import Obj, condition_is, dig
 from minikube_py.meta.structural import Structural
 from minikube_py.meta.violations import invalid
@@ -60,13 +61,26 @@ def _kind(definition: Obj, version: Obj, storage: Kind | None) -> Kind:
         prepare=_new_without_status if has_status else _as_sent,
         validate=validate,
         validate_status=validate,
+        warn=_warn,
         schema=structural.schema,
+        unconditional_update=False,
         scale=paths,
         storage=storage,
         remote_conversion=dig(spec, "conversion.strategy") == "Webhook",
         deprecation=deprecation_of(spec, version),
         terminating=condition_is(definition, "Terminating"),
     )
+
+
+def _warn(obj: Obj, old: Obj | None) -> Iterable[str]:
+    """A warning of each new finalizer whose name others may have, too."""
+    given = obj["metadata"].get("finalizers") or ()
+    before = ((old or {}).get("metadata") or {}).get("finalizers") or ()
+    for name in sorted(undomained(set(given) - set(before))):
+        told = (
+            "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with"
+        )
+        yield f'metadata.finalizers: "{name}": {told} other finalizer writers'
 
 
 def _scale_paths(scale: Mapping[str, Any]) -> ScalePaths:

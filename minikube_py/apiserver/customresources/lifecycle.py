@@ -7,6 +7,7 @@ derived of them stays too. Conditions are written by one task, one definition at
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from minikube_py.aio.clock import Clock
 from minikube_py.aio.tasks import Tasks
@@ -24,6 +25,7 @@ from minikube_py.registry.resource import Registry
 log = logging.getLogger(__name__)
 
 _CONTEXT = Context(field_manager="kube-apiserver", user_agent="kube-apiserver")
+_REMOVAL = replace(_CONTEXT, admitted=True)
 _IN_PROGRESS = (True, "InstanceDeletionInProgress", "CustomResource deletion is in progress")
 _COMPLETED = (False, "InstanceDeletionCompleted", "removed all instances")
 _NEVER = (False, "NeverEstablished", "resource was never established")
@@ -152,7 +154,7 @@ class CustomResources:
             if now != definition.get("status"):
                 definition = await self._store(definition, now)
             storage, step = storage_of(definition), _COMPLETED
-            await self._registry.delete_collection(storage, "", ListOptions(), DeleteOptions(), _CONTEXT)
+            await self._registry.delete_collection(storage, "", ListOptions(), DeleteOptions(), _REMOVAL)
             if self._registry.list(storage, "").entries:
                 self._await_instances(name, storage)
                 return
