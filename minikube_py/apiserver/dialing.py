@@ -1,4 +1,5 @@
-"""What went wrong on the way to a backend, in the words that Kubernetes' clients show people."""
+"""The way to backends: a session for requests that are passed on, and what went wrong in the words that
+Kubernetes' clients show people."""
 
 import socket
 import ssl
@@ -18,6 +19,22 @@ _VERIFICATION = {
     21: _UNKNOWN_AUTHORITY,
 }
 """OpenSSL's verification results (X509_V_ERR_*) as Go names them."""
+
+
+_PASSED_ON = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+"""Headers that are the client's own to send or to leave out."""
+
+
+def passing_session() -> aiohttp.ClientSession:
+    """A session whose requests and answers are passed on as they are: no cookies, no decompression, no limit
+    but 30 s to connect."""
+    return aiohttp.ClientSession(
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
+        connector=aiohttp.TCPConnector(limit=0),
+        skip_auto_headers=_PASSED_ON,
+    )
 
 
 def words(error: BaseException, server_name: str = "") -> str:

@@ -16,6 +16,7 @@ from minikube_py.errors import NotFound
 from minikube_py.kinds.core.persistentvolume import PersistentVolume
 from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.podspec.resize import MIRROR
 from minikube_py.kinds.storage.volumeattachment import VolumeAttachment
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj, annotations_of, dig, name_of, namespace_of
@@ -25,7 +26,6 @@ from minikube_py.registry.resource import Registry
 NODES = "system:nodes"
 PREFIX = "system:node:"
 LEASES = "kube-node-lease"
-MIRROR = "kubernetes.io/config.mirror"
 _OWN_VERBS = ("get", "create", "update", "patch", "delete")
 _SECRET_FIELDS = ("secretRef", "secretKeyRef", "nodePublishSecretRef")
 _CONFIG_FIELDS = ("configMapRef", "configMapKeyRef")

@@ -29,7 +29,6 @@ MAX_PAGE = 8 * 1024 * 1024
 """Bytes of an HTML page up to which its links are rewritten."""
 SMALL_PAGE = 32 * 1024
 """Bytes of an HTML page that is rewritten on the loop, not in a thread."""
-_OWN_HEADERS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
 class Proxy:
@@ -42,13 +41,7 @@ class Proxy:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
-                connector=aiohttp.TCPConnector(limit=0),
-                skip_auto_headers=_OWN_HEADERS,
-            )
+            self._session = dialing.passing_session()
         return self._session
 
     async def close(self) -> None:

@@ -122,5 +122,10 @@ IMAGES = Column(
     description="Images referenced by each container in the template.",
 )
 SELECTOR = Column("Selector", selector_or_none, priority=1, description="Label selector of the pods")
+REPLICAS = (
+    Column("Desired", integer("spec.replicas"), "integer", description="Wanted pods"),
+    Column("Current", integer("status.replicas"), "integer", description="Pods there are"),
+    Column("Ready", integer("status.readyReplicas"), "integer", description="Ready pods"),
+)
 DEFAULT_COLUMNS = (NAME, CREATED_AT)
 """The columns of a kind that has none of its own."""

@@ -18,7 +18,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from minikube_py.apiserver import webhook_client
+from minikube_py.apiserver import dialing, webhook_client
 from minikube_py.apiserver.aggregation.services import AGGREGATOR, Remote
 from minikube_py.apiserver.resolver import ServiceResolver
 from minikube_py.registry.base import User
@@ -27,7 +27,6 @@ from minikube_py.registry.resource import Registry
 KEPT_CONTEXTS = 64
 MAX_DOCUMENT = 64 * 1024 * 1024
 """Bytes of a discovery or OpenAPI document."""
-_OWN_HEADERS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 _UNESCAPED = "!#$&'*+-.^_`|~"
 
 
@@ -124,13 +123,7 @@ class Backend:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
-                connector=aiohttp.TCPConnector(limit=0),
-                skip_auto_headers=_OWN_HEADERS,
-            )
+            self._session = dialing.passing_session()
         return self._session
 
     async def close(self) -> None:

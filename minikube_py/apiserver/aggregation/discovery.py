@@ -9,9 +9,8 @@ from typing import Any
 
 import orjson
 
-from minikube_py.apiserver.aggregation.priorities import version_order
 from minikube_py.apiserver.aggregation.services import APIServices, Remote
-from minikube_py.apiserver.discovery import Discovery, document
+from minikube_py.apiserver.discovery import Discovery, document, version_order
 from minikube_py.apiserver.document import Document, Kinds
 from minikube_py.meta.objects import Obj
 

@@ -5,7 +5,6 @@ decide. Versions of a group go by `versionPriority`, then v2 before v1 before v1
 of apiregistration.k8s.io/v1.
 """
 
-import re
 from typing import NamedTuple
 
 FIRST = "apiregistration.k8s.io"
@@ -57,12 +56,3 @@ def priority_of(group: str, version: str) -> Priority:
     if group not in _GROUPS:
         return CUSTOM
     return Priority(_GROUPS[group], _VERSIONS.get((group, version), 15))
-
-
-def version_order(version: str) -> tuple[int, int, int, str]:
-    """Stable before beta before alpha, higher before lower, other names last."""
-    match = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
-    if match is None:
-        return (3, 0, 0, version)
-    stage = {None: 0, "beta": 1, "alpha": 2}[match[2]]
-    return (stage, -int(match[1]), -int(match[3] or 0), version)

@@ -3,10 +3,10 @@
 The rules of schemas are `meta.structural`'s.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from minikube_py.kinds.admissionregistration.webhookvalidation import client_config
+from minikube_py.kinds.admissionregistration.webhookvalidation import client_config, review_versions
 from minikube_py.kinds.apiextensions.versionvalidation import validate_versions
 from minikube_py.kinds.apiregistration.apiservice import is_bundle
 from minikube_py.meta.kind import Violation
@@ -17,7 +17,6 @@ from minikube_py.meta.violations import forbidden, immutable, invalid, not_suppo
 APPROVED = "api-approved.kubernetes.io"
 _PROTECTED = ("k8s.io", "kubernetes.io")
 _SEE = "see https://github.com/kubernetes/enhancements/pull/1111"
-_REVIEWS = ("v1", "v1beta1")
 _MIGRATE = (
     "missing from spec.versions; {0} was previously a storage version, and must remain in spec.versions until "
     "a storage migration ensures no data remains persisted in {0} and removes {0} from status.storedVersions"
@@ -107,7 +106,10 @@ def _conversion(conversion: Obj, path: str, old: Obj | None) -> Iterable[Violati
         if bundle and not is_bundle(bundle) and not _may_be_broken(old):
             told = "unable to load root certificates: unable to parse bytes as PEM block"
             yield invalid(f"{path}.webhookClientConfig.caBundle", bundle, told)
-    yield from _review_versions(versions, f"{path}.conversionReviewVersions")
+    if versions:
+        yield from review_versions(versions, f"{path}.conversionReviewVersions")
+    else:
+        yield required(f"{path}.conversionReviewVersions")
 
 
 def _may_be_broken(old: Obj | None) -> bool:
@@ -116,20 +118,6 @@ def _may_be_broken(old: Obj | None) -> bool:
         return True
     bundle = dig(old, "spec.conversion.webhook.clientConfig.caBundle", "")
     return bool(bundle) and not is_bundle(bundle)
-
-
-def _review_versions(versions: Sequence[str], path: str) -> Iterable[Violation]:
-    if not versions:
-        yield required(path)
-        return
-    for index, version in enumerate(versions):
-        if version in versions[:index]:
-            yield invalid(f"{path}[{index}]", version, "duplicate version")
-            continue
-        for reason in dns1035_label(version):
-            yield invalid(f"{path}[{index}]", version, reason)
-    if not set(versions) & set(_REVIEWS):
-        yield invalid(path, list(versions), f"must include at least one of {', '.join(_REVIEWS)}")
 
 
 def stored_versions(definition: Obj) -> Iterable[Violation]:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 
-from minikube_py.kinds.columns import AGE, CONTAINERS, IMAGES, NAME, SELECTOR, integer
+from minikube_py.kinds.columns import AGE, CONTAINERS, IMAGES, NAME, REPLICAS, SELECTOR
 from minikube_py.kinds.podspec.defaults import default_template
 from minikube_py.kinds.podspec.validation import validate_lasting_template
 from minikube_py.kinds.replicastatus import validate_replica_status
 from minikube_py.kinds.selectors import validate_own_selector
 from minikube_py.kinds.strategy import count_generation, if_absent
-from minikube_py.meta.kind import Column, Kind, Violation
+from minikube_py.meta.kind import Kind, Violation
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.violations import immutable, non_negative
 
@@ -49,9 +49,7 @@ ReplicaSet = Kind(
     fields={"status.replicas": "status.replicas"},
     columns=(
         NAME,
-        Column("Desired", integer("spec.replicas"), "integer", description="Wanted pods"),
-        Column("Current", integer("status.replicas"), "integer", description="Pods there are"),
-        Column("Ready", integer("status.readyReplicas"), "integer", description="Ready pods"),
+        *REPLICAS,
         AGE,
         CONTAINERS,
         IMAGES,

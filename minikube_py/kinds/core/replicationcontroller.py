@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from minikube_py.kinds.columns import AGE, CONTAINERS, IMAGES, NAME, format_labels, integer
+from minikube_py.kinds.columns import AGE, CONTAINERS, IMAGES, NAME, REPLICAS, format_labels
 from minikube_py.kinds.podspec.defaults import default_template
 from minikube_py.kinds.podspec.validation import validate_lasting, validate_template
 from minikube_py.kinds.replicastatus import validate_replica_status
@@ -70,9 +70,7 @@ ReplicationController = Kind(
     orphans=True,
     columns=(
         NAME,
-        Column("Desired", integer("spec.replicas"), "integer", description="Wanted pods"),
-        Column("Current", integer("status.replicas"), "integer", description="Pods there are"),
-        Column("Ready", integer("status.readyReplicas"), "integer", description="Ready pods"),
+        *REPLICAS,
         AGE,
         CONTAINERS,
         IMAGES,

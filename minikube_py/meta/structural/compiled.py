@@ -50,7 +50,7 @@ class Structural:
         return checks.passes(checks.compile_check(self.schema))
 
     @cached_property
-    def _embedded(self) -> embedded.Look | None:
+    def _embedded(self) -> lists.Look | None:
         return embedded.compile_embedded(self.schema) if _EMBEDDED in self._mentions else None
 
     @cached_property

@@ -1,15 +1,14 @@
 """Embedded resources: what `x-kubernetes-embedded-resource` demands of an object within an object."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minikube_py.meta.kind import Violation
 from minikube_py.meta.names import dns1035_label, path_segment_name
 from minikube_py.meta.object_meta import validate_object_meta
+from minikube_py.meta.structural.lists import Look, of_properties
 from minikube_py.meta.structural.nodes import Schema
 from minikube_py.meta.violations import invalid, required
-
-Look = Callable[[Any, str], Iterable[Violation]]
 
 
 def compile_embedded(schema: Schema) -> Look | None:
@@ -21,7 +20,7 @@ def compile_embedded(schema: Schema) -> Look | None:
         if (one := compile_embedded(child))
     }
     if below:
-        looks.append(_of_properties(below))
+        looks.append(of_properties(below))
     for key in ("items", "additionalProperties"):
         child = schema.get(key)
         if isinstance(child, Mapping) and (one := compile_embedded(child)):
@@ -29,16 +28,6 @@ def compile_embedded(schema: Schema) -> Look | None:
     if not looks:
         return None
     return lambda value, path: (fault for look in looks for fault in look(value, path))
-
-
-def _of_properties(below: Mapping[str, Look]) -> Look:
-    def look(value: Any, path: str) -> Iterable[Violation]:
-        if value.__class__ is dict:
-            for name, one in below.items():
-                if name in value:
-                    yield from one(value[name], f"{path}.{name}" if path else name)
-
-    return look
 
 
 def _of_elements(below: Look) -> Look:

@@ -16,7 +16,8 @@ def compile_lists(schema: Schema) -> Look | None:
     """The refusals of what repeats in a value of the schema; None where nothing there is a set or map."""
     properties, additional = schema.get("properties"), schema.get("additionalProperties")
     if properties:
-        return _of_properties(properties)
+        below_each = {name: found for name, one in properties.items() if (found := compile_lists(one))}
+        return of_properties(below_each) if below_each else None
     if isinstance(additional, Mapping):
         below = compile_lists(additional)
         return _of_values(below) if below is not None else None
@@ -25,10 +26,8 @@ def compile_lists(schema: Schema) -> Look | None:
     return None
 
 
-def _of_properties(properties: Mapping[str, Schema]) -> Look | None:
-    below = {name: found for name, schema in properties.items() if (found := compile_lists(schema))}
-    if not below:
-        return None
+def of_properties(below: Mapping[str, Look]) -> Look:
+    """The refusals of an object's properties, each by its own look."""
 
     def look(value: Any, path: str) -> Iterable[Violation]:
         if value.__class__ is dict:
