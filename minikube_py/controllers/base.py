@@ -12,7 +12,7 @@ controller owner of that kind) and what else it `watches` (kind > keys to enqueu
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -58,6 +58,8 @@ class ControllerConfig:
     authority: tuple[bytes, bytes] | None = None  # PEM: certificate and key that sign requests; None: none does
     allows: Callable[[Obj], bool] | None = None
     """Whether what the spec of a SubjectAccessReview asks is allowed."""
+    read: Callable[[str], Awaitable[Obj]] | None = None
+    """GET of an API path, for the metrics APIs: the object there. Errors: ApiError."""
     cluster_cidr: str = "10.244.0.0/16"
     node_cidr_mask: int = 24
     node_grace: float = 40.0

@@ -7,7 +7,6 @@ from minikube_py.client.base import Change, Index
 from minikube_py.controllers import history
 from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
 from minikube_py.controllers.daemonsets import placement, rollout
-from minikube_py.controllers.nodefit import taints_of
 from minikube_py.controllers.ownership import ORPHANS, adopters, claim, orphan_index
 from minikube_py.controllers.podcontrol import PodControl, namespace_terminating
 from minikube_py.controllers.pods import seconds_until_available
@@ -15,6 +14,7 @@ from minikube_py.kinds.apps.controllerrevision import ControllerRevision
 from minikube_py.kinds.apps.daemonset import DaemonSet
 from minikube_py.kinds.core.node import Node
 from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.podspec.nodefit import taints_of
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj, controller_of, dig, is_deleting, key_of, labels_of, uid_of
 
@@ -35,7 +35,7 @@ class DaemonSetController(Controller):
         self._failures: dict[tuple[str, str], tuple[float, float]] = {}  # ds uid, node > (wait, not before)
 
     def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
-        return ((Pod, ORPHANS, orphan_index),)
+        return ((Pod, ORPHANS, orphan_index), (ControllerRevision, ORPHANS, orphan_index))
 
     def watches(self) -> Mapping[Kind, KeysOf]:
         return {Pod: adopters(self.cache, DaemonSet), Node: self._node_changed}
@@ -58,7 +58,7 @@ class DaemonSetController(Controller):
         nodes = self.cache.list(Node)
         if is_deleting(ds):
             return None
-        current = await history.current_revision(self.client, ds)
+        current = await history.current_revision(self.client, DaemonSet, ds)
         digest = labels_of(current)[history.HASH_LABEL]
         placed = placement.by_node(pods)
         wait, error = await self._act(ds, nodes, placed, digest)

@@ -1,15 +1,17 @@
-"""ControllerRevisions: the past templates of a DaemonSet, for `kubectl rollout history` and `undo`.
+"""ControllerRevisions: past templates of a DaemonSet or StatefulSet, for `kubectl rollout history` and `undo`.
 
 Guarantees: equal templates share one revision, which moves to the top when it is used again; revisions that
-no pod runs are kept up to spec.revisionHistoryLimit.
+no pod runs are kept up to spec.revisionHistoryLimit; those that an owner of the same selector left are adopted.
 """
 
 from collections.abc import Collection, Sequence
 
 from minikube_py.client.base import Client
 from minikube_py.controllers.deployments.revisions import safe_hash
+from minikube_py.controllers.ownership import claim
 from minikube_py.errors import AlreadyExists, NotFound
 from minikube_py.kinds.apps.controllerrevision import ControllerRevision
+from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import (
     Key,
     Obj,
@@ -62,8 +64,10 @@ def new_revision(owner: Obj, number: int, collisions: int) -> Obj:
     }
 
 
-async def current_revision(client: Client, owner: Obj) -> Obj:
-    """The revision of the owner's template, made or moved to the top. Errors: those of the API."""
+async def current_revision(client: Client, kind: Kind, owner: Obj) -> Obj:
+    """The revision of the template of `owner`, an object of `kind`: made, adopted or moved to the top. Needs
+    the index ORPHANS of ControllerRevisions. Errors: those of the API."""
+    await claim(client, kind, owner, ControllerRevision)
     known, data = owned_revisions(client, owner), revision_data(owner)
     highest = max((rev.get("revision", 0) for rev in known), default=0)
     equal = [rev for rev in known if rev.get("data") == data]

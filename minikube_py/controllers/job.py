@@ -1,7 +1,4 @@
-"""Job controller: runs pods until enough of them have succeeded, or too many have failed.
-
-Limits: backoffLimitPerIndex and successPolicy are not acted on.
-"""
+"""Job controller: runs pods until enough of them have succeeded, or too many have failed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +10,9 @@ from minikube_py.controllers.base import Controller, ControllerContext
 from minikube_py.controllers.jobs import counting
 from minikube_py.controllers.jobs.counting import FINALIZER, Tally
 from minikube_py.controllers.jobs.indexes import INDEX, is_indexed
+from minikube_py.controllers.jobs.perindex import counts_per_index, marks, wait_left
 from minikube_py.controllers.podcontrol import PodControl, namespace_terminating
-from minikube_py.controllers.pods import pod_from_template, removal_order
+from minikube_py.controllers.pods import ended_at, pod_from_template, removal_order
 from minikube_py.errors import NotFound
 from minikube_py.kinds.batch.job import Job
 from minikube_py.kinds.core.pod import Pod
@@ -29,7 +27,6 @@ from minikube_py.meta.objects import (
     key_of,
     name_of,
     namespace_of,
-    parse_time,
     timestamp,
     uid_of,
 )
@@ -55,15 +52,18 @@ def _tracked_index(pod: Obj) -> Iterable[str]:
     return (f"{namespace_of(pod)}/{ref['name']}",)
 
 
-def job_pod(job: Obj, index: int | None) -> Obj:
-    """A new pod of `job`, for one completion index of an Indexed Job."""
+def job_pod(job: Obj, index: int | None, replaced: Obj | None = None) -> Obj:
+    """A new pod of `job`, for one completion index of an Indexed Job; `replaced` is the index's failed pod."""
     suffix = "" if index is None else f"{index}-"
     pod = pod_from_template(job["spec"]["template"], job, f"{name_of(job)}-{suffix}")
     meta, spec = pod["metadata"], pod["spec"]
     meta["finalizers"] = [*meta.get("finalizers", ()), FINALIZER]
     if index is None:
         return pod
-    meta.setdefault("annotations", {})[INDEX] = str(index)
+    annotations = meta.setdefault("annotations", {})
+    annotations[INDEX] = str(index)
+    if counts_per_index(job):
+        annotations.update(marks(replaced, job))
     meta.setdefault("labels", {})[INDEX] = str(index)
     spec.setdefault("hostname", f"{name_of(job)}-{index}")
     source = {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}}
@@ -111,7 +111,7 @@ class JobController(Controller):
         await self._release(found.release)
         if error is not None and not namespace_terminating(error):
             raise error
-        return None if ending else self._next(job)
+        return None if ending else self._next(job, found)
 
     def _pods(self, job: Obj) -> list[Obj]:
         owned = self.cache.owned(Pod, uid_of(job))
@@ -153,7 +153,7 @@ class JobController(Controller):
         for pod in found.new_failures:
             row = self._failures.setdefault(uid_of(job), Failures())
             row.pods.add(uid_of(pod))
-            ended = _ended_at(pod) or self.clock.now()
+            ended = ended_at(pod) or self.clock.now()
             row.last = max(row.last or ended, ended)
 
     def _backoff(self, job: Obj) -> float:
@@ -173,12 +173,13 @@ class JobController(Controller):
             surplus = removal_order(found.active, found.active, self.clock.now())[:-missing]
             await self._release(surplus)  # pods that the Job itself takes away are no failures
             return await self.pods.delete(job, surplus)
-        if missing == 0 or self._backoff(job) > 0:
+        if missing == 0 or (self._backoff(job) > 0 and not counts_per_index(job)):
             return None
         indexes: Sequence[int | None] = [None] * missing
         if is_indexed(job):
-            indexes = counting.new_indexes(job, found, missing)
-        return await self.pods.create(job, [job_pod(job, index) for index in indexes])
+            indexes = counting.new_indexes(job, found, missing, self.clock.now())
+        made = [job_pod(job, index, found.delayed.get(-1 if index is None else index)) for index in indexes]
+        return await self.pods.create(job, made)
 
     async def _store(self, job: Obj, found: Tally, ending: tuple[str, str, str] | None) -> None:
         now = self.clock.now()
@@ -220,9 +221,11 @@ class JobController(Controller):
         else:
             self.events.record(job, "Warning", reason, message)
 
-    def _next(self, job: Obj) -> float | None:
-        """Seconds until the deadline or the end of the backoff."""
-        waits = (counting.deadline_left(job, self.clock.now()), self._backoff(job))
+    def _next(self, job: Obj, found: Tally) -> float | None:
+        """Seconds until the deadline or the end of a backoff."""
+        now = self.clock.now()
+        backoffs = [wait_left(job, pod, now) for pod in found.delayed.values()] or [self._backoff(job)]
+        waits = (counting.deadline_left(job, now), *backoffs)
         fresh = dig(job, "status.startTime") is None and not dig(job, "spec.suspend")
         if fresh and dig(job, "spec.activeDeadlineSeconds") is not None:
             return float(dig(job, "spec.activeDeadlineSeconds"))
@@ -237,14 +240,3 @@ def _with(conditions: list[Obj], new: tuple[str, str, str], now: datetime, statu
     moment = timestamp(now)
     times = {"lastProbeTime": moment, "lastTransitionTime": moment}
     return [*conditions, {"type": type, "status": status, "reason": reason, "message": message} | times]
-
-
-def _ended_at(pod: Obj) -> datetime | None:
-    """When the last container ended, or the deletion began; None where it is not known."""
-    ends = [
-        str(ended)
-        for status in dig(pod, "status.containerStatuses", [])
-        if (ended := dig(status, "state.terminated.finishedAt"))
-    ]
-    moment = max(ends, default=dig(pod, "metadata.deletionTimestamp"))
-    return parse_time(moment) if moment else None

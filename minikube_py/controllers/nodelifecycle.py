@@ -12,7 +12,11 @@ from typing import Any, ClassVar
 
 from minikube_py.client.base import Change, Index
 from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
-from minikube_py.controllers.nodefit import (
+from minikube_py.errors import Conflict, NotFound
+from minikube_py.kinds.coordination.lease import Lease
+from minikube_py.kinds.core.node import Node
+from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.podspec.nodefit import (
     NETWORK_UNAVAILABLE,
     NO_EXECUTE,
     NO_SCHEDULE,
@@ -21,10 +25,6 @@ from minikube_py.controllers.nodefit import (
     UNSCHEDULABLE,
     taints_of,
 )
-from minikube_py.errors import Conflict, NotFound
-from minikube_py.kinds.coordination.lease import Lease
-from minikube_py.kinds.core.node import Node
-from minikube_py.kinds.core.pod import Pod
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import (
     Key,

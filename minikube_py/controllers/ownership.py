@@ -42,12 +42,12 @@ class Claim:
     release: Sequence[Obj]
 
 
-def plan_claim(owner: Obj, selector: Selector, candidates: Iterable[Obj]) -> Claim:
-    """Sort `candidates` (of the owner's namespace) by what is to be done. An owner being deleted adopts
-    nothing; an object being deleted is neither adopted nor released."""
+def plan_claim(owner: Obj, fits: Callable[[Obj], bool], candidates: Iterable[Obj]) -> Claim:
+    """Sort `candidates` (of the owner's namespace) by what is to be done with those that fit and the others.
+    An owner being deleted adopts nothing; an object being deleted is neither adopted nor released."""
     kept, adopt, release = [], [], []
     for obj in candidates:
-        ref, matches = controller_of(obj), selector.matches(labels_of(obj))
+        ref, matches = controller_of(obj), fits(obj)
         if ref is not None:
             if ref.get("uid") != uid_of(owner):
                 continue
@@ -60,11 +60,25 @@ def plan_claim(owner: Obj, selector: Selector, candidates: Iterable[Obj]) -> Cla
     return Claim(kept, adopt, release)
 
 
-async def claim(client: Client, owner_kind: Kind, owner: Obj, kind: Kind) -> list[Obj]:
-    """The objects of `kind` that `owner` controls by its spec.selector, after adopting and releasing."""
-    cache, selector = client.cache, from_label_selector(owner["spec"]["selector"])
+def selector_of(owner: Obj) -> Selector:
+    """The spec.selector of `owner`: a label selector, or a plain map as a ReplicationController has."""
+    wanted = owner["spec"]["selector"]
+    plain = bool(wanted) and all(isinstance(value, str) for value in wanted.values())
+    return from_label_selector({"matchLabels": wanted} if plain else wanted)
+
+
+async def claim(
+    client: Client, owner_kind: Kind, owner: Obj, kind: Kind, member: Callable[[Obj], bool] | None = None
+) -> list[Obj]:
+    """The objects of `kind` that `owner` controls by its spec.selector, after adopting and releasing; only
+    those that are a `member`, where that is given."""
+    cache, selector = client.cache, selector_of(owner)
     candidates = [*cache.owned(kind, uid_of(owner)), *cache.indexed(kind, ORPHANS, namespace_of(owner))]
-    plan = plan_claim(owner, selector, candidates)
+
+    def fits(obj: Obj) -> bool:
+        return selector.matches(labels_of(obj)) and (member is None or member(obj))
+
+    plan = plan_claim(owner, fits, candidates)
     mine = list(plan.kept)
     for obj in plan.release:
         await release(client, kind, owner, obj)
@@ -114,8 +128,7 @@ def adopters(cache: Cache, kind: Kind) -> Callable[[Change], Iterable[Key]]:
         return [
             key_of(owner)
             for owner in cache.list(kind, namespace_of(obj))
-            if (wanted := (owner.get("spec") or {}).get("selector"))
-            and from_label_selector(wanted).matches(labels_of(obj))
+            if (owner.get("spec") or {}).get("selector") and selector_of(owner).matches(labels_of(obj))
         ]
 
     return keys

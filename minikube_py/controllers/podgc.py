@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from minikube_py.client.base import Change, Index
 from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
-from minikube_py.controllers.nodefit import taints_of
 from minikube_py.controllers.nodelifecycle import PODS_BY_NODE, pod_node_index
 from minikube_py.controllers.pods import created_at, is_finished
 from minikube_py.errors import NotFound
 from minikube_py.kinds.core.node import Node
 from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.podspec.nodefit import taints_of
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import (
     Key,

@@ -77,6 +77,17 @@ def deletion_cost(pod: Obj) -> int:
     return value if -(2**31) <= value < 2**31 else 0
 
 
+def ended_at(pod: Obj) -> datetime | None:
+    """When the last container ended, or the deletion began; None where it is not known."""
+    ends = [
+        str(ended)
+        for status in dig(pod, "status.containerStatuses", [])
+        if (ended := dig(status, "state.terminated.finishedAt"))
+    ]
+    moment = max(ends, default=dig(pod, "metadata.deletionTimestamp"))
+    return parse_time(moment) if moment else None
+
+
 def removal_order(pods: Iterable[Obj], related: Iterable[Obj], now: datetime) -> list[Obj]:
     """`pods`, the one to remove first in front: unassigned, pending, not ready, cheap, doubled on a node,
     young, often restarted (as the ReplicaSet controller documents). `related` are all pods of the owner."""

@@ -90,6 +90,7 @@ class ReplicaSetController(Controller):
     """Drive each ReplicaSet's pods towards spec.replicas."""
 
     name: ClassVar[str] = "replicaset-controller"
+    kind: ClassVar[Kind] = ReplicaSet
     reconciles, owns = ReplicaSet, (Pod,)
 
     def __init__(self, context: ControllerContext) -> None:
@@ -100,13 +101,13 @@ class ReplicaSetController(Controller):
         return ((Pod, ORPHANS, orphan_index),)
 
     def watches(self) -> Mapping[Kind, KeysOf]:
-        return {Pod: adopters(self.cache, ReplicaSet)}
+        return {Pod: adopters(self.cache, self.kind)}
 
     async def reconcile(self, key: Key) -> float | None:
-        rs = self.cache.get(ReplicaSet, key)
+        rs = self.cache.get(self.kind, key)
         if rs is None:
             return None
-        pods = await claim(self.client, ReplicaSet, rs, Pod)
+        pods = await claim(self.client, self.kind, rs, Pod)
         error: Exception | None = None
         failure: tuple[str, str] | None = None
         if not is_deleting(rs):
@@ -122,7 +123,7 @@ class ReplicaSetController(Controller):
             if wanted.create or wanted.delete:
                 pods = self._current(rs)
         now = self.clock.now()
-        await self.set_status(ReplicaSet, rs, observed(rs, pods, failure, now))
+        await self.set_status(self.kind, rs, observed(rs, pods, failure, now))
         if error is not None:
             raise error
         return self._until_available(rs, pods, now)
@@ -137,7 +138,7 @@ class ReplicaSetController(Controller):
         ref = controller_of(rs)
         if ref is None:
             return pods
-        siblings = self.cache.owned(ReplicaSet, ref["uid"])
+        siblings = self.cache.owned(self.kind, ref["uid"])
         return [
             pod
             for sibling in siblings

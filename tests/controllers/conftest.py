@@ -75,6 +75,7 @@ class NodeAgent(Controller):
         ready = "True" if phase == "Running" else "False"
         status: Obj = {
             "phase": phase,
+            "startTime": now,
             "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": now}],
             "podIP": f"10.244.0.{self.addresses}",
             "podIPs": [{"ip": f"10.244.0.{self.addresses}"}],

@@ -8,7 +8,6 @@ import pytest
 from minikube_py.controllers import (
     endpoints,
     endpointslice,
-    nodefit,
     nodeipam,
     nodelifecycle,
     replicaset,
@@ -20,7 +19,8 @@ from minikube_py.controllers.history import surplus
 from minikube_py.controllers.jobs import counting, failures, indexes
 from minikube_py.controllers.ownership import plan_claim
 from minikube_py.controllers.pods import removal_order
-from minikube_py.meta.objects import Obj, timestamp
+from minikube_py.kinds.podspec import nodefit
+from minikube_py.meta.objects import Obj, labels_of, timestamp
 from minikube_py.meta.selectors import parse_labels
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -117,7 +117,7 @@ def test_claims() -> None:
     ]
 
     def names(of: Obj) -> list[list[str]]:
-        found = plan_claim(of, parse_labels("app=web"), objects)
+        found = plan_claim(of, lambda obj: parse_labels("app=web").matches(labels_of(obj)), objects)
         return [[o["metadata"]["name"] for o in part] for part in (found.kept, found.adopt, found.release)]
 
     assert names(owner) == [["mine"], ["orphan"], ["lost"]]

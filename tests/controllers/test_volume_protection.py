@@ -5,7 +5,7 @@ from typing import Any
 from minikube_py.kinds.core.persistentvolume import PersistentVolume
 from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from minikube_py.kinds.core.pod import Pod
-from minikube_py.meta.objects import Obj, copy, is_deleting
+from minikube_py.meta.objects import Obj, is_deleting
 
 STORAGE = {"storage": "1Gi"}
 
@@ -45,11 +45,9 @@ async def test_bound_volume_waits_for_its_claim(world: Any) -> None:
     source = {"hostPath": {"path": "/tmp/x"}}
     spec = {"capacity": STORAGE, "accessModes": ["ReadWriteOnce"], "persistentVolumeReclaimPolicy": "Retain"}
     await world.create(PersistentVolume, {"metadata": {"name": "v"}, "spec": spec | source})
-    for phase, left in (("Bound", [True]), ("Released", [])):
-        changed = copy(world.the(PersistentVolume, "v"))
-        changed["status"] = {"phase": phase}
-        await world.api.update(PersistentVolume, changed, subresource="status")
-        if phase == "Bound":
-            await world.delete(PersistentVolume, "v")
-        await world.settle()
-        assert [is_deleting(volume) for volume in world.cache.list(PersistentVolume)] == left
+    bound = claim("c")
+    await world.create(PersistentVolumeClaim, {**bound, "spec": {**bound["spec"], "storageClassName": ""}})
+    await world.delete(PersistentVolume, "v")
+    assert is_deleting(world.the(PersistentVolume, "v"))
+    await world.delete(PersistentVolumeClaim, "c")
+    assert world.names(PersistentVolume, "") == []

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from minikube_py.controllers.nodefit import (
+from minikube_py.controllers.pods import created_at, is_finished, pod_from_template
+from minikube_py.kinds.podspec.nodefit import (
     NETWORK_UNAVAILABLE,
     NO_EXECUTE,
     NO_SCHEDULE,
@@ -14,7 +15,6 @@ from minikube_py.controllers.nodefit import (
     taints_of,
     untolerated,
 )
-from minikube_py.controllers.pods import created_at, is_finished, pod_from_template
 from minikube_py.meta.objects import Obj, dig, is_deleting, name_of
 
 REVISION_LABEL = "controller-revision-hash"

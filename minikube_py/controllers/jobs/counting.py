@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from minikube_py.controllers.jobs.failures import COUNT, FAIL_JOB, IGNORE, judge
+from minikube_py.controllers.jobs.failures import COUNT, FAIL_INDEX, FAIL_JOB, IGNORE, judge
 from minikube_py.controllers.jobs.indexes import (
     format_indexes,
     index_of,
@@ -17,8 +17,18 @@ from minikube_py.controllers.jobs.indexes import (
     missing_indexes,
     parse_indexes,
 )
+from minikube_py.controllers.jobs.perindex import (
+    counts_per_index,
+    has_index_failed,
+    newest_failures,
+    wait_left,
+)
+from minikube_py.controllers.jobs.success import matched_rule
 from minikube_py.controllers.pods import is_active, is_ready
 from minikube_py.meta.objects import Obj, condition, dig, is_deleting, parse_time, uid_of
+
+ENDINGS = ("FailureTarget", "SuccessCriteriaMet")
+"""The conditions that say how a Job will end, once its pods have."""
 
 FINALIZER = "batch.kubernetes.io/job-tracking"
 
@@ -47,7 +57,8 @@ def has_failed(job: Obj, pod: Obj) -> bool:
 
 @dataclass(slots=True)
 class Tally:
-    """A Job's pods, counted. `succeeded` and `failed` include the uncounted ones."""
+    """A Job's pods, counted. `succeeded` and `failed` include the uncounted ones; `delayed` are the last
+    failed pods of indexes that are to be tried again."""
 
     active: list[Obj] = field(default_factory=list)
     ready: int = 0
@@ -57,6 +68,8 @@ class Tally:
     uncounted_succeeded: list[str] = field(default_factory=list)
     uncounted_failed: list[str] = field(default_factory=list)
     completed: set[int] = field(default_factory=set)
+    failed_indexes: set[int] = field(default_factory=set)
+    delayed: dict[int, Obj] = field(default_factory=dict)
     release: list[Obj] = field(default_factory=list)
     new_failures: list[Obj] = field(default_factory=list)
     new_successes: int = 0
@@ -67,7 +80,7 @@ class Tally:
     def is_settled(self) -> bool:
         """Whether every pod has ended and is counted for good."""
         uncounted = self.uncounted_succeeded or self.uncounted_failed or self.release
-        return not (self.active or self.terminating or uncounted or self.unjudged)
+        return not (self.active or self.terminating or uncounted or self.delayed or self.unjudged)
 
     @property
     def succeeded(self) -> int:
@@ -98,11 +111,33 @@ def tally(job: Obj, pods: Sequence[Obj]) -> Tally:
         else:
             found.counted_failed += 1
     known = {*found.uncounted_succeeded, *found.uncounted_failed}
+    if counts_per_index(job):
+        _judge_indexes(found, job, pods)
     for pod in pods:
         _count(found, job, pod, uid_of(pod) in known)
     if indexed:
         found.counted_succeeded = len(found.completed)
     return found
+
+
+def _judge_indexes(found: Tally, job: Obj, pods: Sequence[Obj]) -> None:
+    """Tell the indexes that have failed for good from those that are to be tried again."""
+    found.failed_indexes = parse_indexes(dig(job, "status.failedIndexes", ""))
+    running = {index_of(pod) for pod in pods if is_active(pod)}
+    succeeded = {index_of(pod) for pod in pods if dig(pod, "status.phase") == "Succeeded"}
+    failed = [pod for pod in pods if is_tracked(pod) and not is_active(pod) and has_failed(job, pod)]
+    for index, pod in newest_failures(failed).items():
+        if index in found.failed_indexes | found.completed or index in succeeded:
+            continue
+        if has_index_failed(job, pod):
+            found.failed_indexes.add(index)
+        elif index not in running and not is_ending(job):
+            found.delayed[index] = pod
+
+
+def is_ending(job: Obj) -> bool:
+    """Whether the Job's outcome is decided."""
+    return any((condition(job, type) or {}).get("status") == "True" for type in ENDINGS)
 
 
 def _count(found: Tally, job: Obj, pod: Obj, known: bool) -> None:
@@ -133,15 +168,17 @@ def _count_success(found: Tally, job: Obj, pod: Obj, known: bool) -> None:
 
 
 def _count_failure(found: Tally, job: Obj, pod: Obj, known: bool) -> None:
-    found.release.append(pod)
     verdict = judge(job, pod) if dig(pod, "status.phase") == "Failed" else None
     if verdict is not None and verdict.action == FAIL_JOB and not found.fail_job:
         found.fail_job = verdict.message
+    if any(pod is delayed for delayed in found.delayed.values()):
+        return
+    found.release.append(pod)
     if known:
         return
     if verdict is None or verdict.action != IGNORE:
         found.uncounted_failed.append(uid_of(pod))
-    if verdict is None or verdict.action == COUNT:
+    if verdict is None or verdict.action in (COUNT, FAIL_INDEX):
         found.new_failures.append(pod)
 
 
@@ -158,7 +195,7 @@ def restarts_of_active(pods: Sequence[Obj]) -> int:
 def verdict(job: Obj, found: Tally, now: datetime) -> tuple[str, str, str] | None:
     """The condition that ends the Job, as type, reason and message: FailureTarget or SuccessCriteriaMet. None
     while it goes on."""
-    for type in ("FailureTarget", "SuccessCriteriaMet"):
+    for type in ENDINGS:
         if (known := condition(job, type)) is not None and known.get("status") == "True":
             return type, known.get("reason", ""), known.get("message", "")
     limit = int(dig(job, "spec.backoffLimit", 6))
@@ -171,8 +208,25 @@ def verdict(job: Obj, found: Tally, now: datetime) -> tuple[str, str, str] | Non
     left = deadline_left(job, now)
     if left is not None and left <= 0:
         return "FailureTarget", "DeadlineExceeded", "Job was active longer than specified deadline"
+    if (failed := _index_verdict(job, found)) is not None:
+        return failed
+    if (rule := matched_rule(job, found.completed)) is not None:
+        return "SuccessCriteriaMet", "SuccessPolicy", f"Matched rules at index {rule}"
     if is_complete(job, found):
         return "SuccessCriteriaMet", "CompletionsReached", "Reached expected number of succeeded pods"
+    return None
+
+
+def _index_verdict(job: Obj, found: Tally) -> tuple[str, str, str] | None:
+    """The failure of a Job whose indexes fail one by one: too many of them, or some once all have ended."""
+    if not found.failed_indexes:
+        return None
+    most = dig(job, "spec.maxFailedIndexes")
+    if most is not None and len(found.failed_indexes) > int(most):
+        told = "Job has exceeded the specified maximal number of failed indexes"
+        return "FailureTarget", "MaxFailedIndexesExceeded", told
+    if len(found.failed_indexes | found.completed) >= int(dig(job, "spec.completions", 0)):
+        return "FailureTarget", "FailedIndexes", "Job has failed indexes"
     return None
 
 
@@ -199,13 +253,15 @@ def wanted_active(job: Obj, found: Tally) -> int:
         return 0
     if completions is None:
         return len(found.active) if found.succeeded else parallelism
-    return min(parallelism, max(0, int(completions) - found.succeeded))
+    return min(parallelism, max(0, int(completions) - found.succeeded - len(found.failed_indexes)))
 
 
-def new_indexes(job: Obj, found: Tally, count: int) -> list[int]:
-    """The indexes of `count` pods to create for an Indexed Job."""
+def new_indexes(job: Obj, found: Tally, count: int, now: datetime) -> list[int]:
+    """The indexes of at most `count` pods to create for an Indexed Job; failed ones wait their backoff."""
     running = {index for pod in found.active if (index := index_of(pod)) is not None}
-    return missing_indexes(int(dig(job, "spec.completions", 0)), found.completed | running, count)
+    waiting = {index for index, pod in found.delayed.items() if wait_left(job, pod, now) > 0}
+    taken = found.completed | found.failed_indexes | running | waiting
+    return missing_indexes(int(dig(job, "spec.completions", 0)), taken, count)
 
 
 def counts(job: Obj, found: Tally) -> Obj:
@@ -220,6 +276,7 @@ def counts(job: Obj, found: Tally) -> Obj:
         "active": len(found.active),
         "succeeded": found.counted_succeeded,
         "failed": found.counted_failed,
+        "failedIndexes": format_indexes(found.failed_indexes),
         "completedIndexes": format_indexes(found.completed) if is_indexed(job) else "",
     }
     return status | {name: value for name, value in optional.items() if value}

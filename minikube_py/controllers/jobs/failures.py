@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from minikube_py.meta.objects import Obj, dig, key_of
 
-COUNT, IGNORE, FAIL_JOB = "Count", "Ignore", "FailJob"
+COUNT, IGNORE, FAIL_JOB, FAIL_INDEX = "Count", "Ignore", "FailJob", "FailIndex"
 
 
 class Verdict(NamedTuple):
-    """The action (Count, Ignore, FailJob) and, for FailJob, the message why."""
+    """The action (Count, Ignore, FailJob, FailIndex) and, for FailJob, the message why."""
 
     action: str
     message: str = ""
@@ -22,7 +22,7 @@ def judge(job: Obj, pod: Obj) -> Verdict:
         if why:
             action = rule.get("action", COUNT)
             message = f"{why} matching {action} rule at index {number}" if action == FAIL_JOB else ""
-            return Verdict(action if action in (IGNORE, FAIL_JOB) else COUNT, message)
+            return Verdict(action if action in (IGNORE, FAIL_JOB, FAIL_INDEX) else COUNT, message)
     return Verdict(COUNT)
 
 

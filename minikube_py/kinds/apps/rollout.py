@@ -40,6 +40,18 @@ def validate_daemon_rolling(rolling: Obj | None, path: str) -> Iterable[Violatio
         yield required(f"{path}.maxUnavailable", "cannot be 0 when maxSurge is 0")
 
 
+def validate_partitioned(rolling: Obj, path: str) -> Iterable[Violation]:
+    """The refusals of a StatefulSet's rolling update: its partition, and maxUnavailable where it is set."""
+    if rolling.get("partition", 0) < 0:
+        yield invalid(f"{path}.partition", rolling["partition"], NOT_NEGATIVE)
+    amount = rolling.get("maxUnavailable")
+    yield from _amount(amount, f"{path}.maxUnavailable")
+    if _whole(amount) > 100:
+        yield invalid(f"{path}.maxUnavailable", amount, "must not be greater than 100%")
+    if amount is not None and _is_zero(amount):
+        yield invalid(f"{path}.maxUnavailable", amount, "cannot be 0")
+
+
 def _amount(amount: Any, path: str) -> Iterable[Violation]:
     if isinstance(amount, str):
         for reason in percent(amount):

@@ -3,17 +3,18 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from minikube_py.kinds.apps.rollout import validate_partitioned
 from minikube_py.kinds.columns import AGE, CONTAINERS, IMAGES, NAME
 from minikube_py.kinds.core.claimspec import default_claim_spec, validate_claim_spec
 from minikube_py.kinds.podspec.defaults import default_template
 from minikube_py.kinds.podspec.validation import validate_lasting, validate_template
 from minikube_py.kinds.replicastatus import counts_of
 from minikube_py.kinds.selectors import validate_own_selector
-from minikube_py.kinds.strategy import count_generation, drop, if_absent, if_empty, section
+from minikube_py.kinds.strategy import count_generation, if_absent, if_empty, section
 from minikube_py.meta.kind import Column, Kind, Violation
 from minikube_py.meta.names import dns1123_label
 from minikube_py.meta.objects import Obj, dig
-from minikube_py.meta.violations import NOT_NEGATIVE, forbidden, invalid, non_negative, not_supported
+from minikube_py.meta.violations import forbidden, invalid, non_negative, not_supported
 
 _MUTABLE = (
     "replicas",
@@ -52,9 +53,6 @@ def default(stateful_set: Obj) -> None:
 
 
 def prepare(stateful_set: Obj, old: Obj | None) -> None:
-    rolling = stateful_set["spec"]["updateStrategy"].get("rollingUpdate") or {}
-    if dig(old, "spec.updateStrategy.rollingUpdate.maxUnavailable") is None:
-        drop(rolling, "maxUnavailable")  # behind a feature gate that is off
     if old is None:
         stateful_set["status"] = {"replicas": 0, "availableReplicas": 0}
     count_generation(stateful_set, old)
@@ -94,8 +92,8 @@ def _policies(spec: Obj) -> Iterable[Violation]:
             yield invalid("spec.updateStrategy.rollingUpdate", rolling, told)
     elif strategy["type"] != "RollingUpdate":
         yield invalid("spec.updateStrategy", strategy, "must be 'RollingUpdate' or 'OnDelete'")
-    elif (rolling or {}).get("partition", 0) < 0:
-        yield invalid("spec.updateStrategy.rollingUpdate.partition", rolling["partition"], NOT_NEGATIVE)
+    else:
+        yield from validate_partitioned(rolling or {}, "spec.updateStrategy.rollingUpdate")
     for moment in ("whenDeleted", "whenScaled"):
         policy = spec["persistentVolumeClaimRetentionPolicy"][moment]
         if policy not in ("Retain", "Delete"):

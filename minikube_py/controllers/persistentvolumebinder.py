@@ -1,0 +1,169 @@
+"""PersistentVolume controller: binds claims to volumes, asks provisioners for new ones, releases old ones.
+
+One worker: two claims that want one volume are looked at one after the other; a change of someone else between
+is a Conflict and tried again. Volumes are made and deleted by provisioners (the built-in one is
+localpathprovisioner.py); this controller only says which is wanted, by the annotations they look for.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, NamedTuple
+
+from minikube_py.client.base import Change, Index
+from minikube_py.controllers.base import Controller, KeysOf
+from minikube_py.controllers.volumes import binding
+from minikube_py.kinds.core.accessmodes import storage_class_of
+from minikube_py.kinds.core.persistentvolume import PersistentVolume
+from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
+from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.core.volumematching import (
+    BETA_STORAGE_PROVISIONER,
+    NO_PROVISIONER,
+    STORAGE_PROVISIONER,
+)
+from minikube_py.kinds.storage.storageclass import StorageClass
+from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import Key, Obj, annotations_of, dig, is_deleting, key_of, name_of, namespace_of
+
+CLAIMED = "volumebinder/claims"
+
+
+class Item(NamedTuple):
+    """What is looked at: a claim or a volume."""
+
+    is_claim: bool
+    key: Key
+
+
+def _claims_of_pod(pod: Obj) -> Iterable[str]:
+    """Files pods that have no node yet under the claims they use."""
+    if dig(pod, "spec.nodeName"):
+        return
+    for volume in dig(pod, "spec.volumes") or ():
+        if claim := dig(volume, "persistentVolumeClaim.claimName"):
+            yield f"{namespace_of(pod)}/{claim}"
+
+
+class PersistentVolumeBinder(Controller):
+    """Bind each claim to a volume, and keep each volume's phase."""
+
+    name: ClassVar[str] = "persistentvolume-binder-controller"
+    account: ClassVar[str] = "persistent-volume-binder"
+    workers: ClassVar[int] = 1
+
+    def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
+        return ((Pod, CLAIMED, _claims_of_pod),)
+
+    def watches(self) -> Mapping[Kind, KeysOf]:
+        return {
+            PersistentVolumeClaim: self._claim_changed,
+            PersistentVolume: self._volume_changed,
+            StorageClass: self._class_changed,
+            Pod: self._pod_changed,
+        }
+
+    def _claim_changed(self, change: Change) -> Iterable[Item]:
+        """The claim, and the volumes that say it is theirs."""
+        claim = change.object
+        yield Item(True, key_of(claim))
+        for volume in self.cache.list(PersistentVolume):
+            ref = dig(volume, "spec.claimRef") or {}
+            if (ref.get("namespace"), ref.get("name")) == (namespace_of(claim), name_of(claim)):
+                yield Item(False, key_of(volume))
+
+    def _volume_changed(self, change: Change) -> Iterable[Item]:
+        """The volume, its claim, and those claims that wait for one."""
+        yield Item(False, key_of(change.object))
+        if ref := dig(change.object, "spec.claimRef"):
+            yield Item(True, Key(ref.get("namespace", ""), ref.get("name", "")))
+        free = change.type != "DELETED" and dig(change.object, "spec.claimRef") is None
+        for claim in self.cache.list(PersistentVolumeClaim):
+            named = dig(claim, "spec.volumeName") == name_of(change.object)
+            if named or (free and dig(claim, "status.phase") != "Bound"):
+                yield Item(True, key_of(claim))
+
+    def _class_changed(self, change: Change) -> Iterable[Item]:
+        for claim in self.cache.list(PersistentVolumeClaim):
+            waits = dig(claim, "status.phase") != "Bound"
+            if waits and storage_class_of(claim) == name_of(change.object):
+                yield Item(True, key_of(claim))
+
+    def _pod_changed(self, change: Change) -> Iterable[Item]:
+        """The claims of a new pod that waits for a node: what they wait for is told."""
+        if change.type == "ADDED":
+            for name in _claims_of_pod(change.object):
+                yield Item(True, Key(*name.split("/", 1)))
+
+    async def reconcile(self, key: Item) -> float | None:
+        if key.is_claim:
+            claim = self.cache.get(PersistentVolumeClaim, key.key)
+            if claim is not None:
+                await self._claim(claim)
+            return None
+        volume = self.cache.get(PersistentVolume, key.key)
+        if volume is not None:
+            await self._volume(volume)
+        return None
+
+    async def _claim(self, claim: Obj) -> None:
+        storage_class = self.cache.get(StorageClass, Key("", storage_class_of(claim)))
+        waiting = self.cache.indexed(Pod, CLAIMED, str(key_of(claim)))
+        pod = next((name_of(pod) for pod in waiting), "")
+        plan = binding.plan_claim(claim, self.cache.list(PersistentVolume), storage_class, pod)
+        if plan.told is not None:
+            self.events.record(claim, *plan.told)
+        if plan.bind is not None:
+            await self._bind(claim, plan.bind)
+        elif plan.provision is not None:
+            await self._provision(claim, plan.provision)
+        elif dig(claim, "status.phase") != plan.phase:
+            status = {**(claim.get("status") or {}), "phase": plan.phase}
+            await self.set_status(PersistentVolumeClaim, claim, status)
+
+    async def _bind(self, claim: Obj, volume: Obj) -> None:
+        """Bind the two: the volume first, so that no other claim can have it. Each step is skipped if done."""
+        if is_deleting(claim) and dig(claim, "status.phase") != "Bound":
+            return
+        wanted = binding.bound_volume(volume, claim)
+        if wanted is not volume:
+            volume = await self.client.update(PersistentVolume, wanted)
+        volume = await self.set_status(PersistentVolume, volume, binding.volume_status(volume, "Bound"))
+        named = binding.bound_claim(claim, volume)
+        if named is not claim:
+            claim = await self.client.update(PersistentVolumeClaim, named)
+        await self.set_status(PersistentVolumeClaim, claim, binding.claim_status(claim, volume))
+
+    async def _provision(self, claim: Obj, storage_class: Obj) -> None:
+        """Ask the class's provisioner for a volume, by the annotations that provisioners look for."""
+        provisioner = storage_class["provisioner"]
+        if provisioner == NO_PROVISIONER:
+            message = "no volume plugin matched name: kubernetes.io/no-provisioner"
+            self.events.record(claim, "Warning", "ProvisioningFailed", message)
+            return
+        asked = {STORAGE_PROVISIONER: provisioner, BETA_STORAGE_PROVISIONER: provisioner}
+        if not asked.items() <= annotations_of(claim).items():
+            annotations = {**annotations_of(claim), **asked}
+            meta = {**claim["metadata"], "annotations": annotations}
+            claim = await self.client.update(PersistentVolumeClaim, {**claim, "metadata": meta})
+        message = (
+            f"Waiting for a volume to be created either by the external provisioner '{provisioner}' or "
+            "manually by the system administrator. If volume creation is delayed, please verify that the "
+            "provisioner is running and correctly registered."
+        )
+        self.events.record(claim, "Normal", "ExternalProvisioning", message)
+
+    async def _volume(self, volume: Obj) -> None:
+        ref = dig(volume, "spec.claimRef") or {}
+        key = Key(ref.get("namespace", ""), ref.get("name", ""))
+        claim = self.cache.get(PersistentVolumeClaim, key) if ref else None
+        plan = binding.plan_volume(volume, claim)
+        if plan.unbind:
+            volume = await self.client.update(PersistentVolume, binding.unbound_volume(volume))
+        if plan.phase:
+            status = binding.volume_status(volume, plan.phase, plan.message)
+            volume = await self.set_status(PersistentVolume, volume, status)
+        outcome = binding.reclaimed(volume) if plan.reclaim and not is_deleting(volume) else None
+        if outcome is not None:
+            for told in outcome.told:
+                self.events.record(volume, *told)
+            status = binding.volume_status(volume, outcome.phase, outcome.message)
+            await self.set_status(PersistentVolume, volume, status)

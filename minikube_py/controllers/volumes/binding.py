@@ -1,0 +1,199 @@
+"""What a claim, and a volume, needs next for the two to be bound. Pure.
+
+As the PersistentVolume documentation says: a claim is bound to one volume, for good; a volume whose claim is
+gone is released and then kept or deleted by its reclaim policy. Each of the two is planned by itself, so that
+a crash between any two writes is made good by the next look.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from minikube_py.kinds.core.accessmodes import storage_class_of
+from minikube_py.kinds.core.volumematching import (
+    BIND_COMPLETED,
+    BOUND_BY_CONTROLLER,
+    PROVISIONED_BY,
+    SELECTED_NODE,
+    best_match,
+    mismatch,
+    refers_to,
+    waits_for_consumer,
+)
+from minikube_py.meta.objects import Obj, annotations_of, dig, name_of, namespace_of, uid_of
+
+Told = tuple[str, str, str]
+"""An event: type, reason, message."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimPlan:
+    """What to do for a claim: bind it to `bind`, ask for a volume of `provision` (a class), or leave it in
+    `phase`; and what to tell."""
+
+    bind: Obj | None = None
+    provision: Obj | None = None
+    phase: str = "Pending"
+    told: Told | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VolumePlan:
+    """What to do for a volume: its phase, whether its claim is taken from it (`release` of the uid only, or all
+    of claimRef), and whether it is to be reclaimed."""
+
+    phase: str = ""
+    message: str = ""
+    unbind: bool = False
+    reclaim: bool = False
+    told: Sequence[Told] = field(default_factory=tuple)
+
+
+def plan_claim(claim: Obj, volumes: Sequence[Obj], storage_class: Obj | None, waiting_pod: str) -> ClaimPlan:
+    """For a claim, all volumes and its class; `waiting_pod` is a pod that uses it and has no node yet."""
+    if BIND_COMPLETED in annotations_of(claim):
+        return _plan_bound(claim, volumes)
+    name = dig(claim, "spec.volumeName")
+    if name:
+        return _plan_named(claim, next((v for v in volumes if name_of(v) == name), None))
+    delayed = waits_for_consumer(storage_class) and SELECTED_NODE not in annotations_of(claim)
+    found = best_match(claim, volumes, only_reserved=delayed)
+    if found is not None:
+        return ClaimPlan(bind=found)
+    if delayed:
+        message = (
+            f"waiting for pod {waiting_pod} to be scheduled"
+            if waiting_pod
+            else "waiting for first consumer to be created before binding"
+        )
+        reason = "WaitForPodScheduled" if waiting_pod else "WaitForFirstConsumer"
+        return ClaimPlan(told=("Normal", reason, message))
+    if storage_class is not None:
+        return ClaimPlan(provision=storage_class)
+    wanted = storage_class_of(claim)
+    if wanted:
+        message = f'storageclass.storage.k8s.io "{wanted}" not found'
+        return ClaimPlan(told=("Warning", "ProvisioningFailed", message))
+    message = "no persistent volumes available for this claim and no storage class is set"
+    return ClaimPlan(told=("Normal", "FailedBinding", message))
+
+
+def _plan_named(claim: Obj, volume: Obj | None) -> ClaimPlan:
+    """A claim that names its volume itself, or that a crash left half bound."""
+    if volume is None:
+        return ClaimPlan()
+    if dig(volume, "spec.claimRef") is None:
+        wrong = mismatch(volume, claim)
+        if wrong:
+            message = f'Cannot bind to requested volume "{name_of(volume)}": {wrong}'
+            return ClaimPlan(told=("Warning", "VolumeMismatch", message))
+        return ClaimPlan(bind=volume)
+    if refers_to(volume, claim):
+        return ClaimPlan(bind=volume)
+    message = f'volume "{name_of(volume)}" already bound to a different claim.'
+    return ClaimPlan(told=("Warning", "FailedBinding", message))
+
+
+def _plan_bound(claim: Obj, volumes: Sequence[Obj]) -> ClaimPlan:
+    name = dig(claim, "spec.volumeName")
+    if not name:
+        message = "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!"
+        return ClaimPlan(phase="Lost", told=("Warning", "ClaimLost", message))
+    volume = next((v for v in volumes if name_of(v) == name), None)
+    if volume is None:
+        message = "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
+        return ClaimPlan(phase="Lost", told=("Warning", "ClaimLost", message))
+    if dig(volume, "spec.claimRef") is None or refers_to(volume, claim):
+        return ClaimPlan(bind=volume)
+    message = "Two claims are bound to the same volume, this one is bound incorrectly"
+    return ClaimPlan(phase="Lost", told=("Warning", "ClaimMisbound", message))
+
+
+def plan_volume(volume: Obj, claim: Obj | None) -> VolumePlan:
+    """For a volume and the claim that its claimRef names, where that is there."""
+    ref = dig(volume, "spec.claimRef")
+    if ref is None or not ref.get("uid"):
+        return VolumePlan("Available")
+    if claim is None or uid_of(claim) != ref["uid"]:
+        if dig(volume, "status.phase") == "Failed":
+            return VolumePlan("Failed", dig(volume, "status.message", ""))  # tried before: it is for people now
+        return VolumePlan("Released", reclaim=True)
+    bound_to = dig(claim, "spec.volumeName")
+    if not bound_to:
+        return VolumePlan("" if dig(volume, "status.phase") == "Available" else "Bound")
+    if bound_to == name_of(volume):
+        return VolumePlan("Bound")
+    made_for_it = PROVISIONED_BY in annotations_of(volume)
+    if made_for_it and dig(volume, "spec.persistentVolumeReclaimPolicy") == "Delete":
+        return VolumePlan("Released", reclaim=True)
+    return VolumePlan("Available", unbind=True)
+
+
+def bound_volume(volume: Obj, claim: Obj) -> Obj:
+    """The volume with its claimRef; the same object where it is bound already."""
+    ref = dig(volume, "spec.claimRef")
+    if ref is not None and ref.get("uid") == uid_of(claim):
+        return volume
+    wanted = {
+        "kind": "PersistentVolumeClaim",
+        "apiVersion": "v1",
+        "namespace": namespace_of(claim),
+        "name": name_of(claim),
+        "uid": uid_of(claim),
+        "resourceVersion": claim["metadata"]["resourceVersion"],
+    }
+    meta = volume["metadata"]
+    if ref is None:
+        meta = {**meta, "annotations": {**annotations_of(volume), BOUND_BY_CONTROLLER: "yes"}}
+    return {**volume, "metadata": meta, "spec": {**volume["spec"], "claimRef": wanted}}
+
+
+def bound_claim(claim: Obj, volume: Obj) -> Obj:
+    """The claim with its volume's name; the same object where it is bound already."""
+    annotations = {**annotations_of(claim), BIND_COMPLETED: "yes"}
+    if dig(claim, "spec.volumeName") != name_of(volume):
+        annotations[BOUND_BY_CONTROLLER] = "yes"
+    elif annotations == annotations_of(claim):
+        return claim
+    meta = {**claim["metadata"], "annotations": annotations}
+    return {**claim, "metadata": meta, "spec": {**claim["spec"], "volumeName": name_of(volume)}}
+
+
+def unbound_volume(volume: Obj) -> Obj:
+    """The volume without a claim that has another; what a user has set aside stays set aside."""
+    meta, spec = volume["metadata"], volume["spec"]
+    annotations = dict(annotations_of(volume))
+    if annotations.pop(BOUND_BY_CONTROLLER, None) is None:
+        kept = {key: value for key, value in spec["claimRef"].items() if key not in ("uid", "resourceVersion")}
+        return {**volume, "spec": {**spec, "claimRef": kept}}
+    bare = {key: value for key, value in spec.items() if key != "claimRef"}
+    return {**volume, "metadata": {**meta, "annotations": annotations}, "spec": bare}
+
+
+def claim_status(claim: Obj, volume: Obj) -> Obj:
+    """The status of a bound claim. A capacity told before stays: an expansion may be under way."""
+    status = dict(claim.get("status") or {})
+    if status.get("phase") != "Bound" or not status.get("capacity"):
+        status["capacity"] = {"storage": dig(volume, "spec.capacity.storage", "0")}
+    if attributes := dig(volume, "spec.volumeAttributesClassName"):
+        status["currentVolumeAttributesClassName"] = attributes
+    return status | {"phase": "Bound", "accessModes": dig(volume, "spec.accessModes", [])}
+
+
+def volume_status(volume: Obj, phase: str, message: str = "") -> Obj:
+    kept = {
+        key: value for key, value in (volume.get("status") or {}).items() if key not in ("message", "reason")
+    }
+    return kept | {"phase": phase} | ({"message": message} if message else {})
+
+
+def reclaimed(volume: Obj) -> VolumePlan | None:
+    """What becomes of a released volume: None where someone else deletes it, or it is kept."""
+    policy = dig(volume, "spec.persistentVolumeReclaimPolicy")
+    if policy == "Recycle":
+        message = "No recycler plugin found for the volume!"
+        return VolumePlan("Failed", message, told=[("Warning", "VolumeFailedRecycle", message)])
+    if policy != "Delete" or PROVISIONED_BY in annotations_of(volume):
+        return None  # the one who made it deletes it
+    fault = "no deletable volume plugin matched"
+    message = f'error getting deleter volume plugin for volume "{name_of(volume)}": {fault}'
+    return VolumePlan("Failed", message, told=[("Warning", "VolumeFailedDelete", message)])
