@@ -55,6 +55,11 @@ class Subscription(Generic[T]):
             self._pace.wake(self)
 
     @property
+    def ready(self) -> bool:
+        """Whether `next` returns, or raises, at once."""
+        return bool(self._items) or self._lagging or self._closed
+
+    @property
     def waits(self) -> bool:
         """Whether a `next` waits to be woken."""
         return self._waiting is not None and not self._waiting.done()

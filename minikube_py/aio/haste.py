@@ -1,22 +1,25 @@
 """Haste: work that is short as a rule is done on the event loop at once, in a thread where it turns out long.
 
-    await hasten(validate, obj)     # calls `validate(obj)`
-    spend(cost)                     # within it, before what costs that much
+    await hasten(validate, obj)         # calls `validate(obj)`
+    spend(cost)                         # within it, before what costs that much
+    await aside(size, validate, obj)    # the same, of an object of `size` bytes
 
 Work that has spent more than SOON while it hurried ends in TakesLong and begins again in a thread, where
 nothing hurries it: so it may be done twice, and must change nothing before it has spent what it needs.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
 SOON: Final = 60_000
 """What work may cost that holds up the event loop, in the units of CEL's costs: some 20 ms."""
+LARGE: Final = 1 << 16
+"""Bytes of an object from which work on it is done in a thread."""
 _left: ContextVar[list[int] | None] = ContextVar("left", default=None)
 
 
@@ -50,3 +53,12 @@ async def hasten(work: Callable[Params, Result], *args: Params.args, **options: 
     finally:
         _left.reset(token)
     return await asyncio.to_thread(work, *args, **options)
+
+
+def aside(
+    size: int, work: Callable[Params, Result], *args: Params.args, **options: Params.kwargs
+) -> Coroutine[Any, Any, Result]:
+    """What `work`, on an object of `size` bytes, gives or raises: the loop goes on where it takes long."""
+    if size > LARGE:
+        return asyncio.to_thread(work, *args, **options)
+    return hasten(work, *args, **options)

@@ -16,6 +16,7 @@ import orjson
 from aiohttp import web
 
 from minikube_py.aio.clock import Clock
+from minikube_py.apiserver.answer import Answer
 from minikube_py.apiserver.audit_log import AuditLog
 from minikube_py.apiserver.audit_policy import VERSION, Level, Policy, Verdict
 from minikube_py.apiserver.call import Call
@@ -34,9 +35,8 @@ class AuditIds:
         self._prefix = str(uuid.uuid4())[:24]
         self._numbers = count(1)
 
-    def of(self, headers: Any) -> str:
-        """The id of a request: the one its client chose, or a new one."""
-        chosen: str = headers.get("Audit-ID", "")
+    def of(self, chosen: str) -> str:
+        """The id of a request: the one its client chose (empty: none), or a new one."""
         if chosen and chosen.isprintable():
             return chosen[:MAX_ID]
         return f"{self._prefix}{next(self._numbers):012x}"
@@ -74,8 +74,7 @@ class Record:
         self._verdict = verdict
         self._received = audit.clock.now()
         self.failed_login = ""
-        added = call.request.added or {}
-        self._id = added.get("Audit-Id", "")
+        self._id = call.request.audit_id
         if call.info.is_resource:
             call.request.begun = lambda code: self._begun(call, code)
 
@@ -170,6 +169,8 @@ def _without_managed_fields(value: Any) -> None:
 def _json_body(response: web.StreamResponse) -> bytes | None:
     if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
         return None
+    if isinstance(response, Answer) and response.is_plain:
+        return response.body
     is_json = response.content_type == "application/json" and "Content-Encoding" not in response.headers
     return response.body if is_json else None
 

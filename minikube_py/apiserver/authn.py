@@ -8,22 +8,20 @@ Limits: an authority that the front proxy's has signed is not known to belong to
 """
 
 import hashlib
-import ssl
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import unquote
-from weakref import WeakKeyDictionary
 
-from aiohttp import web
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 from multidict import CIMultiDictProxy
 
 from minikube_py.aio.clock import Clock
+from minikube_py.apiserver.incoming import Incoming
 from minikube_py.apiserver.token_authn import (
     AUTHENTICATED,
     EXTRA,
@@ -58,7 +56,7 @@ class FrontProxies:
         return any(_issued(authority, certificate) for authority in self.authorities)
 
 
-class _Peer(NamedTuple):
+class Peer(NamedTuple):
     """What a certificate stands for: a user, or a front proxy; until when (monotonic seconds)."""
 
     user: User | None
@@ -78,16 +76,16 @@ class Authenticator:
         self._clock = clock
         self._issuer = tokens.issuer
         self._front_proxies = front_proxies
-        self._peers: OrderedDict[bytes, _Peer] = OrderedDict()
-        self._connections: WeakKeyDictionary[ssl.SSLObject, bytes | None] = WeakKeyDictionary()
+        self._peers: OrderedDict[bytes, Peer] = OrderedDict()
         self.tokens = TokenAuthenticator(registry, tokens, clock)
 
-    def user_of(self, request: web.BaseRequest, notes: dict[str, str] | None = None) -> User | None:
+    def user_of(self, request: Incoming, notes: dict[str, str] | None = None) -> User | None:
         """The user, or None where the request carries no credentials; `notes` is given what the audit event
         should tell. Errors: Unauthorized."""
-        der = self._certificate_of(request)
-        if der is not None:
-            peer = self._peer(der)
+        peer = self._peer_of(request)
+        if peer is not None:
+            if self._clock.monotonic() > peer.until:
+                raise Unauthorized("Unauthorized")
             if peer.user is not None:
                 return peer.user
             if user := remote_user(request.headers):
@@ -106,33 +104,29 @@ class Authenticator:
             notes.update(found.notes)
         return found.user
 
-    def _certificate_of(self, request: web.BaseRequest) -> bytes | None:
-        """The client certificate (DER) that TLS has verified, or None; it is fetched once per connection."""
-        transport = request.transport
-        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport is not None else None
-        if tls is None:
+    def _peer_of(self, request: Incoming) -> Peer | None:
+        """What the client certificate stands for that TLS has verified, None where there is none; it is looked
+        at once per connection. Errors: Unauthorized for one that names nobody."""
+        known = request.known
+        if known.peer is not None or known.is_bare:
+            return known.peer
+        der = _certificate_of(request)
+        if der is None:
+            known.is_bare = True
             return None
-        try:
-            return self._connections[tls]
-        except KeyError:
-            found = self._connections[tls] = tls.getpeercert(binary_form=True)
-            parsed = transport.get_extra_info("peercert") if transport is not None else None
-            if parsed:
-                parsed.clear()  # TLS decodes it for every connection: nobody reads it, watchers keep it
-            return found
+        known.peer = self._peer(der)
+        return known.peer
 
-    def _peer(self, der: bytes) -> _Peer:
-        """What a verified certificate stands for. Errors: Unauthorized once it has expired."""
+    def _peer(self, der: bytes) -> Peer:
+        """What a verified certificate stands for. Errors: Unauthorized where it names nobody."""
         known = self._peers.get(der)
         if known is None:
             certificate = x509.load_der_x509_certificate(der)
             remaining = (certificate.not_valid_after_utc - self._clock.now()).total_seconds()
             user = self._named_by(certificate, der)
-            known = self._peers[der] = _Peer(user, self._clock.monotonic() + remaining)
+            known = self._peers[der] = Peer(user, self._clock.monotonic() + remaining)
             if len(self._peers) > REMEMBERED:
                 self._peers.popitem(last=False)
-        if self._clock.monotonic() > known.until:
-            raise Unauthorized("Unauthorized")
         return known
 
     def _named_by(self, certificate: x509.Certificate, der: bytes) -> User | None:
@@ -147,6 +141,18 @@ class Authenticator:
         """Whom a token stands for, and which of `audiences` it is meant for. Errors: InvalidToken."""
         found = self.tokens.identify(token, audiences)
         return found.user, found.audiences
+
+
+def _certificate_of(request: Incoming) -> bytes | None:
+    """The client certificate (DER) that TLS has verified, or None."""
+    transport = request.transport
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    if tls is None or transport is None:
+        return None
+    found = cast(bytes | None, tls.getpeercert(binary_form=True))
+    if parsed := transport.get_extra_info("peercert"):
+        parsed.clear()  # TLS decodes it for every connection: nobody reads it, watchers keep it
+    return found
 
 
 def certificate_user(certificate: x509.Certificate, der: bytes) -> User:

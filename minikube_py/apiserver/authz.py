@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from minikube_py.apiserver.metrics import ServerMetrics
 from minikube_py.apiserver.node_authorizer import NODES, NodeAuthorizer, Opinion
 from minikube_py.apiserver.rbac import Attributes, RbacIndex, Ref
-from minikube_py.apiserver.request import NO_QUERY, Query, RequestInfo
+from minikube_py.apiserver.request import LONGEST_SELECTOR, NO_QUERY, Query, RequestInfo
 from minikube_py.errors import Forbidden
 from minikube_py.meta import selectors
 from minikube_py.registry.base import User
@@ -106,7 +106,9 @@ def attributes_of(info: RequestInfo, query: Query = NO_QUERY) -> Attributes:
 
 def field_requirements(text: str) -> tuple[tuple[str, str, str], ...]:
     """A field selector as (path, `=` or `!=`, value); none where it cannot be parsed: what is not understood
-    restricts nothing."""
+    restricts nothing, nor does a long one."""
+    if len(text) > LONGEST_SELECTOR:
+        return ()
     try:
         found = selectors.parse_fields(text).requirements
     except ValueError:

@@ -100,7 +100,8 @@ def decode(data: bytes, content_type: str, repeated: list[str] | None = None) ->
             raise ValueError(f"json parse error: {_parse_error(error)}") from error
     else:
         raise unsupported(WRITE_TYPES)
-    _check_depth(value)
+    if content_type not in JSON_TYPES or data.count(b"{") + data.count(b"[") > MAX_DEPTH:
+        _check_depth(value)
     return value
 
 
@@ -154,10 +155,11 @@ def decode_object(data: bytes, content_type: str, kind: Kind, context: Context) 
         why = f"couldn't get version/kind; {error}" if str(error).startswith("json parse") else str(error)
         message = f"the object provided is unrecognized (must be of type {kind.kind}): {why}"
         raise BadRequest(f"{message} ({_summary(data)})") from error
-    check_type(value, kind)
     if context.field_validation != "Ignore":
-        twice = duplicate_fields(data) if content_type in JSON_TYPES else repetitions(repeated, context)
+        is_json = content_type in JSON_TYPES
+        twice = duplicate_fields(data, value) if is_json else repetitions(repeated, context)
         context.duplicates.extend(twice)
+    check_type(value, kind)
     return value
 
 
@@ -191,7 +193,7 @@ def decode_patch(data: bytes, type: str, context: Context) -> Any:
         context.warnings.extend(twice)
     else:
         before = "json patch " if type == JSON_PATCH else ""
-        context.duplicates.extend(before + text for text in duplicate_fields(data))
+        context.duplicates.extend(before + text for text in duplicate_fields(data, body))
     return body
 
 

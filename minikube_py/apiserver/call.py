@@ -9,6 +9,7 @@ from aiohttp import web
 from minikube_py.apiserver.authn import ANONYMOUS
 from minikube_py.apiserver.incoming import Incoming
 from minikube_py.apiserver.request import Query, RequestInfo
+from minikube_py.apiserver.resolving import Resolved
 from minikube_py.registry.base import User
 
 if TYPE_CHECKING:  # they are made of calls
@@ -16,13 +17,17 @@ if TYPE_CHECKING:  # they are made of calls
     from minikube_py.apiserver.flow_control import Seat
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """A request, what it asks for and who asks; filled in stage by stage."""
 
     request: Incoming
+    resolved: Resolved
+    """What its request line asks for."""
     info: RequestInfo
     query: Query
+    began: float
+    """When it was received (`time.perf_counter`)."""
     user: User = ANONYMOUS
     """As whom the request is judged: the one it impersonates, where it does."""
     asker: User | None = None
@@ -41,7 +46,7 @@ class Call:
 
     @property
     def accept(self) -> str:
-        return self.request.headers.get("Accept", "")
+        return self.request.heading.accept
 
 
 Stage = Callable[[Call], Awaitable[None] | None]

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from aiohttp import web
 
+from minikube_py.aio.haste import hasten
 from minikube_py.apiserver import query
 from minikube_py.apiserver.call import Call
 from minikube_py.apiserver.handlers import Resources, not_allowed
@@ -70,7 +71,7 @@ class Components:
                 raise faults.not_found(kind, info.name)
             return self._resources.show(call, kind, imagined(kind.storage_key("", info.name), one))
         options = query.list_options(call.query)
-        selection = Selection.of(kind, options.labels, options.fields)
+        selection = await hasten(Selection.of, kind, options.labels, options.fields)
         entries = [imagined(kind.storage_key("", name_of(o)), o) for o in found if selection.matches(o)]
         return await self._resources.show_all(call, kind, Listing(entries, 0))
 

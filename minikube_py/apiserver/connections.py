@@ -12,9 +12,8 @@ from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from multidict import CIMultiDict, CIMultiDictProxy
 
-from minikube_py.apiserver.incoming import Incoming
+from minikube_py.apiserver.incoming import Incoming, Known, incoming
 
 log = logging.getLogger(__name__)
 
@@ -33,16 +32,21 @@ class Log(logging.LoggerAdapter[logging.Logger]):
             super().exception(msg, *args, exc_info=exc_info, **kwargs)
 
 
-def readable(headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
-    """The headers with what is no UTF-8 replaced, as in Kubernetes: it could be neither stored nor logged."""
-    raw = ((name, value.encode("utf-8", "surrogateescape")) for name, value in headers.items())
-    return CIMultiDictProxy(CIMultiDict((name, value.decode("utf-8", "replace")) for name, value in raw))
+class Connection(web.RequestHandler):
+    """One connection, with what is known of it. `silent` is the timer that ends it while nothing was asked."""
 
+    __slots__ = ("known", "silent")
 
-def _incoming(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Incoming:
-    if not all(value.isascii() for _, value in message.raw_headers):
-        message = message._replace(headers=readable(message.headers))
-    return Incoming(message, payload, protocol, writer, task, asyncio.get_running_loop())
+    def __init__(self, server: web.Server, **options: Any) -> None:
+        super().__init__(server, **options)
+        self.known = Known()
+        self.silent: asyncio.TimerHandle | None = None
+
+    def heard(self) -> None:
+        """It has asked something, or is gone: it need not be ended."""
+        if self.silent is not None:
+            self.silent.cancel()
+            self.silent = None
 
 
 class Connections(web.Server):
@@ -53,41 +57,32 @@ class Connections(web.Server):
         answer: Callable[[Incoming], Awaitable[web.StreamResponse]],
         header_seconds: float = HEADER_SECONDS,
     ) -> None:
-        super().__init__(
-            self._answered,
-            handler_cancellation=True,
-            access_log=None,
-            max_line_size=MAX_LINE,
-            max_field_size=MAX_LINE,
-            lingering_time=2.0,
-            auto_decompress=False,  # Kubernetes takes no compressed bodies, and a bomb would hold up the loop
-            logger=Log(log),
-            request_factory=_incoming,
-        )
+        super().__init__(self._answered, handler_cancellation=True, request_factory=incoming)
         self._answer = answer
         self._header_seconds = header_seconds
-        self._silent: dict[Any, asyncio.TimerHandle] = {}
+        self._options: dict[str, Any] = {
+            "access_log": None,
+            "max_line_size": MAX_LINE,
+            "max_field_size": MAX_LINE,
+            "lingering_time": 2.0,
+            "auto_decompress": False,  # Kubernetes takes no compressed bodies; a bomb would hold up the loop
+            "logger": Log(log),
+        }
 
     def __call__(self) -> Any:
         """The protocol of a new connection."""
-        protocol = super().__call__()
         loop = asyncio.get_running_loop()
-        self._silent[protocol] = loop.call_later(self._header_seconds, self._close, protocol)
-        return protocol
-
-    def _close(self, protocol: Any) -> None:
-        del self._silent[protocol]
-        protocol.force_close()
+        connection = Connection(self, loop=loop, **self._options)
+        connection.silent = loop.call_later(self._header_seconds, connection.force_close)
+        return connection
 
     def _answered(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
-        timer = self._silent.pop(request.protocol, None)
-        if timer is not None:
-            timer.cancel()
+        connection = cast(Connection, request.protocol)
+        if connection.silent is not None:
+            connection.heard()
         return self._answer(cast(Incoming, request))
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
         """Forget a connection."""
-        timer = self._silent.pop(handler, None)
-        if timer is not None:
-            timer.cancel()
+        handler.heard()
         super().connection_lost(handler, exc)

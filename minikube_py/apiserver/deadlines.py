@@ -6,6 +6,7 @@ All have the same longest time, which one timer watches over for all; only a req
 
 import asyncio
 import re
+import time
 
 from minikube_py.apiserver.call import Call
 from minikube_py.apiserver.request import Query
@@ -50,22 +51,22 @@ class Deadlines:
     """The requests that are being answered, and until when each may be."""
 
     def __init__(self) -> None:
-        self._running: dict[int, tuple[Call, asyncio.Task[object] | None, float]] = {}
+        self._running: dict[Call, asyncio.Task[object] | None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, call: Call) -> None:
         """A request begins. Errors: BadRequest for a timeout that cannot be read."""
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        seconds = asked_seconds(call.query) if "timeout" in call.query else MAX_SECONDS
-        if seconds < MAX_SECONDS:
-            loop.call_later(seconds, self._expire, id(call), call)
-        self._running[id(call)] = (call, task, loop.time() + MAX_SECONDS)
+        if "timeout" in call.query:
+            seconds = asked_seconds(call.query)
+            if seconds < MAX_SECONDS:
+                asyncio.get_running_loop().call_later(seconds, self._expire, call)
+        self._running[call] = asyncio.current_task()
         if self._timer is None:
-            self._timer = loop.call_later(SWEEP_SECONDS, self._sweep)
+            self._timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
     def end(self, call: Call) -> None:
         """A request was answered."""
-        self._running.pop(id(call), None)
+        self._running.pop(call, None)
 
     def close(self) -> None:
         """Watch no longer."""
@@ -74,19 +75,17 @@ class Deadlines:
             self._timer = None
 
     def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
         self._timer = None
-        now = loop.time()
-        for key, (call, _, until) in tuple(self._running.items()):
-            if until > now:
+        began_before = time.perf_counter() - MAX_SECONDS
+        for call in tuple(self._running):
+            if call.began > began_before:
                 break  # the others began later
-            self._expire(key, call)
+            self._expire(call)
         if self._running:
-            self._timer = loop.call_later(SWEEP_SECONDS, self._sweep)
+            self._timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
-    def _expire(self, key: int, call: Call) -> None:
-        running = self._running.get(key)
-        if running is None or running[0] is not call or running[1] is None:
-            return
-        call.expired = True
-        running[1].cancel()
+    def _expire(self, call: Call) -> None:
+        task = self._running.get(call)
+        if task is not None:
+            call.expired = True
+            task.cancel()

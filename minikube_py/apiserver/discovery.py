@@ -42,6 +42,7 @@ GROUPS = (
     "node.k8s.io",
     "discovery.k8s.io",
     "flowcontrol.apiserver.k8s.io",
+    "resource.k8s.io",
 )
 """The order in which clients look for a resource; groups that are not named here follow by name."""
 

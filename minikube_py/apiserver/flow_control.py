@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from minikube_py.apiserver.flow_schemas import FlowSchemas
+from minikube_py.apiserver.incoming import Added, added
 from minikube_py.apiserver.request import RequestInfo
 from minikube_py.errors import TooManyRequests
 from minikube_py.kinds.flowcontrol.flowschema import FlowSchema
@@ -78,7 +79,7 @@ class Place(NamedTuple):
     """Where a request belongs: the seat that it would have, and the response headers that tell of it."""
 
     seat: Seat
-    headers: dict[str, str]
+    added: Added
 
 
 def level_from(stored: Obj, known: Level | None = None) -> Level:
@@ -172,7 +173,7 @@ class FlowControl:
             "X-Kubernetes-Pf-Flowschema-Uid": flow.schema_uid,
             "X-Kubernetes-Pf-Prioritylevel-Uid": level.uid,
         }
-        return Place(Seat(level, flow.distinguisher), headers)
+        return Place(Seat(level, flow.distinguisher), added(headers))
 
     def enter(self, place: Place) -> Seat | Coroutine[None, None, Seat]:
         """A seat, or where there is none now, what to await for it. Errors, here or there: TooManyRequests."""

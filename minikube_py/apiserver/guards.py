@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from minikube_py.aio.clock import Clock
+from minikube_py.aio.metrics import Gauge
 from minikube_py.aio.tasks import Tasks
 from minikube_py.apiserver import audit_policy
 from minikube_py.apiserver.audit import Audit
@@ -18,7 +19,7 @@ from minikube_py.apiserver.deadlines import Deadlines
 from minikube_py.apiserver.flow_conditions import FlowConditions
 from minikube_py.apiserver.flow_control import FlowControl
 from minikube_py.apiserver.legacy_tokens import LegacyTokens
-from minikube_py.apiserver.metrics import Gauge, ServerMetrics
+from minikube_py.apiserver.metrics import ServerMetrics
 from minikube_py.apiserver.node_authorizer import NodeAuthorizer
 from minikube_py.apiserver.rbac import RbacIndex
 from minikube_py.apiserver.tokens import ServiceAccountTokens

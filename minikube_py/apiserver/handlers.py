@@ -4,6 +4,7 @@ Which kind a path means comes from the catalogue, so custom resources are served
 """
 
 import asyncio
+from collections.abc import Awaitable
 
 from aiohttp import web
 
@@ -82,12 +83,13 @@ class Resources:
             "deletecollection": self._delete_collection,
         }
 
-    async def answer(self, call: Call, kind: Kind) -> web.StreamResponse:
-        """The response to a call on `kind`. Errors: what the registry raises, NotFound, MethodNotAllowed."""
+    def answer(self, call: Call, kind: Kind) -> Awaitable[web.StreamResponse]:
+        """The response to a call on `kind`, to be awaited. Errors, here or there: what the registry raises,
+        NotFound, MethodNotAllowed."""
         verb = self._verbs.get(call.info.verb)
         if verb is None:
             raise not_allowed()
-        return await verb(call, kind)
+        return verb(call, kind)
 
     # Reading
 
@@ -129,7 +131,7 @@ class Resources:
         return await list_bodies.send(call.request, body)
 
     def _pretty(self, call: Call) -> bool:
-        return query.pretty(call.query, call.request.headers.get("User-Agent", ""))
+        return query.pretty(call.query, call.request.heading.agent)
 
     def _object(self, call: Call, kind: Kind, entry: Stored, form: Form, code: int = 200) -> web.StreamResponse:
         body = entry.data
@@ -265,7 +267,7 @@ class Resources:
 
 def context_of(call: Call, options: str, body: Obj | None = None) -> Context:
     """The registry's view of a write. Errors: Invalid."""
-    agent = call.request.headers.get("User-Agent", "")
+    agent = call.request.heading.agent
     call.dry_run = query.dry_run(call.query, options, body)
     return Context(
         user=call.user,
@@ -273,6 +275,7 @@ def context_of(call: Call, options: str, body: Obj | None = None) -> Context:
         user_agent=agent,
         dry_run=call.dry_run,
         field_validation=query.field_validation(call.query, options),
+        given=query.given(call.query),
         audit=call.notes,
         size=call.request.content_length or 0,
     )

@@ -6,6 +6,7 @@ accepts gzip gets it, compressed in a thread.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ import orjson
 from aiohttp import web
 
 from minikube_py.apiserver import responses, table
+from minikube_py.apiserver.answer import BASE
 from minikube_py.meta import yaml
 from minikube_py.meta.kind import Kind
 from minikube_py.registry.base import Listing
@@ -24,8 +26,8 @@ PIECE = 256 * 1024
 """Bytes of a large list that are joined and written at once: TLS copies larger ones several times."""
 TURN = 8
 """Pieces written before the loop may turn."""
-ROWS = 250
-"""Rows that are made before the loop may turn."""
+ROWS_SECONDS = 0.02
+"""For how long rows are made before the loop may turn."""
 
 
 class ListBody:
@@ -93,10 +95,12 @@ async def rows(kind: Kind, listing: Listing, now: datetime, include: str) -> Lis
 async def in_turns(items: Sequence[Any], made: Callable[[Any], bytes]) -> list[bytes]:
     """What `made` makes of each item; the loop may turn meanwhile."""
     found: list[bytes] = []
-    for start in range(0, len(items), ROWS):
-        if start:
+    until = time.monotonic() + ROWS_SECONDS
+    for item in items:
+        found.append(made(item))
+        if time.monotonic() > until:
             await asyncio.sleep(0)
-        found += map(made, items[start : start + ROWS])
+            until = time.monotonic() + ROWS_SECONDS
     return found
 
 
@@ -122,7 +126,7 @@ async def send(request: web.BaseRequest, body: ListBody) -> web.StreamResponse:
         return await responses.compressed(body.pieces())
     if body.size <= PIECE:
         return responses.json_bytes(body.whole())
-    streamed = web.StreamResponse(headers=responses.BASE)
+    streamed = web.StreamResponse(headers=BASE)
     streamed.content_length = body.size
     await streamed.prepare(request)
     for number, piece in enumerate(body.pieces()):

@@ -70,7 +70,7 @@ class OpenApi:
             document = await self._made(path, protobuf)
         if document is None or gzip:
             return document
-        return document._replace(body=gz.decompress(document.body), encoding="")
+        return await decompressed(document)
 
     async def _made(self, path: str, protobuf: bool) -> Document | None:
         generation, known = self._catalogue.generation, self._kept.get((path, protobuf))
@@ -121,6 +121,11 @@ class OpenApi:
             for root, (_, digest) in self._digests.items()
         }
         return {"paths": entries}
+
+
+async def decompressed(document: Document) -> Document:
+    """The document for a client that takes no compressed one."""
+    return document._replace(body=await asyncio.to_thread(gz.decompress, document.body), encoding="")
 
 
 def _same(known: Sequence[Kind], found: Sequence[Kind]) -> bool:

@@ -12,7 +12,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from minikube_py.apiserver import dialing
+from minikube_py.apiserver import dialing, log_streams
 from minikube_py.apiserver.call import Call
 from minikube_py.apiserver.rewriting import Rewriting
 from minikube_py.apiserver.streams import Streams, is_upgrade, passed_on
@@ -51,7 +51,8 @@ class Proxy:
             self._session = None
 
     async def log(self, call: Call) -> web.StreamResponse:
-        """A container's log as the kubelet gives it. Errors: NotFound, BadRequest, InternalError."""
+        """A container's log as the kubelet gives it. Errors: NotFound, BadRequest, Invalid, InternalError."""
+        log_streams.check_options(call.query, call.info.name)
         target = self._targets.stream(call.info.namespace, call.info.name, "log", call.query)
         try:
             answer = await self._ask(target, "GET", CIMultiDict(), None)
@@ -60,6 +61,8 @@ class Proxy:
         async with answer:
             if answer.status >= 400:
                 raise await _kubelet_refusal(answer)
+            if log_streams.is_websocket(call.request):
+                return await log_streams.as_messages(call.request, answer)
             headers = passed_back(answer)
             headers["Content-Type"] = "text/plain"
             return await relay(call.request, answer, headers)
@@ -95,6 +98,14 @@ class Proxy:
         prefix = raw.removesuffix(rest).rstrip("/")
         async with answer:
             return await _rewritten(request, answer, Rewriting(prefix, (target.authority, headers["Host"])))
+
+    async def kubelet_text(self, node: str, path: str, timeout: float) -> str:
+        """What a node's kubelet answers at `path`. Errors: ApiError, aiohttp.ClientError, OSError."""
+        async with asyncio.timeout(timeout):
+            answer = await self._ask(self._targets.kubelet(node, path), "GET", CIMultiDict(), None)
+            async with answer:
+                answer.raise_for_status()
+                return (await answer.read()).decode(errors="replace")
 
     async def _ask(
         self, target: Target, method: str, headers: CIMultiDict[str], request: web.BaseRequest | None

@@ -120,6 +120,12 @@ def field_manager(query: Query, user_agent: str, options: str) -> str:
     return value
 
 
+def given(query: Query) -> dict[str, str]:
+    """fieldManager and fieldValidation, as far as the query has them."""
+    said = {name: text(query, name) for name in ("fieldManager", "fieldValidation") if name in query}
+    return {name: value for name, value in said.items() if value}
+
+
 def apply_manager(query: Query) -> None:
     """Refuse an apply patch that names no field manager. Errors: Invalid."""
     if not text(query, "fieldManager"):

@@ -7,14 +7,15 @@ empty segments in a resource path are refused.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote
 
 from minikube_py.errors import BadRequest, NotFound
-from minikube_py.meta.remembered import LONGEST
 from minikube_py.meta.selectors import parse_fields
 
+LONGEST_SELECTOR = 4096
+"""Characters of a field selector that is looked into before the request is allowed: what a longer one restricts
+the request to gives it no more rights."""
 Query = Mapping[str, Sequence[str]]
 """Query parameters with all their values."""
 
@@ -58,17 +59,7 @@ def parse_query(target: str) -> Query:
 
 def parse_request(method: str, target: str, query: Query) -> RequestInfo:
     """What `method` on `target` (the raw path, with its query) asks for. Errors: BadRequest, NotFound."""
-    if query or len(target) > LONGEST:
-        return _parse(method, target.partition("?")[0], query)
-    return _parse_plain(method, target.partition("?")[0])
-
-
-@lru_cache(maxsize=4096)
-def _parse_plain(method: str, raw: str) -> RequestInfo:
-    return _parse(method, raw, NO_QUERY)
-
-
-def _parse(method: str, raw: str, query: Query) -> RequestInfo:
+    raw = target.partition("?")[0]
     segments = raw.strip("/").split("/")
     segments[0] = _decoded(segments[0])
     if segments[0] == "api" and len(segments) > 2:
@@ -117,6 +108,8 @@ def _collection(verb: str, query: Query) -> tuple[str, str]:
 def _selected_name(query: Query) -> str:
     """The name that the field selector pins, read as those read it who select by it."""
     for selector in query.get("fieldSelector", ())[:1]:
+        if len(selector) > LONGEST_SELECTOR:
+            return ""
         try:
             return parse_fields(selector).required("metadata.name") or ""
         except ValueError:

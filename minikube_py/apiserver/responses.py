@@ -1,25 +1,23 @@
 """Responses over bytes that are stored already: nothing is decoded or encoded to be passed on."""
 
 import asyncio
+import re
 import zlib
 from collections.abc import Iterable
 from typing import Any
 
 import orjson
 from aiohttp import web
-from multidict import CIMultiDict
 
 from minikube_py.apiserver import status
+from minikube_py.apiserver.answer import BASE, Answer
 from minikube_py.errors import ApiError
 from minikube_py.meta import yaml
-
-BASE = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
-"""The headers of every answer in JSON."""
 
 
 def json_bytes(body: bytes, code: int = 200) -> web.Response:
     """A response of encoded JSON."""
-    return web.Response(body=body, status=code, headers=CIMultiDict(BASE))
+    return Answer(body, code)
 
 
 def json_object(value: Any, code: int = 200) -> web.Response:
@@ -39,7 +37,7 @@ def yaml_bytes(body: bytes, code: int = 200) -> web.Response:
 
 def yaml_text(text: str, code: int = 200) -> web.Response:
     """A response of YAML."""
-    headers = BASE | {"Content-Type": "application/yaml"}
+    headers = {**BASE, "Content-Type": "application/yaml"}
     return web.Response(body=text.encode(), status=code, headers=headers)
 
 
@@ -62,10 +60,19 @@ def failure(error: ApiError) -> web.Response:
 
 
 def add_warnings(response: web.StreamResponse, warnings: Iterable[str]) -> None:
-    """Show `warnings` to the client, once each, as RFC 7234 Warning headers."""
-    for text in dict.fromkeys(warnings):
-        quoted = "".join(c for c in text if c.isprintable()).replace("\\", "\\\\").replace('"', '\\"')
+    """Show `warnings` to the client, once each, as RFC 7234 Warning headers. Where they are long all are cut;
+    one with control characters, a line break say, is not shown, as in Kubernetes."""
+    found = [text for text in dict.fromkeys(warnings) if text and not _CONTROL.search(text)]
+    if sum(map(len, found)) > WARNINGS_LENGTH:
+        found = [text[:WARNING_LENGTH] for text in found][: -(-WARNINGS_LENGTH // WARNING_LENGTH)]
+    for text in found:
+        quoted = text.encode(errors="replace").decode().replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{quoted}"')
+
+
+WARNINGS_LENGTH, WARNING_LENGTH = 4096, 256
+"""Characters of all warnings together from which each has no more than ..."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 async def compressed(pieces: Iterable[bytes]) -> web.StreamResponse:

@@ -6,6 +6,7 @@ TokenReview, SelfSubjectReview, SubjectAccessReview and its local and self forms
 
 from collections.abc import Callable
 
+import orjson
 from aiohttp import web
 
 from minikube_py.apiserver import bodies, responses
@@ -16,6 +17,7 @@ from minikube_py.apiserver.authn import Authenticator
 from minikube_py.apiserver.authz import Authorizer
 from minikube_py.apiserver.call import Call
 from minikube_py.apiserver.handlers import context_of, not_allowed
+from minikube_py.apiserver.negotiate import negotiate_answer
 from minikube_py.apiserver.rbac import Attributes
 from minikube_py.apiserver.tokens import ISSUER, InvalidToken
 from minikube_py.errors import BadRequest
@@ -68,9 +70,10 @@ class Reviews:
         return self._kinds.get((group, version, plural))
 
     async def answer(self, call: Call, kind: Kind) -> web.StreamResponse:
-        """The review with its status. Errors: BadRequest, Invalid, MethodNotAllowed."""
+        """The review with its status. Errors: BadRequest, Invalid, MethodNotAllowed, NotAcceptable."""
         if call.info.verb != "create" or call.info.name:
             raise not_allowed()
+        form = negotiate_answer(call.accept)
         context = context_of(call, "CreateOptions")
         data, content_type = await bodies.read(call.request), bodies.media_type(call.request)
         obj = bodies.decode_object(data, content_type, kind, context)
@@ -79,7 +82,8 @@ class Reviews:
         await self._registry.admission.mutate(asked)
         await self._registry.admission.validate(asked)
         status = self._answers[kind](call, obj)
-        response = responses.json_object(obj | {"status": status}, 201)
+        body = orjson.dumps(obj | {"status": status})
+        response = responses.yaml_bytes(body, 201) if form.yaml else responses.json_bytes(body, 201)
         responses.add_warnings(response, context.warnings)
         return response
 

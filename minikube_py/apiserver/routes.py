@@ -19,6 +19,7 @@ from minikube_py.apiserver.handlers import BINDING, Resources, being_removed, no
 from minikube_py.apiserver.health import PATHS, Health
 from minikube_py.apiserver.metrics import ServerMetrics
 from minikube_py.apiserver.proxy import STREAMED, Proxy
+from minikube_py.apiserver.resourcemetrics.api import ResourceMetrics, is_ours
 from minikube_py.apiserver.reviews import Reviews
 from minikube_py.apiserver.tokens import ServiceAccountTokens
 from minikube_py.apiserver.watch import WatchStreams
@@ -55,6 +56,7 @@ class Answerers:
     watches: WatchStreams
     reviews: Reviews
     components: Components
+    resource_metrics: ResourceMetrics
     proxy: Proxy
     discovery: MergedDiscovery
     openapi: MergedOpenApi
@@ -82,7 +84,7 @@ class Routes:
         }
 
     def answer(self, call: Call) -> Awaitable[web.StreamResponse]:
-        """The response to a call, to be awaited. Errors: ApiErrors of who answers."""
+        """The response to a call, to be awaited. Errors, here or there: ApiErrors of who answers."""
         remote = self._to.aggregator.remote(call.info)
         if remote is not None:
             return self._to.aggregator.answer(call, remote)
@@ -90,23 +92,13 @@ class Routes:
 
     # Resources
 
-    async def _resource(self, call: Call) -> web.StreamResponse:
+    def _resource(self, call: Call) -> Awaitable[web.StreamResponse]:
         info = call.info
         if info.rest and info.subresource != "proxy":
             raise not_served()
         kind = self._registry.catalogue.by_resource(info.group, info.version, info.resource)
         if kind is None:
-            pods = self._registry.catalogue.by_resource("", info.version, "pods")
-            if pods is not None and (info.group, info.resource) == ("", BINDING.plural):
-                return await self._to.resources.bind(call, pods)
-            if (info.group, info.version, info.resource) == ("", "v1", COMPONENT_STATUS.plural):
-                response = await self._to.components.answer(call)
-                responses.add_warnings(response, (COMPONENT_STATUS.deprecation,))
-                return response
-            review = self._to.reviews.kind_at(info.group, info.version, info.resource)
-            if review is None or review.namespaced != bool(info.namespace):
-                raise not_served()
-            return await self._to.reviews.answer(call, review)
+            return self._virtual(call)
         if not kind.namespaced:
             # A namespace is within itself; by the URL of another it would be judged by rights there.
             if info.namespace and (kind.resource != "namespaces" or info.namespace != info.name):
@@ -117,7 +109,7 @@ class Routes:
         if info.subresource:
             if info.subresource not in kind.subresources:
                 raise not_served()
-            return await self._subresource(call, kind)
+            return self._subresource(call, kind)
         if info.verb not in kind.verbs:
             raise not_allowed()
         if kind.terminating and info.verb == "create":
@@ -125,11 +117,24 @@ class Routes:
         if info.name and info.verb in _WITHOUT_NAMESPACE:
             call.query = query.pinned(call.query, info.name)  # what was allowed is that name, no other
         if info.verb == "watch":
-            return await self._to.watches.answer(call, kind)
-        response = await self._to.resources.answer(call, kind)
-        if kind.deprecation and not response.prepared:
-            responses.add_warnings(response, (kind.deprecation,))
-        return response
+            return self._to.watches.answer(call, kind)
+        answered = self._to.resources.answer(call, kind)
+        return _deprecated(answered, kind) if kind.deprecation else answered
+
+    def _virtual(self, call: Call) -> Awaitable[web.StreamResponse]:
+        """The response to a call on what is stored nowhere."""
+        info = call.info
+        pods = self._registry.catalogue.by_resource("", info.version, "pods")
+        if pods is not None and (info.group, info.resource) == ("", BINDING.plural):
+            return self._to.resources.bind(call, pods)
+        if is_ours(info):
+            return self._to.resource_metrics.answer(call)
+        if (info.group, info.version, info.resource) == ("", "v1", COMPONENT_STATUS.plural):
+            return _deprecated(self._to.components.answer(call), COMPONENT_STATUS)
+        review = self._to.reviews.kind_at(info.group, info.version, info.resource)
+        if review is None or review.namespaced != bool(info.namespace):
+            raise not_served()
+        return self._to.reviews.answer(call, review)
 
     async def _subresource(self, call: Call, kind: Kind) -> web.StreamResponse:
         subresource = call.info.subresource
@@ -197,6 +202,14 @@ class Routes:
 
     async def _issuer(self, call: Call) -> web.StreamResponse:
         return _published(self._to.tokens.discovery(), "application/json")
+
+
+async def _deprecated(answered: Awaitable[web.StreamResponse], kind: Kind) -> web.StreamResponse:
+    """The response, with a warning that the kind is deprecated."""
+    response = await answered
+    if not response.prepared:
+        responses.add_warnings(response, (kind.deprecation,))
+    return response
 
 
 def _published(value: Obj, content_type: str) -> web.StreamResponse:

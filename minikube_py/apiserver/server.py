@@ -8,11 +8,14 @@ connections within seconds.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable
 
+import aiohttp
 from aiohttp import web
 
 from minikube_py.aio.clock import Clock, SystemClock
+from minikube_py.aio.metrics import Gauge
 from minikube_py.aio.tasks import Tasks
 from minikube_py.apiserver import reviews, stages
 from minikube_py.apiserver.admission.base import Surroundings
@@ -31,11 +34,17 @@ from minikube_py.apiserver.guards import Guards
 from minikube_py.apiserver.handlers import BINDING, Resources
 from minikube_py.apiserver.health import Health
 from minikube_py.apiserver.incoming import Incoming
-from minikube_py.apiserver.metrics import Gauge, ServerMetrics
+from minikube_py.apiserver.metrics import ServerMetrics
+from minikube_py.apiserver.observer import Observer
 from minikube_py.apiserver.proxy import Proxy
-from minikube_py.apiserver.request import NO_QUERY, RequestInfo
+from minikube_py.apiserver.reading import AUTOSCALER, Reading
+from minikube_py.apiserver.request import NO_QUERY
+from minikube_py.apiserver.resolving import Resolver
+from minikube_py.apiserver.resourcemetrics import kinds as resourcemetrics
+from minikube_py.apiserver.resourcemetrics.api import ResourceMetrics
+from minikube_py.apiserver.resourcemetrics.sampler import Sampler
 from minikube_py.apiserver.routes import Answerers, Routes
-from minikube_py.apiserver.stages import Observer, Stages
+from minikube_py.apiserver.stages import Stages
 from minikube_py.apiserver.streams import Streams
 from minikube_py.apiserver.targets import Targets
 from minikube_py.apiserver.tokens import ServiceAccountTokens
@@ -43,6 +52,8 @@ from minikube_py.apiserver.watch import WatchStreams
 from minikube_py.apiserver.webhook_client import WebhookClient
 from minikube_py.client.base import Change
 from minikube_py.client.local import LocalCache
+from minikube_py.errors import ApiError
+from minikube_py.kinds.core.node import Node
 from minikube_py.kinds.rbac.clusterrole import ClusterRole
 from minikube_py.kinds.rbac.clusterrolebinding import ClusterRoleBinding
 from minikube_py.kinds.rbac.role import Role
@@ -53,6 +64,9 @@ from minikube_py.registry.resource import Registry
 log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 2.0
+KUBELET_SECONDS = 10.0
+UNANSWERED = (ApiError, aiohttp.ClientError, OSError, TimeoutError)
+"""What keeps a kubelet from telling what its node uses."""
 HOOKS = (
     "rbac/bootstrap-roles",
     "scheduling/bootstrap-system-priority-classes",
@@ -60,13 +74,12 @@ HOOKS = (
     "start-legacy-token-tracking-controller",
 )
 """The steps of the start, as health checks name them."""
-_UNRESOLVED = RequestInfo("", "")
 
 
 def pipeline(made: Stages) -> tuple[Stage, ...]:
     """The stages in the order in which a request passes them."""
     return (
-        stages.resolve,
+        made.resolve,
         made.authenticate,
         made.audit,
         made.impersonate,
@@ -75,7 +88,7 @@ def pipeline(made: Stages) -> tuple[Stage, ...]:
     )
 
 
-VIRTUAL = (BINDING, COMPONENT_STATUS, *reviews.KINDS)
+VIRTUAL = (BINDING, COMPONENT_STATUS, *reviews.KINDS, *resourcemetrics.KINDS)
 """The kinds that are served and stored nowhere."""
 
 
@@ -108,22 +121,38 @@ class ApiServer:
         self.metrics.register(self.aggregator.metrics)
         self.custom_resources = CustomResources(registry, self.clock, self._watches.end)
         registry.converter = WebhookConverter(registry, self.webhooks)
-        self._observer = Observer(registry.catalogue, self.metrics)
-        self._stages = Stages(self.guards, self._observer)
-        self._handle = self._assemble()
+        self._observer = Observer(self.metrics)
+        resolver = Resolver(registry.catalogue)
+        self._sampler = Sampler(self._node_names, self._usage_of, self.clock, UNANSWERED)
+        self._unresolved = resolver.unresolved
+        self._stages = Stages(resolver, self.guards, self._observer)
+        self._resources = Resources(registry, self.clock, self.authorizer)
+        metrics = ResourceMetrics(registry, self._resources, self._sampler)
+        self._reading = Reading(resolver, self.authorizer, self.aggregator, metrics)
+        self._handle = self._assemble(metrics)
         self._add_checks()
 
     def allows(self, spec: Obj) -> bool:
         """Whether what the spec of a SubjectAccessReview asks is allowed."""
         return reviews.allowed(self.authorizer, spec)
 
-    def _assemble(self) -> Handler:
-        registry, config = self.registry, self.config
-        resources = Resources(registry, self.clock, self.authorizer)
+    async def read_metrics(self, path: str) -> Obj:
+        """GET of a path of a metrics API, for autoscalers. Errors: ApiError."""
+        return await self._reading.read(path, AUTOSCALER)
+
+    def _node_names(self) -> list[str]:
+        return [name_of(self.registry.decoded(entry)) for entry in self.registry.list(Node, "").entries]
+
+    async def _usage_of(self, node: str) -> str:
+        return await self._proxy.kubelet_text(node, "/metrics/resource", KUBELET_SECONDS)
+
+    def _assemble(self, metrics: ResourceMetrics) -> Handler:
+        registry, config, resources = self.registry, self.config, self._resources
         checks = {**config.checks, "etcd-0": self._observer.write_fault}
         answerers = Answerers(
             resources=resources,
             components=Components(resources, checks),
+            resource_metrics=metrics,
             watches=self._watches,
             reviews=reviews.Reviews(self.authenticator, self.authorizer, registry),
             proxy=self._proxy,
@@ -173,10 +202,12 @@ class ApiServer:
         finally:
             self._following = False
             cache.close()
+            await self.webhooks.close()  # custom resources were converted until now
 
     def _answer(self, request: Incoming) -> Awaitable[web.StreamResponse]:
-        request.added = {"Audit-Id": self._audit_ids.of(request.headers)}
-        return self._handle(Call(request, _UNRESOLVED, NO_QUERY))
+        request.audit_id = self._audit_ids.of(request.heading.audit_id)
+        unresolved = self._unresolved
+        return self._handle(Call(request, unresolved, unresolved.info, NO_QUERY, time.perf_counter()))
 
     def _follow_rbac(self, cache: LocalCache) -> None:
         index = self.authorizer.index
@@ -232,8 +263,8 @@ class ApiServer:
     async def _stop(self, server: web.Server, listeners: list[asyncio.Server]) -> None:
         for listener in listeners:
             listener.close()
-        self._watches.close()
+        await self._watches.close()
         await server.shutdown(SHUTDOWN_SECONDS)
+        await self._sampler.close()
         await self._proxy.close()
-        await self.webhooks.close()
         self.addresses = []

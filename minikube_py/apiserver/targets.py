@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from minikube_py.apiserver.request import Query, flag
 from minikube_py.apiserver.resolver import Place, ServiceResolver, proxyable
 from minikube_py.errors import BadRequest, NotFound, ServiceUnavailable
-from minikube_py.kinds.core.node import Node
+from minikube_py.kinds.core.node import Node, is_simulated
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.service import Service
 from minikube_py.meta.objects import Obj, containers_of, dig
@@ -92,6 +92,8 @@ class Targets:
     def kubelet(self, node: str, path: str, query: Query | None = None) -> Target:
         """A path on a node's kubelet. Errors: NotFound, ServiceUnavailable."""
         found = self._registry.decoded(self._registry.get(Node, "", node))
+        if is_simulated(found):
+            raise ServiceUnavailable(f"node {node} is simulated: it has no kubelet to ask")
         text = urlencode(query or {}, doseq=True)
         return Target(
             "https", node_address(found), kubelet_port(found), f"{path}?{text}" if text else path, True

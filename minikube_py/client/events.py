@@ -15,11 +15,12 @@ from datetime import timedelta
 from itertools import count
 from types import TracebackType
 from typing import Any, Self
+from zlib import crc32
 
 from minikube_py.aio.clock import Clock
 from minikube_py.aio.tasks import Tasks
 from minikube_py.client.base import Client
-from minikube_py.errors import ApiError, NotFound
+from minikube_py.errors import AlreadyExists, ApiError, NotFound
 from minikube_py.kinds.core.event import Event
 from minikube_py.meta.objects import Key, Obj, name_of, namespace_of, revision_of, timestamp, uid_of
 
@@ -191,7 +192,12 @@ class EventRecorder:
                 series.body["metadata"] = {**meta, "name": fresh}
                 series.count = change["count"] = said = 1
                 series.body["firstTimestamp"] = series.last
-        await self._client.create(Event, {**series.body, **change, "metadata": dict(series.body["metadata"])})
+        try:
+            await self._client.create(Event, {**series.body, **change, "metadata": {**series.body["metadata"]}})
+        except AlreadyExists:  # another component told of the object in the same moment
+            name = f"{series.body['metadata']['name']}{crc32(self._component.encode()):08x}"
+            series.body["metadata"] = {**meta, "name": name}
+            await self._client.create(Event, {**series.body, **change, "metadata": {**series.body["metadata"]}})
         series.stored = said
 
     async def __aenter__(self) -> Self:

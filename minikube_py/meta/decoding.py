@@ -1,30 +1,25 @@
 """Decoding: from a client's JSON value to an object of its kind, as Kubernetes' typed decoder would see it.
 
-Two walks over a type. `conforms` is compiled, touches no path strings and answers the common case: the value
-is already what Kubernetes would store. Where it is not, `decode` walks again with paths and builds a new
-value: unknown fields and nulls are dropped, empty optional lists and maps too, quantities and times are
-written canonically. A value of the wrong type raises Mistyped with the text of Go's decoder.
+A value of which `conforming` says that Kubernetes would store it as it is, is kept. Another one is walked with
+paths, and a new one built: unknown fields and nulls are dropped, empty optional lists and maps too, quantities
+and times are written canonically. A value of the wrong type raises Mistyped with the text of Go's decoder.
 """
 
-import binascii
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from minikube_py.meta import schema as forms
+from minikube_py.meta.conforming import base64_fault, conforms
 from minikube_py.meta.goformat import go_kind
 from minikube_py.meta.objects import Obj, micro_timestamp, timestamp
 from minikube_py.meta.quantity import canonical
 from minikube_py.meta.schema import Type
 
-Check = Callable[[Any], bool]
 MAX_UNKNOWN = 100  # Kubernetes' decoder stops reporting after as many
 SHORTCUT_DEPTH = 6
 
-_TIME = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ", re.ASCII)
-_MICRO_TIME = re.compile(_TIME.pattern[:-1] + r"\.\d{6}Z", re.ASCII)
-_LIMITS = {forms.INT32: 2**31, forms.INT64: 2**63}
 _JSON_NAMES = {str: "string", bool: "bool", int: "number", float: "number", dict: "object", list: "array"}
 
 
@@ -37,154 +32,6 @@ class Mistyped(Exception):
         self.restored = restored or text  # the same in the words of the converter, which strategic patches meet
         self.path = path  # with list indices, for messages of custom resources
         self.expected = expected
-
-
-def conforms(type: Type) -> Check:
-    """A function that tells whether a value is of the type and already canonical, compiled once."""
-    return type.compiled("conforms", _compile)
-
-
-def conforms_beside(type: Type, value: Any, known: Any) -> bool:
-    """As `conforms`, where `known` does: the parts that `value` shares with it are not looked at again."""
-    if value is known:
-        return True
-    if type.form != forms.STRUCT or value.__class__ is not dict or known.__class__ is not dict:
-        return conforms(type)(value)
-    fields = type.fields
-    for name, item in value.items():
-        if item is known.get(name) and item is not None:
-            continue
-        child = fields.get(name)
-        if child is None:
-            if not type.open:
-                return False
-        elif not item and not child.custom and child.form in (forms.LIST, forms.MAP):
-            return False  # an empty one may have to go
-        elif not conforms_beside(child, item, known.get(name)):
-            return False
-    return True
-
-
-def _compile(type: Type) -> Check:
-    form = type.form
-    if form == forms.STRUCT:
-        return _struct(type)
-    if form in (forms.MAP, forms.LIST):
-        return _elements(type)
-    if form in (forms.ANY, forms.DEDUCED):
-        return lambda value: value is not None
-    if form == forms.RAW:
-        return lambda value: value.__class__ is dict
-    return _scalar(form)
-
-
-def _struct(type: Type) -> Check:
-    scalars: dict[str, Any] = {}
-    checks: dict[str, Check] = {}
-    pending = [True]  # fields are compiled at the first use, so that recursive types end
-
-    def prepare() -> None:
-        for name, one in type.fields.items():
-            if one.form in (forms.STRING, forms.BOOL):
-                scalars[name] = str if one.form == forms.STRING else bool
-            else:
-                checks[name] = _optional(one, name in type.required)
-        pending.clear()
-
-    open_ = type.open
-
-    def check(value: Any) -> bool:
-        if pending:
-            prepare()
-        if value.__class__ is not dict:
-            return False
-        for name, item in value.items():
-            kind = scalars.get(name)
-            if kind is not None:
-                if item.__class__ is not kind:
-                    return False
-                continue
-            test = checks.get(name)
-            if test is None:
-                if not open_:
-                    return False
-            elif not test(item):
-                return False
-        return True
-
-    return check
-
-
-def _optional(type: Type, needed: bool) -> Check:
-    """The check of a field: optional lists and maps must not be empty (Kubernetes omits them)."""
-    check = conforms(type)
-    if needed or type.custom or type.form not in (forms.LIST, forms.MAP):
-        return check
-    return lambda value: bool(value) and check(value)
-
-
-def _elements(type: Type) -> Check:
-    expected: Any = dict if type.form == forms.MAP else list
-    if type.items.form == forms.STRING:
-        strings = {str}
-
-        def all_strings(value: Any) -> bool:
-            if value.__class__ is not expected:
-                return False
-            items = value.values() if expected is dict else value
-            return not value or {item.__class__ for item in items} == strings
-
-        return all_strings
-    inner: list[Check] = []
-
-    def check(value: Any) -> bool:
-        if value.__class__ is not expected:
-            return False
-        if not inner:
-            inner.append(conforms(type.items))
-        test = inner[0]
-        for item in value.values() if expected is dict else value:  # noqa: SIM110 - measured: all() is slower
-            if not test(item):
-                return False
-        return True
-
-    return check
-
-
-def _scalar(form: str) -> Check:
-    if form in _LIMITS:
-        limit = _LIMITS[form]
-        return lambda value: value.__class__ is int and -limit <= value < limit
-    if form == forms.INT_OR_STRING:
-        return lambda value: value.__class__ is str or (value.__class__ is int and -(2**31) <= value < 2**31)
-    if form in (forms.STRING, forms.BOOL):
-        expected: Any = str if form == forms.STRING else bool
-        return lambda value: value.__class__ is expected
-    if form == forms.NUMBER:
-        return lambda value: value.__class__ is float or value.__class__ is int
-    return {
-        forms.QUANTITY: _is_canonical,
-        forms.TIME: lambda value: value.__class__ is str and _TIME.fullmatch(value) is not None,
-        forms.MICRO_TIME: lambda value: value.__class__ is str and _MICRO_TIME.fullmatch(value) is not None,
-        forms.BYTES: lambda value: value.__class__ is str and _base64_fault(value) is None,
-    }[form]
-
-
-def _is_canonical(value: Any) -> bool:
-    try:
-        return value.__class__ is str and canonical(value) == value
-    except ValueError:
-        return False
-
-
-def _base64_fault(value: str) -> int | None:
-    """Where `value` stops being base64, or None."""
-    try:
-        binascii.a2b_base64(value.encode(), strict_mode=True)
-    except binascii.Error:
-        wrong = re.search(r"[^A-Za-z0-9+/]", value)
-        return wrong.start() if wrong else len(value) - len(value) % 4
-    return None
 
 
 _UNNAMED = "object"
@@ -230,6 +77,8 @@ def decode(type: Type, value: Any) -> tuple[Any, list[str]]:
     `value` stays as it is; the result is new where they differ and shares the rest with it.
     Errors: Mistyped, ValueError (a malformed quantity, time or base64), RecursionError.
     """
+    if conforms(type)(value):
+        return value, []
     place = _Place(None, "", "")
     return _decoded(type, value, place), place.unknown
 
@@ -322,7 +171,7 @@ def _decoded_scalar(type: Type, value: Any, place: _Place) -> Any:
             raise _mistyped(type, value, place)
         return _time(value, form)
     if form == forms.BYTES and value.__class__ is str:
-        fault = _base64_fault(re.sub(r"[\r\n]", "", value))
+        fault = base64_fault(re.sub(r"[\r\n]", "", value))
         if fault is not None:
             raise ValueError(f"illegal base64 data at input byte {fault}")
         return value

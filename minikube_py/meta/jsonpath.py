@@ -6,20 +6,26 @@
 What there is: names (`.a.b`, `['a.b']`, `.a\\.b`), `*`, `..`, indices and slices `[0]`, `[-1]`, `[1:3]`, unions
 `[0,2]` and `['a','b']`, filters `[?(@.a=="x")]` with ==, !=, <, <=, >, >= or none. What is
 missing gives nothing.
+Limits: a path looks at MOST_VALUES values of an object, in order, and tells what it has found by then: one that
+goes over everything several times (`..` after `..`) would look at more than there are atoms.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+MOST_VALUES = 1_000
+LONGEST = 4096
+"""Characters of a path."""
+_MOST_FILTERS = 20
 Find = Callable[[Any], list[Any]]
-_Step = Callable[[Any], Iterable[Any]]
+_Budget = list[int]
+"""How many values may still be looked at."""
+_Step = Callable[[Any, _Budget], Iterable[Any]]
 
 _NAME = re.compile(r"(?:[^.\[\\]|\\.)+")
 _SLICE = re.compile(r"(-?\d+)?(?::(-?\d+)?(?::(-?\d+)?)?)?")
-_FILTER = re.compile(
-    r"\s*(?P<left>[^=!<>]+?)\s*(?:(?P<operator>==|!=|<=|>=|<|>)\s*(?P<right>.+?))?\s*", re.DOTALL
-)
+_OPERATOR = re.compile("[=!<>]+")
 _QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "==": lambda a, b: a == b,
@@ -33,15 +39,26 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 def compile_path(path: str) -> Find:
     """What finds the values at a path. Errors: ValueError."""
-    steps = tuple(_steps(path.removeprefix("$").removeprefix("@")))
+    if len(path) > LONGEST or path.count("?(") > _MOST_FILTERS:
+        raise ValueError("the path is too long")
+    steps = _compiled(path)
+    return lambda value: list(_walk(value, steps, 0, [MOST_VALUES]))
 
-    def find(value: Any) -> list[Any]:
-        found = [value]
-        for step in steps:
-            found = [below for one in found for below in step(one)]
-        return found
 
-    return find
+def _compiled(path: str) -> tuple[_Step, ...]:
+    return tuple(_steps(path.removeprefix("$").removeprefix("@")))
+
+
+def _walk(value: Any, steps: tuple[_Step, ...], at: int, left: _Budget) -> Iterator[Any]:
+    """What the steps from `at` on find below a value."""
+    if at == len(steps):
+        yield value
+        return
+    for below in steps[at](value, left):
+        left[0] -= 1
+        if left[0] < 0:
+            return
+        yield from _walk(below, steps, at + 1, left)
 
 
 def _steps(path: str) -> Iterator[_Step]:
@@ -94,13 +111,17 @@ def _bracket(text: str) -> _Step:
     if text.startswith("?(") and text.endswith(")"):
         return _filter(text[2:-1])
     names = _QUOTED.findall(text)
-    if names and re.fullmatch(r"\s*,?\s*", _QUOTED.sub("", text)):
+    if names and not _QUOTED.sub("", text).strip(", "):
         return _union([_field(re.sub(r"\\(.)", r"\1", single or double)) for single, double in names])
     return _union([_index(one.strip()) for one in text.split(",")])
 
 
 def _union(steps: list[_Step]) -> _Step:
-    return steps[0] if len(steps) == 1 else lambda value: (one for step in steps for one in step(value))
+    return (
+        steps[0]
+        if len(steps) == 1
+        else lambda value, left: (one for step in steps for one in step(value, left))
+    )
 
 
 def _index(text: str) -> _Step:
@@ -108,48 +129,65 @@ def _index(text: str) -> _Step:
     if found is None or not text:
         raise ValueError(f"invalid array index {text}")
     first, last, step = (int(one) if one else None for one in found.groups())
+    if step == 0:
+        raise ValueError("the step of a slice is 0")
     if ":" in text:
-        return lambda value: value[slice(first, last, step)] if isinstance(value, list) else ()
+        return lambda value, _: value[slice(first, last, step)] if isinstance(value, list) else ()
     at = first or 0
-    return lambda value: value[at:][:1] if isinstance(value, list) and -len(value) <= at < len(value) else ()
+    return lambda value, _: value[at:][:1] if isinstance(value, list) and -len(value) <= at < len(value) else ()
 
 
 def _field(name: str) -> _Step:
-    return lambda value: (value[name],) if isinstance(value, dict) and value.get(name) is not None else ()
+    return lambda value, _: (value[name],) if isinstance(value, dict) and value.get(name) is not None else ()
 
 
-def _any(value: Any) -> Iterable[Any]:
+def _any(value: Any, _: _Budget) -> Iterable[Any]:
     return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
-def _everything(value: Any) -> Iterator[Any]:
+def _everything(value: Any, left: _Budget) -> Iterator[Any]:
     yield value
-    for below in _any(value):
-        yield from _everything(below)
+    for below in _any(value, left):
+        yield from _everything(below, left)
 
 
 def _filter(text: str) -> _Step:
-    parts = _FILTER.fullmatch(text)
-    if parts is None:
-        raise ValueError(f"invalid filter {text}")
-    left = _operand(parts["left"])
-    if not parts["operator"]:
-        return lambda value: [one for one in _any(value) if left(one)]
-    right, compare = _operand(parts["right"]), _COMPARE[parts["operator"]]
+    operator = _OPERATOR.search(text)
+    first = _operand((text[: operator.start()] if operator else text).strip())
+    second: _Step = first
+    compare: Callable[[Any, Any], bool] = _exists
+    if operator is not None:
+        if operator[0] not in _COMPARE:
+            raise ValueError(f"invalid filter {text}")
+        second, compare = _operand(text[operator.end() :].strip()), _COMPARE[operator[0]]
 
-    def passes(one: Any) -> bool:
-        a, b = left(one), right(one)
-        try:
-            return bool(a) and bool(b) and compare(a[0], b[0])
-        except TypeError:
-            return False
+    def passing(value: Any, left: _Budget) -> Iterator[Any]:
+        for one in _any(value, left):
+            left[0] -= 1
+            if left[0] < 0:
+                return
+            a, b = next(iter(first(one, left)), None), next(iter(second(one, left)), None)
+            try:
+                passes = a is not None and b is not None and compare(a, b)
+            except TypeError:
+                passes = False
+            if passes:
+                yield one
 
-    return lambda value: [one for one in _any(value) if passes(one)]
+    return passing
 
 
-def _operand(text: str) -> Find:
+def _exists(a: Any, b: Any) -> bool:
+    return True
+
+
+def _operand(text: str) -> _Step:
+    """What finds the first value of a side of a filter."""
+    if not text:
+        raise ValueError("invalid filter: a side of it is missing")
     if text.startswith(("@", "$")):
-        return compile_path(text)
+        steps = _compiled(text)
+        return lambda value, left: _walk(value, steps, 0, left)
     quoted = _QUOTED.fullmatch(text)
     if quoted is not None:
         literal: Any = quoted[1] if quoted[1] is not None else quoted[2]
@@ -157,4 +195,4 @@ def _operand(text: str) -> Find:
         literal = text == "true"
     else:
         literal = float(text) if "." in text else int(text)
-    return lambda value: [literal]
+    return lambda value, left: (literal,)

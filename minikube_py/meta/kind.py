@@ -94,8 +94,13 @@ class Kind:
     """Selectable fields besides metadata.name and metadata.namespace: selector name > path in the object."""
     default: Callable[[Obj], None] = _nothing
     """Fills in defaults, in place, on an object owned by the request."""
+    default_of_whole: bool = False
+    """Whether `default` looks at metadata or status too, or fills them in: a write of the metadata alone then
+    needs it, where that of another kind has all its defaults already."""
     prepare: Callable[[Obj, Obj | None], None] = lambda obj, old: None
-    """The strategy: clears or carries over (from `old` on update) what a client may not set, in place."""
+    """The strategy: clears or carries over (from `old` on update) what a client may not set, in place. On an
+    update the two may share what lies deeper than the fields of a part (`spec.<field>`): such a field is
+    replaced, never changed in place."""
     validate: Callable[[Obj, Obj | None], Iterable[Violation]] = _no_violations
     """The refusals of an object after defaulting; with `old`, also forbidden changes."""
     warn: Callable[[Obj, Obj | None], Iterable[str]] = _no_warnings
@@ -155,6 +160,16 @@ class Kind:
     @property
     def singular_name(self) -> str:
         return self.singular or self.kind.lower()
+
+    @property
+    def has_defaults(self) -> bool:
+        return self.default is not _nothing
+
+    @property
+    def shares_parts(self) -> bool:
+        """Whether an update may share what lies deep in its parts with the stored object: no hook changes it,
+        since its defaults are filled in already."""
+        return self.schema is None and not self.default_of_whole
 
     @cached_property
     def has_status(self) -> bool:

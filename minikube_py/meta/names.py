@@ -48,10 +48,11 @@ def _compiled(regex: str) -> re.Pattern[str]:
 
 
 def _judge(value: str, regex: str, length: int, message: str) -> list[str]:
+    matches = _compiled(regex).fullmatch(value) is not None
+    if matches and len(value) <= length:  # what matches is ASCII
+        return []
     problems = [max_length_error(length)] if len(value.encode()) > length else []
-    if not _compiled(regex).fullmatch(value):
-        problems.append(message)
-    return problems
+    return problems if matches else [*problems, message]
 
 
 _LABEL_MESSAGE = regex_error(

@@ -49,13 +49,30 @@ def validate_object_meta(
         yield forbidden(f"{path}.namespace", "not allowed on this type")
     if (meta.get("generation") or 0) < 0:
         yield invalid(f"{path}.generation", meta["generation"], NOT_NEGATIVE)
-    if labels := meta.get("labels"):
-        yield from validate_labels(labels, f"{path}.labels")
-    if annotations := meta.get("annotations"):
+    yield from _notes(meta, {}, path, any_finalizer=any_finalizer)
+
+
+def validate_changed_meta(
+    obj: Mapping[str, Any], old: Mapping[str, Any], *, path: str = "metadata", any_finalizer: bool = False
+) -> Iterable[Violation]:
+    """As `validate_object_meta` for an update that changes no name: of what `old`, which was valid, has too,
+    nothing is said again."""
+    yield from _notes(obj.get("metadata") or {}, old.get("metadata") or {}, path, any_finalizer=any_finalizer)
+
+
+def _notes(
+    meta: Mapping[str, Any], known: Mapping[str, Any], path: str, *, any_finalizer: bool
+) -> Iterable[Violation]:
+    """The refusals of what stands in metadata beside names, but not of what `known` has too."""
+    if (labels := meta.get("labels")) and labels != known.get("labels"):
+        before = known.get("labels") or {}
+        fresh = {key: value for key, value in labels.items() if before.get(key) != value}
+        yield from validate_labels(fresh, f"{path}.labels")
+    if (annotations := meta.get("annotations")) and annotations != known.get("annotations"):
         yield from validate_annotations(annotations, f"{path}.annotations")
-    if owners := meta.get("ownerReferences"):
+    if (owners := meta.get("ownerReferences")) and owners != known.get("ownerReferences"):
         yield from _owners(owners, f"{path}.ownerReferences")
-    if finalizers := meta.get("finalizers"):
+    if (finalizers := meta.get("finalizers")) and finalizers != known.get("finalizers"):
         yield from _finalizers(finalizers, f"{path}.finalizers", any_finalizer=any_finalizer)
 
 

@@ -4,6 +4,7 @@ Nothing here mutates its arguments unless its name says so. Objects from a cache
 `copy` first.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -60,6 +61,15 @@ def revision_of(obj: Mapping[str, Any]) -> int:
 def copy(obj: Any) -> Any:
     """A deep copy of a JSON value (an orjson round trip: the fastest there is)."""
     return orjson.loads(orjson.dumps(obj))
+
+
+_VARIANT = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
+
+
+def new_uid() -> str:
+    """A random UUID (version 4, RFC 9562) as text; a quarter of the cost of `uuid.uuid4`."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def dig(obj: Any, path: str, default: Any = None) -> Any:

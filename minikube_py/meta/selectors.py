@@ -3,7 +3,7 @@
 `parse_labels` reads the query form (`app=web,tier in (a,b),!canary`), `from_label_selector` the object form
 (matchLabels and matchExpressions), `parse_fields` the field form (`spec.nodeName=n1,status.phase!=Failed`).
 Selectors are immutable values and show their requirements, so that an index may answer instead of a scan.
-Errors are ValueError with Kubernetes' wording. Parsed text is cached.
+Errors are ValueError with Kubernetes' wording. Parsed text is cached. What takes long is told to `aio.haste`.
 """
 
 import re
@@ -11,11 +11,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from minikube_py.aio.haste import spend
 from minikube_py.meta.names import label_value, qualified_name
 from minikube_py.meta.remembered import remembered
 
 EQUALS, NOT_EQUALS, IN, NOT_IN = "=", "!=", "in", "notin"
 EXISTS, DOES_NOT_EXIST, GREATER, LESS = "exists", "!", "gt", "lt"
+
+COST = 30
+"""What reading a term, or a value, costs in the units of `aio.haste`; CHARACTERS cost one."""
+CHARACTERS = 8
 
 _TOKEN = re.compile(r"\s*(==|!=|=|!|\(|\)|,|<|>|[^\s=!(),<>]+)")
 _TERM = re.compile(r"(?:[^,\\]|\\.?)+", re.DOTALL)
@@ -171,6 +176,7 @@ def parse_labels(text: str) -> Selector:
 
 
 def _tokens(text: str) -> list[str]:
+    spend(len(text) // CHARACTERS)
     return _TOKEN.findall(text.rstrip())  # every character is part of some token, or blank before one
 
 
@@ -178,6 +184,7 @@ def _requirement(tokens: list[str], position: int) -> tuple[Requirement, int]:
     def token(at: int) -> str:
         return tokens[at] if at < len(tokens) else ""
 
+    spend(COST)
     negated = token(position) == "!"
     position += negated
     key = token(position)
@@ -211,6 +218,7 @@ def _values(tokens: list[str], position: int) -> tuple[list[str], int]:
     pending = True  # whether a value may still come before the next comma
     for at in range(position + 1, len(tokens)):
         token = tokens[at]
+        spend(COST)
         if token == ")":
             return ([*values, ""] if pending else values), at + 1
         if token == ",":
@@ -269,6 +277,7 @@ def from_label_selector(selector: Mapping[str, Any] | None) -> Selector:
 def parse_fields(text: str) -> FieldSelector:
     """The field selector that `text` says; backslash escapes `,`, `=` and itself. Errors: ValueError."""
     found: list[FieldRequirement] = []
+    spend(text.count(",") * COST)
     for term in _TERM.findall(text) if "\\" in text else filter(None, text.split(",")):
         match = _FIELD_TERM.match(term)
         if match is None:

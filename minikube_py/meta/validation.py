@@ -139,10 +139,13 @@ def _report(kind: Kind, problems: list[str], mode: str, warnings: list[str] | No
 _SPACED_COLON = re.compile(rb'"\s+:')
 
 
-def duplicate_fields(data: bytes) -> list[str]:
-    """`duplicate field "spec.x"` for each key that a JSON document has twice in one object, at most 100."""
+def duplicate_fields(data: bytes, value: Any = None) -> list[str]:
+    """`duplicate field "spec.x"` for each key that a JSON document has twice in one object, at most 100.
+    `value` is what it was decoded to, where that is known."""
     try:
-        once = orjson.dumps(orjson.loads(data))
+        once = orjson.dumps(orjson.loads(data) if value is None else value)
+        if once == data:  # as most programs write it: no key was dropped
+            return []
         # Each key ends in `":`, and so does nothing else but the same texts within strings: equal counts mean
         # that no key was dropped. Only ways of writing that would spoil the count need the slow parse.
         plain = b"\\u0022" not in data and _SPACED_COLON.search(data) is None

@@ -1,12 +1,11 @@
 """IPAddresses: for each address of a Service an object that says so, changed in the commit of the Service."""
 
 import ipaddress
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from minikube_py.kinds.networking.ipaddress import IPAddress
 from minikube_py.meta.kind import Kind
-from minikube_py.meta.objects import Obj, name_of, namespace_of
+from minikube_py.meta.objects import Obj, name_of, namespace_of, new_uid
 from minikube_py.registry.allocators import PREFIX, addresses_of
 from minikube_py.registry.entries import decoded, encoding
 from minikube_py.store.base import Delete, Entry, Op, Put, Store
@@ -24,7 +23,7 @@ def address_of(ip: str, service: Obj, now: str) -> Obj:
     return {
         "apiVersion": IPAddress.api_version,
         "kind": IPAddress.kind,
-        "metadata": {"name": ip, "uid": str(uuid.uuid4()), "creationTimestamp": now, "labels": labels},
+        "metadata": {"name": ip, "uid": new_uid(), "creationTimestamp": now, "labels": labels},
         "spec": {"parentRef": parent},
     }
 
@@ -33,10 +32,12 @@ def _put(ip: str, service: Obj, now: str) -> Put:
     return Put(IPAddress.storage_key("", ip), encoding(address_of(ip, service, now)))
 
 
-def companions(kind: Kind, old: Entry | None, new: Obj | None, now: str) -> Sequence[Op]:
-    """The changes of IPAddresses that go with a change of a Service; none with that of another kind."""
+def companions(kind: Kind, old: Entry | None, new: Obj | None, clock: Callable[[], str]) -> Sequence[Op]:
+    """The changes of IPAddresses that go with a change of a Service; none with that of another kind. `clock`
+    tells the time as RFC 3339."""
     if kind.plural != "services" or kind.group:
         return ()
+    now = clock()
     held, wanted = addresses_of({} if old is None else decoded(old)), addresses_of(new or {})
     gone = [IPAddress.storage_key("", ip) for ip in held if ip not in wanted]
     return [

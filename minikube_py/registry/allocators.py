@@ -2,14 +2,11 @@
 
 An allocator is memory of the store: it follows the changes of Services, so that whatever removes one frees
 what it held. A claim reserves at once, before the write is committed, and gives back if the write fails;
-as nothing waits in between, two requests never get the same number. Of each range a lower band is left to
-those who ask for a number; others are given the upper band first (KEP-3070, KEP-3668).
+as nothing waits in between, two requests never get the same number.
 """
 
 import ipaddress
-import random
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from minikube_py.errors import Cause, InternalError
@@ -20,64 +17,10 @@ from minikube_py.meta.objects import Obj
 from minikube_py.meta.violations import invalid, invalid_error
 from minikube_py.registry.base import ClusterFacts
 from minikube_py.registry.entries import decoded
+from minikube_py.registry.ranges import Pool, RangeFull, ServiceRanges, port_pool
 from minikube_py.store.base import Event, Store
 
 PREFIX = "/registry/services/"
-
-
-class RangeFull(Exception):
-    """Every number of a range is taken."""
-
-
-class Pool:
-    """The numbers of a range, each free or held (by how many)."""
-
-    def __init__(self, low: int, high: int, static: int) -> None:
-        self.low, self.high = low, high
-        self._dynamic = min(low + static, high)
-        self._held: Counter[int] = Counter()
-
-    def __contains__(self, number: int) -> bool:
-        return self.low <= number <= self.high
-
-    def is_free(self, number: int) -> bool:
-        """Whether nobody holds `number`."""
-        return not self._held[number]
-
-    def hold(self, number: int) -> None:
-        """Count one more holder."""
-        self._held[number] += 1
-
-    def release(self, number: int) -> None:
-        """Count one holder less; the last one's leaving frees the number."""
-        self._held[number] -= 1
-        if self._held[number] <= 0:
-            del self._held[number]
-
-    def pick(self) -> int:
-        """A free number, not yet held: of the upper band while there is one. Errors: RangeFull."""
-        for low, high in ((self._dynamic, self.high), (self.low, self._dynamic - 1)):
-            size = high - low + 1
-            start = random.randrange(size) if size > 0 else 0
-            for step in range(size):
-                number = low + (start + step) % size
-                if not self._held.get(number):
-                    return number
-        raise RangeFull("range is full")
-
-
-def address_pool(cidr: str) -> Pool:
-    """The addresses of a service range, but for the network's own and the broadcast's."""
-    network = ipaddress.ip_network(cidr)
-    size = network.num_addresses - 2
-    first = int(network.network_address) + 1
-    return Pool(first, first + size - 1, min(max(16, size // 16), 256) if size > 16 else 0)
-
-
-def port_pool(low: int, high: int) -> Pool:
-    """The node ports of a range."""
-    size = high - low + 1
-    return Pool(low, high, min(max(16, size // 32), 128) if size > 16 else 0)
 
 
 def has_cluster_ip(service: Obj) -> bool:
@@ -124,34 +67,35 @@ class ServiceAllocator:
     """Gives Services their addresses and node ports."""
 
     def __init__(self, store: Store, facts: ClusterFacts) -> None:
-        self._network = ipaddress.ip_network(facts.service_cidr)
-        self._addresses = address_pool(facts.service_cidr)
+        self._addresses = ServiceRanges(store, facts.service_cidr)
         self._ports = port_pool(*facts.node_port_range)
-        self._family = f"IPv{self._network.version}"
+        self._family = f"IPv{self._addresses.version}"
         for prefix in (PREFIX, IPAddress.prefix()):
             for entry in store.list(prefix).entries:
-                self._count(decoded(entry), Pool.hold)
+                self._count(decoded(entry), by=1)
         self._subscriptions = [store.subscribe(prefix, self._follow) for prefix in (PREFIX, IPAddress.prefix())]
 
     def close(self) -> None:
         """Follow the store no longer."""
         for unsubscribe in self._subscriptions:
             unsubscribe()
+        self._addresses.close()
 
     def _follow(self, event: Event) -> None:
         if not event.deleted:
-            self._count(decoded(event.entry), Pool.hold)
+            self._count(decoded(event.entry), by=1)
         if event.previous is not None:
-            self._count(decoded(event.previous), Pool.release)
+            self._count(decoded(event.previous), by=-1)
 
-    def _count(self, service: Obj, change: Callable[[Pool, int], None]) -> None:
-        """Count what a Service holds, or the address that an IPAddress stands for."""
+    def _count(self, service: Obj, *, by: int) -> None:
+        """Count what a Service or an IPAddress holds: one holder more (1) or less (-1)."""
         is_address = service.get("kind") == IPAddress.kind
+        change = self._addresses.hold if by > 0 else self._addresses.release
         for address in [service["metadata"]["name"]] if is_address else addresses_of(service):
-            if (number := _number(address)) in self._addresses:
-                change(self._addresses, number)
+            if (number := _number(address)) >= 0:
+                change(number)
         for port in ports_of(service):
-            change(self._ports, port)
+            (self._ports.hold if by > 0 else self._ports.release)(port)
 
     def claim(self, kind: Kind, service: Obj, old: Obj | None) -> Claim:
         """Fill in missing addresses and node ports, in place; what `old` holds may be kept. The caller releases
@@ -184,8 +128,8 @@ class ServiceAllocator:
             spec["clusterIP"], spec["clusterIPs"] = "None", ["None"]
             return
         if not asked:
-            number = self._addresses.pick()
-            claim.add(self._addresses, number)
+            pool, number = self._addresses.pick()
+            claim.add(pool, number)
             asked = str(ipaddress.ip_address(number))
         elif asked not in (addresses_of(old) if old else ()):
             problem = self._take_address(asked, claim)
@@ -205,13 +149,15 @@ class ServiceAllocator:
 
     def _take_address(self, asked: str, claim: Claim) -> Cause | None:
         number = _number(asked)
-        if number not in self._addresses:
-            why = f"the provided IP ({asked}) is not in the valid range. The range of valid IPs is "
-            why += str(self._network)
-        elif not self._addresses.is_free(number):
+        found = self._addresses.find(number)
+        if found is None:
+            why = "the provided network does not match the current range"
+        elif found[1] is None:
+            why = f"the provided IP ({asked}) is not in the valid range. The range of valid IPs is {found[0]}"
+        elif not found[1].is_free(number):
             why = "provided IP is already allocated"
         else:
-            claim.add(self._addresses, number)
+            claim.add(found[1], number)
             return None
         return invalid("spec.clusterIPs", [asked], f"failed to allocate IP {asked}: {why}")
 

@@ -37,6 +37,8 @@ class Context:
     user_agent: str = ""
     dry_run: bool = False
     field_validation: str = "Warn"  # Strict, Warn or Ignore
+    given: Mapping[str, str] = field(default_factory=dict)
+    """fieldManager and fieldValidation as the client said them, which webhooks and policies are shown."""
     warnings: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
     """What the request's body says twice, as `field_validation` tells of it."""

@@ -14,20 +14,20 @@ from enum import Enum
 from minikube_py.errors import BadRequest, NotFound
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import (
+    Key,
     Obj,
     copy,
-    name_of,
-    namespace_of,
+    key_of,
     parse_time,
     timestamp,
     with_condition,
 )
 from minikube_py.registry import faults
-from minikube_py.registry.base import Attributes, Context, DeleteOptions, Deletion
+from minikube_py.registry.base import Attributes, DeleteOptions, Deletion
 from minikube_py.registry.entries import decoded
 from minikube_py.registry.metadata import check_delete_preconditions
 from minikube_py.registry.namespaces import RESOURCE as NAMESPACES
-from minikube_py.registry.pipeline import Pipeline
+from minikube_py.registry.pipeline import Pipeline, Write
 from minikube_py.store.base import Entry, RevisionMismatch
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
@@ -181,35 +181,35 @@ class Deleter:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
 
-    async def delete(
-        self, kind: Kind, namespace: str, name: str, options: DeleteOptions, context: Context
-    ) -> Deletion:
+    async def delete(self, write: Write, key: Key, options: DeleteOptions) -> Deletion:
         """Delete one object, now or by marking it. Errors: NotFound, Conflict, BadRequest, what admission
         raises."""
         check_options(options)
+        kind, context = write.kind, write.context
         if kind.orphans and not options.propagation and options.orphan_dependents is None:
             context.warnings.append(ORPHANED.format(kind.plural))
         for _ in range(RETRIES):
-            stored = self._pipeline.stored(kind, namespace, name)
+            stored = self._pipeline.stored(kind, *key)
             entry = await self._pipeline.versions.shown(kind, stored)
             try:
-                return await self._delete(kind, entry, options, context)
+                return await self._delete(write, entry, options)
             except RevisionMismatch:
                 continue
-        raise faults.conflict(kind, name)
+        raise faults.conflict(kind, key.name)
 
-    async def _delete(self, kind: Kind, entry: Entry, options: DeleteOptions, context: Context) -> Deletion:
+    async def _delete(self, write: Write, entry: Entry, options: DeleteOptions) -> Deletion:
         pipeline, stored = self._pipeline, decoded(entry)
+        kind, context = write.kind, write.context
         check_delete_preconditions(kind, stored["metadata"], options.uid, options.resource_version)
         request = Attributes(
             "DELETE",
             kind,
-            namespace_of(stored),
-            name_of(stored),
+            *key_of(stored),
             None,
             stored,
             context,
             options=_as_json(options),
+            requested=write.requested,
         )
         if not context.admitted:
             await pipeline.admission.mutate(request)
@@ -221,21 +221,18 @@ class Deleter:
             return Deletion(await pipeline.put(kind, entry, plan.object, dry_run=context.dry_run), gone=False)
         return Deletion(await pipeline.remove(kind, entry, plan.object, dry_run=context.dry_run), gone=True)
 
-    async def delete_all(
-        self, kind: Kind, entries: Sequence[Entry], options: DeleteOptions, context: Context
-    ) -> list[Entry]:
+    async def delete_all(self, write: Write, entries: Sequence[Entry], options: DeleteOptions) -> list[Entry]:
         """Delete objects; what each deletion left. Those that another deletes first are passed over."""
         check_options(options)
         done: list[Entry] = []
         for start in range(0, len(entries), AT_ONCE):
-            chunk = [self._one_of(kind, entry, options, context) for entry in entries[start : start + AT_ONCE]]
+            chunk = [self._one_of(write, entry, options) for entry in entries[start : start + AT_ONCE]]
             done += [entry for entry in await asyncio.gather(*chunk) if entry is not None]
         return done
 
-    async def _one_of(self, kind: Kind, entry: Entry, options: DeleteOptions, context: Context) -> Entry | None:
-        obj = decoded(entry)
+    async def _one_of(self, write: Write, entry: Entry, options: DeleteOptions) -> Entry | None:
         try:
-            deletion = await self.delete(kind, namespace_of(obj), name_of(obj), options, context)
+            deletion = await self.delete(write, key_of(decoded(entry)), options)
         except NotFound:
             return None
         return deletion.entry

@@ -23,13 +23,13 @@ def exact(encoded: bytes) -> bytes:
     return bytes(memoryview(encoded))
 
 
-def encoding(obj: Obj) -> Encode:
+def encoding(obj: Obj, before: Obj | None = None) -> Encode:
     """Encodes `obj` once the commit's revision is known, which becomes its resourceVersion. Takes `obj` over:
-    nobody may change it afterwards."""
+    nobody may change it afterwards. `before` is the decoded object whose place it takes."""
 
     def encode(revision: int) -> Value:
         obj["metadata"]["resourceVersion"] = str(revision)
-        return Value(exact(orjson.dumps(obj)), PARTS.share(obj))
+        return Value(exact(orjson.dumps(obj)), PARTS.share(obj, before))
 
     return encode
 

@@ -168,7 +168,8 @@ class Evictor:
             revision = await self._note(write, key, options)
             if options.resource_version:
                 options = replace(options, resource_version=str(revision))
-        await self._deleter.delete(write.kind, *key, options, write.context)
+        admitted = replace(write.context, admitted=True)  # the eviction was judged, not the deletion that it is
+        await self._deleter.delete(replace(write, context=admitted, subresource=""), key, options)
 
     async def _note(self, write: Write, key: Key, options: DeleteOptions) -> int:
         """The revision of the pod once its DisruptionTarget condition is set."""

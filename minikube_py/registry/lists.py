@@ -9,9 +9,11 @@ import base64
 import binascii
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
+from minikube_py.aio.haste import hasten
 from minikube_py.errors import BadRequest, Cause, Expired
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.violations import forbidden, invalid_error, not_supported
@@ -24,8 +26,6 @@ TOKEN_VERSION = "meta.k8s.io/v1"
 MATCH = "resourceVersionMatch"
 MATCHES = ("Exact", "NotOlderThan")
 LIST_OPTIONS = Kind("ListOptions", "meta.k8s.io/v1", "listoptions")
-CHUNK = 500
-"""Entries that a selector looks at per step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +121,20 @@ def start_of(options: ListOptions, current: int) -> Position:
     return Position(asked if exact else 0)
 
 
+class Search(NamedTuple):
+    """Where a list begins, what it selects, and how many at most (0: all)."""
+
+    start: Position
+    selection: Selection
+    limit: int
+
+
 def list_entries(store: Store, kind: Kind, namespace: str, options: ListOptions) -> Listing:
     """The entries of a kind (of all namespaces where `namespace` is empty) that the options select.
     Errors: BadRequest, Invalid, Expired, Timeout."""
-    steps = _steps(store, kind, namespace, options)
+    start = start_of(options, store.revision)
+    selection = Selection.of(kind, options.labels, options.fields)
+    steps = _steps(Search(start, selection, options.limit), store, kind, namespace)
     while True:
         try:
             next(steps)
@@ -135,7 +145,9 @@ def list_entries(store: Store, kind: Kind, namespace: str, options: ListOptions)
 
 async def list_in_turns(store: Store, kind: Kind, namespace: str, options: ListOptions) -> Listing:
     """`list_entries`; the loop may turn while many entries are looked at."""
-    steps = _steps(store, kind, namespace, options)
+    start = start_of(options, store.revision)
+    selection = await hasten(Selection.of, kind, options.labels, options.fields)
+    steps = _steps(Search(start, selection, options.limit), store, kind, namespace)
     while True:
         try:
             next(steps)
@@ -145,19 +157,18 @@ async def list_in_turns(store: Store, kind: Kind, namespace: str, options: ListO
         await asyncio.sleep(0)
 
 
-def _steps(store: Store, kind: Kind, namespace: str, options: ListOptions) -> Generator[None, None, Listing]:
-    """The listing, made in steps of `CHUNK` entries where a selector has to look at each."""
-    start = start_of(options, store.revision)
-    selection = Selection.of(kind, options.labels, options.fields)
+def _steps(search: Search, store: Store, kind: Kind, namespace: str) -> Generator[None, None, Listing]:
+    """The listing, made in steps where a selector has to look at each entry."""
+    start, selection, limit = search
     prefix = kind.prefix(selection.namespace_within(namespace)) if kind.namespaced else kind.prefix()
     after = f"{kind.prefix()}{start.after}" if start.after else ""
     if selection.empty:
-        page = _read(store, prefix, after=after, limit=max(options.limit, 0), start=start)
+        page = _read(store, prefix, after=after, limit=max(limit, 0), start=start)
         return _listing(kind, page.entries, page.revision, page.remaining, counted=True)
     if name := selection.exact_name(kind, namespace):
         return _single(store, kind, name, selection, start)
     page = _read(store, prefix, after=after, limit=0, start=start)
-    return (yield from _selected(kind, page, selection, options.limit))
+    return (yield from _selected(kind, page, selection, limit))
 
 
 def _read(store: Store, prefix: str, *, after: str, limit: int, start: Position) -> Page:
@@ -189,10 +200,11 @@ def _single(store: Store, kind: Kind, name: tuple[str, str], selection: Selectio
 def _selected(kind: Kind, page: Page, selection: Selection, limit: int) -> Generator[None, None, Listing]:
     """The selected entries of a page that holds all there are, `limit` of them at most (0: all)."""
     found: list[Entry] = []
-    for start in range(0, len(page.entries), CHUNK):
+    step = selection.at_once
+    for start in range(0, len(page.entries), step):
         if start:
             yield
-        chunk = page.entries[start : start + CHUNK]
+        chunk = page.entries[start : start + step]
         if limit <= 0:
             found += selection.choose(chunk)
             continue

@@ -4,12 +4,11 @@ The functions change the request's own object in place; the stored one is only r
 """
 
 import random
-import uuid
 from collections.abc import Callable, Sequence
 
 from minikube_py.errors import BadRequest, Conflict
 from minikube_py.meta.kind import Kind
-from minikube_py.meta.objects import Obj, key_of
+from minikube_py.meta.objects import Obj, key_of, new_uid
 from minikube_py.registry import faults
 
 GENERATED_LENGTH = 5
@@ -81,7 +80,7 @@ def fill_for_create(meta: Obj, now: str) -> None:
     """Set the system's fields of a new object; the name is generated where generateName asks for it."""
     for key in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion"):
         meta.pop(key, None)
-    meta["uid"] = str(uuid.uuid4())
+    meta["uid"] = new_uid()
     meta["creationTimestamp"] = now
     if not meta.get("name") and meta.get("generateName"):
         meta["name"] = generated_name(meta["generateName"])

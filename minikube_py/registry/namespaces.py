@@ -4,10 +4,9 @@ The namespace, its default ServiceAccount and its root CA ConfigMap appear at on
 can ever meet a namespace in which pods are refused for want of either.
 """
 
-import uuid
 from collections.abc import Sequence
 
-from minikube_py.meta.objects import Obj
+from minikube_py.meta.objects import Obj, new_uid
 from minikube_py.registry.base import ClusterFacts
 from minikube_py.registry.entries import encoding
 from minikube_py.store.base import Put
@@ -34,7 +33,7 @@ def root_ca_config_map(namespace: str, now: str, root_ca: str) -> Obj:
 
 
 def _metadata(name: str, namespace: str, now: str) -> Obj:
-    return {"name": name, "namespace": namespace, "uid": str(uuid.uuid4()), "creationTimestamp": now}
+    return {"name": name, "namespace": namespace, "uid": new_uid(), "creationTimestamp": now}
 
 
 def companions(namespace: Obj, now: str, facts: ClusterFacts) -> Sequence[Put]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from minikube_py.aio.haste import aside
 from minikube_py.errors import AlreadyExists, BadRequest, Invalid, UnsupportedMediaType
 from minikube_py.meta.decoding import Mistyped
 from minikube_py.meta.goformat import go_text
@@ -23,7 +24,7 @@ from minikube_py.registry import faults, tracking, validating
 from minikube_py.registry.base import Patch
 from minikube_py.registry.entries import decoded
 from minikube_py.registry.metadata import check_identity, check_name
-from minikube_py.registry.pipeline import Pipeline, Write, aside
+from minikube_py.registry.pipeline import Pipeline, Write
 from minikube_py.registry.scale import SCALE, scale_entry, scale_of, scaled, scaled_config
 from minikube_py.registry.writing import Writer
 from minikube_py.store.base import Entry, RevisionMismatch
@@ -75,7 +76,7 @@ class Patcher:
         kind = write.version
         new = changed(kind, stored, patch, type_of(kind))
         check_identity(kind, new, namespace_of(stored))
-        new = owned(write, _structured(write, new, patch, stored))
+        new = owned(write, _structured(write, new, patch, stored), stored)
         check_name(new["metadata"], name_of(stored))
         return self._writer.judged(write, new)
 
@@ -111,18 +112,25 @@ class Patcher:
             raise RevisionMismatch(write.kind.storage_key(*key), 0, 0) from error
 
 
-def owned(write: Write, new: Obj) -> Obj:
-    """A deep copy of a patched object as far as the write is to it and later stages may change it: not of the
-    status, which only its own writes set, nor of managedFields, which are replaced as a whole."""
-    meta, rest = new["metadata"], {key: value for key, value in new.items() if key != "metadata"}
-    if write.to_main and write.kind.has_status:
-        rest.pop("status", None)
-    managed = meta.get("managedFields")
-    made: Obj = copy({"metadata": {**meta, "managedFields": None}, **rest})
-    if managed is None:
-        del made["metadata"]["managedFields"]
-    else:
-        made["metadata"]["managedFields"] = managed
+def owned(write: Write, new: Obj, stored: Obj) -> Obj:
+    """A copy of a patched object as far as the write is to it and later stages may change it: not of the
+    status, which only its own writes set. Of metadata, and of a part that is still the stored one, what is
+    below the first levels stays shared: no stage changes it."""
+    is_shared = write.version is write.kind and write.kind.shares_parts and write.to_main
+    made: Obj = {}
+    for key, value in new.items():
+        is_stored = is_shared and value is stored.get(key)
+        if key == "metadata":
+            made[key] = {
+                name: item.copy() if item.__class__ is dict or item.__class__ is list else item
+                for name, item in value.items()
+            }
+        elif not isinstance(value, dict | list):
+            made[key] = value
+        elif is_stored:
+            made[key] = value.copy()
+        elif key != "status" or not (write.to_main and write.kind.has_status):
+            made[key] = copy(value)
     return made
 
 

@@ -3,16 +3,13 @@
 `settle` turns the store's refusals into the API's.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import ParamSpec, TypeVar
+from datetime import UTC, datetime, timedelta
 
 import orjson
 
 from minikube_py.aio.clock import Clock
-from minikube_py.aio.haste import hasten
 from minikube_py.errors import ServiceUnavailable
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj, copy, timestamp
@@ -25,9 +22,10 @@ from minikube_py.registry.versions import Versions, is_plain
 from minikube_py.store.base import Delete, Entry, Op, Put, Store, StoreUnavailable
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Write:
-    """A write under way: to what kind (in whose form it is judged), in which request, to which part."""
+    """A write under way: to what kind (in whose form it is judged), in which request, to which part. It does
+    not change; to enforce that would cost each write more."""
 
     kind: Kind
     context: Context
@@ -56,30 +54,23 @@ class AdmitAll:
         """Refuse nothing."""
 
 
-LARGE = 1 << 16
-"""Bytes of an object from which the stages of its write are done in a thread."""
-Params = ParamSpec("Params")
-Result = TypeVar("Result")
-
-
-async def aside(
-    size: int, work: Callable[Params, Result], *args: Params.args, **options: Params.kwargs
-) -> Result:
-    """What `work`, a stage of the write of an object of `size` bytes, gives or raises: the event loop goes on
-    where that takes long."""
-    if size > LARGE:
-        return await asyncio.to_thread(work, *args, **options)
-    return await hasten(work, *args, **options)
-
-
-def _defaulted(obj: Obj | None) -> bytes:
+def _defaulted(obj: Obj) -> bytes:
     """What defaults may depend on, to be compared."""
-    if obj is None:
-        return b""
     return orjson.dumps([obj[key] for key in obj if key not in _NOT_DEFAULTED])
 
 
 _NOT_DEFAULTED = frozenset(("apiVersion", "kind", "metadata", "status"))
+_ASIDE: Obj = {"metadata": None, "status": None}
+
+
+def same_parts(new: Obj, old: Obj) -> bool:
+    """Whether two objects are equal but for their metadata and status. That costs little where they share what
+    is in their parts."""
+    return {**new, **_ASIDE} == {**old, **_ASIDE}
+
+
+_SECOND = timedelta(seconds=1)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -92,22 +83,34 @@ class Pipeline:
     services: ServiceAllocator
     versions: Versions
     admission: Admission
-    _second: tuple[datetime | None, str] = (None, "")
+    _second: tuple[datetime, datetime, str] = (_LONG_AGO, _LONG_AGO, "")
 
     def now(self) -> str:
         """The time now as metav1.Time."""
-        second = self.clock.now().replace(microsecond=0)
-        if self._second[0] != second:
-            self._second = second, timestamp(second)
-        return self._second[1]
+        moment = self.clock.now()
+        begin, end, text = self._second
+        if not begin <= moment < end:
+            begin = moment.replace(microsecond=0)
+            text = timestamp(begin)
+            self._second = begin, begin + _SECOND, text
+        return text
 
     async def mutate(self, request: Attributes) -> None:
         """Let admission change the request's object, and give defaults to what it added."""
-        obj = request.object
-        before = _defaulted(obj)
+        obj, old = request.object, request.old
+        if obj is None or not request.kind.has_defaults:
+            await self.admission.mutate(request)
+            return
+        untouched = old is not None and same_parts(obj, old)
+        before = b"" if untouched else _defaulted(obj)
         await self.admission.mutate(request)
-        if obj is not None and _defaulted(obj) != before:
-            request.kind.default(obj)
+        if untouched and old is not None:
+            if same_parts(obj, old):
+                return
+            obj.update(copy({key: part for key, part in obj.items() if key not in _NOT_DEFAULTED}))
+        elif _defaulted(obj) == before:
+            return
+        request.kind.default(obj)
 
     def stored(self, kind: Kind, namespace: str, name: str) -> Entry:
         """The current entry. Errors: NotFound."""
@@ -144,8 +147,8 @@ class Pipeline:
         if dry_run:
             return imagined(old.key, obj, old.revision)
         if is_plain(kind):
-            beside = companions(kind, old, obj, self.now())
-            return await self.commit([Put(old.key, encoding(obj), old.revision), *beside])
+            beside = companions(kind, old, obj, self.now)
+            return await self.commit([Put(old.key, encoding(obj, decoded(old)), old.revision), *beside])
         stored = await self.versions.stored(kind, obj)
         return await self.versions.shown(
             kind, await self.commit([Put(old.key, encoding(stored), old.revision)])
@@ -166,6 +169,6 @@ class Pipeline:
         if dry_run:
             return imagined(old.key, last, old.revision)
         stored = await self.versions.stored(kind, last)
-        beside = companions(kind, old, None, self.now())
+        beside = companions(kind, old, None, self.now)
         entry = await self.commit([Delete(old.key, old.revision, encoding(stored)), *beside])
         return await self.versions.shown(kind, entry)

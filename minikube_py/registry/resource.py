@@ -36,6 +36,7 @@ from minikube_py.registry.lists import list_entries, list_in_turns, parse_revisi
 from minikube_py.registry.patching import Patcher
 from minikube_py.registry.pipeline import AdmitAll, Pipeline, Write
 from minikube_py.registry.scale import scale_entry, scaled
+from minikube_py.registry.selection import Selection
 from minikube_py.registry.subresources import Subresources
 from minikube_py.registry.versions import Versions, is_plain, working
 from minikube_py.registry.watches import ObjectWatch, Watches
@@ -135,10 +136,16 @@ class Registry:
             return await list_in_turns(self.store, kind, namespace, options)
         return await self.versions.list(kind, namespace, options)
 
-    def watch(self, kind: Kind, namespace: str, options: WatchOptions = WatchOptions()) -> ObjectWatch:  # noqa: B008
-        """The changes of the selected objects, in batches; `close` it in the end.
-        Errors, here or while iterating: BadRequest, Invalid, Expired, Timeout."""
-        return self._watches.open(kind, namespace, options)
+    def watch(
+        self,
+        kind: Kind,
+        namespace: str,
+        options: WatchOptions = WatchOptions(),  # noqa: B008
+        selection: Selection | None = None,
+    ) -> ObjectWatch:
+        """The changes of the selected objects, in batches; `close` it in the end. Their `selection` may be at
+        hand. Errors, here or while iterating: BadRequest, Invalid, Expired, Timeout."""
+        return self._watches.open(kind, namespace, options, selection)
 
     def follow(self, kind: Kind, put: Take, remove: Take) -> Callable[[], None]:
         """Hand every object of a kind to `put`, then each new state, and to `remove` each last one, in order,
@@ -203,7 +210,7 @@ class Registry:
         self, kind: Kind, namespace: str, name: str, options: DeleteOptions, context: Context
     ) -> Deletion:
         """Delete an object, at once or by marking it. Errors: NotFound, Conflict, BadRequest, Forbidden."""
-        done = await self._deleter.delete(working(kind), namespace, name, options, context)
+        done = await self._deleter.delete(self._write(kind, context), Key(namespace, name), options)
         return done if is_plain(kind) else replace(done, entry=await self.versions.shown(kind, done.entry))
 
     async def delete_collection(
@@ -211,7 +218,7 @@ class Registry:
     ) -> Listing:
         """Delete the selected objects; each as its deletion left it."""
         found = await self.read_list(kind, namespace, selected)
-        left = await self._deleter.delete_all(working(kind), found.entries, options, context)
+        left = await self._deleter.delete_all(self._write(kind, context), found.entries, options)
         return replace(found, entries=left if is_plain(kind) else await self.versions.all_shown(kind, left))
 
     async def post(

@@ -13,6 +13,8 @@ from minikube_py.meta.selectors import EQUALS, Selector, parse_fields, parse_lab
 from minikube_py.registry.entries import decoded
 from minikube_py.store.base import Entry
 
+CHUNK = 500
+"""Entries that a selection looks at without a pause."""
 _METADATA = {"metadata.name": "metadata.name", "metadata.namespace": "metadata.namespace"}
 
 
@@ -53,6 +55,9 @@ class Selection:
         self.empty = labels is None and not self._fields
         self.by_metadata = all(rule.path in _METADATA for rule in self._fields)
         """Whether it looks at nothing that differs between the versions of a resource."""
+        terms = len(self._fields) + (len(labels.requirements) if labels else 0)
+        self.at_once = max(1, CHUNK // (1 + terms // 8))
+        """The entries to look at before the event loop turns."""
         equalities = labels.equalities() if labels else {}
         plain = labels is not None and not labels.nothing and len(equalities) == len(labels.requirements)
         self._equalities = tuple(equalities.items()) if plain else None
@@ -122,10 +127,6 @@ class Selection:
     def matches_entry(self, entry: Entry) -> bool:
         """Whether the entry's object is selected; decodes it once."""
         return self.matches(decoded(entry))
-
-
-EVERYTHING = Selection(None, ())
-"""The selection of a request without selectors."""
 
 
 def _equals(actual: str, wanted: str) -> bool:

@@ -6,6 +6,9 @@ of the memory. Parts are told apart by their encoding, so that nothing changes b
 last are known. A part that is new costs its encoding at each level, one that is known costs one.
 """
 
+from collections.abc import Mapping
+from operator import is_
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -27,16 +30,24 @@ class Parts:
         self._young: dict[bytes, Any] = {}
         self._old: dict[bytes, Any] = {}
 
-    def share(self, obj: Obj) -> Obj:
-        """`obj` itself, its equal parts replaced, in place, by those of objects met before."""
-        for part in obj.values():
-            if part.__class__ is dict:
+    def share(self, obj: Obj, before: Obj | None = None) -> Obj:
+        """`obj` itself, its equal parts replaced, in place, by those of objects met before. What it has in
+        common with `before`, an object that came from here, stays as it is."""
+        for key, part in obj.items():
+            if part.__class__ is not dict:
+                continue
+            known = None if before is None else before.get(key)
+            if known.__class__ is not dict:
                 self._below(part)
+            elif _same(part, known):
+                obj[key] = known
+            else:
+                self._below(part, known)
         return obj
 
-    def _below(self, part: dict[str, Any]) -> None:
+    def _below(self, part: dict[str, Any], known: Mapping[str, Any] = MappingProxyType({})) -> None:
         for name, value in part.items():
-            if value.__class__ is dict or value.__class__ is list:
+            if (value.__class__ is dict or value.__class__ is list) and value is not known.get(name):
                 part[name] = self._shared(value)
 
     def _shared(self, value: Any) -> Any:
@@ -63,3 +74,8 @@ class Parts:
         for at, item in enumerate(value):
             if item.__class__ is dict or item.__class__ is list:
                 value[at] = self._shared(item)
+
+
+def _same(part: dict[str, Any], known: dict[str, Any]) -> bool:
+    """Whether a part was copied from `known` and has not changed."""
+    return list(part) == list(known) and all(map(is_, part.values(), known.values()))

@@ -30,9 +30,9 @@ def manager_of(write: Write, operation: str) -> ssa.Manager:
     return ssa.Manager(name, operation, write.version.api_version, write.subresource)
 
 
-def track(write: Write, old: Obj | None, new: Obj, now: str, views: ssa.Views) -> None:
+def track(write: Write, old: Obj | None, new: Obj, now: str, views: ssa.Views | None) -> None:
     """Note in `new`, in place, the fields that an ordinary write sets at `now` (RFC 3339). `views` tells how
-    the object looks in other versions."""
+    the object looks in other versions (None: alike)."""
     manager = manager_of(write, ssa.UPDATE)
     entries = ssa.track(type_of(write.kind), old, new, manager, now, unowned(write), views)
     if entries:
@@ -51,12 +51,17 @@ def applied(write: Write, live: Obj | None, config: Obj, now: str, how: Applying
 def is_same(new: Obj, old: Obj) -> bool:
     """Whether nothing changed: when a manager last wrote does not count where it wrote what stood there (an
     apply of an atomic value whose defaults are filled in again, say)."""
+    left, right = _ownerless(new), _ownerless(old)
+    if left["metadata"] != right["metadata"] or left != right:
+        return False
     ours, theirs = (obj["metadata"].get("managedFields") or [] for obj in (new, old))
     if ours != theirs and [_timeless(entry) for entry in ours] != [_timeless(entry) for entry in theirs]:
         return False
-    bare = ({**obj, "metadata": {**obj["metadata"], "managedFields": None}} for obj in (new, old))
-    left, right = bare
-    return left == right and _text(left) == _text(right)  # to Python, true equals 1
+    return _text(left) == _text(right)  # to Python, true equals 1
+
+
+def _ownerless(obj: Obj) -> Obj:
+    return {**obj, "metadata": {**obj["metadata"], "managedFields": None}}
 
 
 def _text(obj: Obj) -> bytes:

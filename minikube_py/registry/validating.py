@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from minikube_py.errors import Cause
-from minikube_py.meta.decoding import conforms_beside
+from minikube_py.meta.conforming import conforms_beside
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.names import dns1123_subdomain
-from minikube_py.meta.object_meta import validate_meta_update, validate_object_meta
+from minikube_py.meta.object_meta import validate_changed_meta, validate_meta_update, validate_object_meta
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.schema import type_of
 from minikube_py.meta.validation import decode
@@ -14,15 +14,13 @@ from minikube_py.meta.violations import invalid_error
 from minikube_py.registry.base import Context
 from minikube_py.registry.versions import converted
 
-CLIENTS_METADATA = ("name", "generateName", "labels", "annotations", "finalizers", "ownerReferences")
-
 
 def structured(kind: Kind, obj: Obj, context: Context, known: Obj | None = None) -> Obj:
     """`obj` (or a new one) with known fields of the right types; the others are refused, pruned with a warning,
     or just pruned, as fieldValidation says. What `obj` shares with `known`, a stored object, is as it should
     be. Errors: BadRequest, Invalid."""
     twice = context.duplicates
-    if known is not None and kind.schema is None and not twice and conforms_beside(type_of(kind), obj, known):
+    if known is not None and kind.schema is None and not twice and conforms_beside(type_of(kind))(obj, known):
         return obj
     return decode(kind, obj, context.field_validation or "Warn", context.warnings, twice)
 
@@ -41,13 +39,14 @@ def check(
 
 
 def _causes(kind: Kind, obj: Obj, old: Obj | None, subresource: str) -> Iterable[Cause]:
-    if old is None or _metadata_changed(obj["metadata"], old["metadata"]):
+    any_finalizer = kind.schema is not None or kind.group == "apiextensions.k8s.io"
+    if old is None or _renamed(obj["metadata"], old["metadata"]):
+        rule = kind.name_rule or dns1123_subdomain
         yield from validate_object_meta(
-            obj,
-            namespaced=kind.namespaced,
-            name_rule=kind.name_rule or dns1123_subdomain,
-            any_finalizer=kind.schema is not None or kind.group == "apiextensions.k8s.io",
+            obj, namespaced=kind.namespaced, name_rule=rule, any_finalizer=any_finalizer
         )
+    else:
+        yield from validate_changed_meta(obj, old, any_finalizer=any_finalizer)
     if old is not None:
         yield from validate_meta_update(obj, old)
     if subresource in ("", "scale"):
@@ -58,6 +57,6 @@ def _causes(kind: Kind, obj: Obj, old: Obj | None, subresource: str) -> Iterable
         yield from kind.parts[subresource].validate(obj, old)
 
 
-def _metadata_changed(new: Obj, old: Obj) -> bool:
-    """Whether a client has changed what it may change."""
-    return any(new.get(key) != old.get(key) for key in CLIENTS_METADATA)
+def _renamed(new: Obj, old: Obj) -> bool:
+    """Whether a client has changed what an object is called."""
+    return new.get("name") != old.get("name") or new.get("generateName") != old.get("generateName")

@@ -20,6 +20,7 @@ from dataclasses import replace
 
 import orjson
 
+from minikube_py.aio.haste import LARGE, hasten
 from minikube_py.errors import ApiError, InternalError
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj, copy
@@ -29,8 +30,8 @@ from minikube_py.meta.validation import decode
 from minikube_py.registry.base import Converter, Listing, ListOptions
 from minikube_py.registry.catalogue import Catalogue
 from minikube_py.registry.entries import decoded
-from minikube_py.registry.lists import CHUNK, Position, list_in_turns
-from minikube_py.registry.selection import Selection
+from minikube_py.registry.lists import Position, list_in_turns
+from minikube_py.registry.selection import CHUNK, Selection
 from minikube_py.store.base import Entry, Event, Store
 
 REMEMBERED = 4096
@@ -86,7 +87,7 @@ class Versions:
         """The entry in the version `kind`. Errors: InternalError where a webhook fails."""
         if is_plain(kind):
             return entry
-        found = self.shown_now(kind, entry)
+        found = self._at_hand(kind, entry) if len(entry.data) > LARGE else self.shown_now(kind, entry)
         return found if found is not None else (await self.all_shown(kind, [entry]))[0]
 
     async def all_shown(self, kind: Kind, entries: Sequence[Entry]) -> list[Entry]:
@@ -95,6 +96,8 @@ class Versions:
         missing: list[int] = []
         began = time.monotonic()
         for at, entry in enumerate(entries):
+            if len(entry.data) > LARGE and self._at_hand(kind, entry) is None:
+                await self._prepare(kind, entry)
             shown = self.shown_now(kind, entry)
             if shown is None:
                 missing.append(at)
@@ -110,16 +113,33 @@ class Versions:
 
     def shown_now(self, kind: Kind, entry: Entry) -> Entry | None:
         """The entry in the version `kind`, or None where only a webhook can tell."""
-        if is_plain(kind) or self._fits(kind, entry):
-            return entry
-        identity = (id(entry), kind.api_version, kind.kind)
-        known = self._known.get(identity)
-        if known is not None and known[1] is kind:
-            return known[2]
+        found = self._at_hand(kind, entry)
+        if found is not None:
+            return found
         obj = decoded(entry)
         if kind.remote_conversion and obj.get("apiVersion") != kind.api_version:
             return None
-        return self._remember(identity, entry, kind, self._read(kind, obj))
+        return self._remember(kind, entry, _entry(entry, self._read(kind, obj)))
+
+    def _at_hand(self, kind: Kind, entry: Entry) -> Entry | None:
+        """The entry in the version `kind`, where it need not be converted."""
+        if is_plain(kind) or self._fits(kind, entry):
+            return entry
+        known = self._known.get((id(entry), kind.api_version, kind.kind))
+        return known[2] if known is not None and known[1] is kind else None
+
+    async def _prepare(self, kind: Kind, entry: Entry) -> None:
+        """Have a large entry in the version `kind` at hand, unless only a webhook can tell it."""
+
+        def made() -> Entry | None:
+            obj = decoded(entry)
+            if kind.remote_conversion and obj.get("apiVersion") != kind.api_version:
+                return None
+            return _entry(entry, self._read(kind, obj))
+
+        found = await asyncio.to_thread(made)
+        if found is not None:
+            self._remember(kind, entry, found)
 
     def _fits(self, kind: Kind, entry: Entry) -> bool:
         """Whether the bytes are of the version, and were written under the kind's present schema."""
@@ -141,10 +161,8 @@ class Versions:
         kind.default(made)
         return made
 
-    def _remember(self, identity: Identity, entry: Entry, kind: Kind, obj: Obj) -> Entry:
-        made = entry
-        if obj != decoded(entry):
-            made = Entry(entry.key, orjson.dumps(obj), entry.revision, entry.create_revision, obj)
+    def _remember(self, kind: Kind, entry: Entry, made: Entry) -> Entry:
+        identity = (id(entry), kind.api_version, kind.kind)
         self._known[identity] = (entry, kind, made)  # holding the entry keeps its id from being used again
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
@@ -179,8 +197,8 @@ class Versions:
         try:
             objects = await self._convert(kind, [decoded(entry) for entry in entries], kind.api_version)
             return {
-                id(entry): self._remember(identity, entry, kind, self._read(kind, obj))
-                for entry, identity, obj in zip(entries, identities, objects, strict=True)
+                id(entry): self._remember(kind, entry, _entry(entry, self._read(kind, obj)))
+                for entry, obj in zip(entries, objects, strict=True)
             }
         finally:
             for identity in identities:
@@ -194,7 +212,7 @@ class Versions:
 
     async def list(self, kind: Kind, namespace: str, options: ListOptions) -> Listing:
         """`list_in_turns` in the version `kind`. Errors: as there, InternalError where a webhook fails."""
-        selection = Selection.of(kind, options.labels, options.fields)
+        selection = await hasten(Selection.of, kind, options.labels, options.fields)
         if selection.by_metadata:
             listing = await list_in_turns(self._store, kind, namespace, options)
             return replace(listing, entries=await self.all_shown(kind, listing.entries))
@@ -273,3 +291,10 @@ class Versions:
 
 def _same(obj: Obj) -> Obj:
     return obj
+
+
+def _entry(stored: Entry, obj: Obj) -> Entry:
+    """The entry that shows `obj`, which is made of what is stored; that itself where it is no other."""
+    if obj == decoded(stored):
+        return stored
+    return Entry(stored.key, orjson.dumps(obj), stored.revision, stored.create_revision, obj)

@@ -3,9 +3,11 @@
 A watcher reads the store's own subscription. What an event becomes (the `WatchEvent`, and the bytes of an
 object that left a selection) is made once and shared, so that a hundred watchers decode and encode nothing. A
 watcher that falls behind ends; its client resumes from the last resourceVersion it saw. Bookmarks come from
-`Watches.tick`, which the registry calls about once a minute.
+`Watches.tick`, which the registry calls about once a minute. Who serves many watchers reads one `ObjectWatch`
+for all that have an `identity` in common, once each has seen what was before (`ready`, `take`).
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -16,7 +18,7 @@ from minikube_py.registry.base import WatchEvent, WatchOptions
 from minikube_py.registry.entries import decoded, encoding
 from minikube_py.registry.lists import check_watch, parse_revision
 from minikube_py.registry.recent import Recent
-from minikube_py.registry.selection import EVERYTHING, Selection
+from minikube_py.registry.selection import Selection
 from minikube_py.registry.versions import Versions, is_plain
 from minikube_py.store.base import Compacted, Entry, Event, Lagging, Store, Watch
 
@@ -113,34 +115,55 @@ class ObjectWatch:
         self, watches: "Watches", kind: Kind, prefix: str, selection: Selection, *, bookmarks: bool
     ) -> None:
         self._watches = watches
-        self._kind = None if is_plain(kind) else kind
+        self.kind = kind
+        self._shows = None if is_plain(kind) else kind
         self._store = watches.store
         self._prefix = prefix
         self._selection = selection
         self.bookmarks = bookmarks
-        self._first: list[WatchEvent] = []
+        self._first: Sequence[Entry] = ()
+        self._told = 0  # so many of the first
+        self.marks_end = False
+        """Whether a bookmark follows the first objects."""
         self._recent: Sequence[Event] = ()
         self._source: Watch | None = None
-        self._unsubscribe: Callable[[], None] | None = None
         self._after = 0  # what happens up to this revision is not shown
-        self._seen = 0  # the revision up to which events were taken from the source
-        self._latest = 0  # the revision of the last event that the store published under the prefix
+        self.seen = 0
+        """The revision up to which events were taken."""
         self._waiting = False
         self._due = 0  # the revision of a bookmark to hand out, 0 for none
         self._closed = False
 
-    def begin(self, after: int, first: list[WatchEvent]) -> None:
-        """Hand out `first`, then what happens after revision `after`, which may be one of the future.
-        Errors: Expired."""
+    def begin(self, after: int, first: Sequence[Entry] = ()) -> None:
+        """Hand out those of `first` that are selected, then what happens after revision `after`, which may be
+        one of the future. Errors: Expired."""
         self._first = first
         self._after = after
-        self._seen = min(after, self._store.revision)
-        self._source = self._open(self._seen)
-        if self.bookmarks:
-            self._unsubscribe = self._store.subscribe(self._prefix, self._note)
+        self.seen = min(after, self._store.revision)
+        self._source = self._open(self.seen)
 
-    def _note(self, event: Event) -> None:
-        self._latest = event.revision
+    @property
+    def identity(self) -> tuple[int, str, str, str]:
+        """Watches of which this is equal show the same of what happens (while either is held)."""
+        return (id(self.kind), self._prefix, *self._selection.text)
+
+    @property
+    def after(self) -> int:
+        """The revision after which events are shown, which may be one of the future."""
+        return max(self._after, self.seen)
+
+    @property
+    def ready(self) -> bool:
+        """Whether `take` has something to do that it need not wait for. Where it has not, all that happened
+        was taken."""
+        return bool(self._first or self.marks_end or self._recent) or self._source is None or self._source.ready
+
+    def again(self, after: int) -> "ObjectWatch":
+        """Another watch of the same, from revision `after` on, with bookmarks. Errors: Expired."""
+        made = ObjectWatch(self._watches, self.kind, self._prefix, self._selection, bookmarks=True)
+        made.begin(after)
+        self._watches.remember(made)
+        return made
 
     def _open(self, after: int) -> Watch:
         try:
@@ -150,63 +173,76 @@ class ObjectWatch:
             if recent is None:
                 raise faults.too_old(error.asked, error.compacted) from error
             self._recent = recent
-            self._seen = self._store.revision
-            return self._store.watch(self._prefix, after=self._seen, capacity=CAPACITY)
+            self.seen = self._store.revision
+            return self._store.watch(self._prefix, after=self.seen, capacity=CAPACITY)
 
     def __aiter__(self) -> AsyncIterator[Sequence[WatchEvent]]:
         return self
 
     async def __anext__(self) -> Sequence[WatchEvent]:
-        if self._first:
-            first, self._first = self._first, []
-            if found := first if self._kind is None else await self._shown(self._kind, first):
-                return found
+        while not (found := await self.take()):
+            pass
+        return found
+
+    async def take(self) -> Sequence[WatchEvent]:
+        """The next events, or none where what happened is not selected. Errors: StopAsyncIteration at the end,
+        InternalError."""
+        if self._first or self.marks_end:
+            return await self._begun()
         if self._recent:
             recent, self._recent = self._recent, ()
-            if found := await self._turned(recent):
-                return found
-        while not self._closed and self._source is not None:
-            try:
-                self._waiting = True
-                events = await anext(self._source)
-            except StopAsyncIteration:
-                if not self._due or self._closed:
-                    break
+            return await self._turned(recent)
+        if self._source is None:
+            raise StopAsyncIteration
+        try:
+            self._waiting = True
+            events = await anext(self._source)
+        except (StopAsyncIteration, Lagging) as end:
+            if self._due and not self._closed and not isinstance(end, Lagging):
                 return [self._take_bookmark()]
-            except Lagging:
-                break
-            finally:
-                self._waiting = False
-            self._seen = events[-1].revision
-            if found := await self._turned(events):
-                return found
-        self.close()
-        raise StopAsyncIteration
+            self.close()
+            raise StopAsyncIteration from end
+        finally:
+            self._waiting = False
+        self.seen = events[-1].revision
+        return await self._turned(events)
+
+    async def _begun(self) -> list[WatchEvent]:
+        """The next of the first objects; after the last one the bookmark that marks their end."""
+        selection, step = self._selection, self._selection.at_once
+        entries = self._first[self._told : self._told + step]
+        self._told += step
+        if self._told >= len(self._first):
+            self._first = ()
+        if self._shows is not None:
+            versions = self._watches.versions
+            entries = await versions.all_shown(versions.current(self._shows), entries)
+        found = entries if selection.empty else selection.choose(entries)
+        events = [WatchEvent("ADDED", entry) for entry in found]
+        if self.marks_end and not self._first:
+            self.marks_end = False
+            events.append(bookmark(self._after, initial_end=True))
+        return events
 
     async def _turned(self, events: Sequence[Event]) -> list[WatchEvent]:
         selection, shared = self._selection, self._watches.shared
         if events[0].revision <= self._after:
             events = [event for event in events if event.revision > self._after]
-        if self._kind is not None:
+        if self._shows is not None:
             versions, whole = self._watches.versions, not selection.empty
-            kind = versions.current(self._kind)
+            kind = versions.current(self._shows)
             events = [await versions.event(kind, event, whole=whole) for event in events]
-        return [made for event in events if (made := shared.selected(event, selection))]
-
-    async def _shown(self, kind: Kind, first: Sequence[WatchEvent]) -> list[WatchEvent]:
-        """The first events in the version `kind`, as far as they are selected there."""
-        versions = self._watches.versions
-        entries = [event.entry for event in first if event.entry.key]
-        found = [
-            WatchEvent("ADDED", entry)
-            for entry in await versions.all_shown(versions.current(kind), entries)
-            if self._selection.empty or self._selection.matches_entry(entry)
-        ]
-        return found + [event for event in first if not event.entry.key]
+        found: list[WatchEvent] = []
+        for start in range(0, len(events), selection.at_once):
+            if start:
+                await asyncio.sleep(0)
+            part = events[start : start + selection.at_once]
+            found += [made for event in part if (made := shared.selected(event, selection))]
+        return found
 
     def _take_bookmark(self) -> WatchEvent:
         due, self._due = self._due, 0
-        self._seen = due
+        self.seen = due
         self._source = self._open(due)
         return bookmark(due)
 
@@ -215,18 +251,15 @@ class ObjectWatch:
 
         The waiting source is closed, which wakes the reader, and taken up again after the bookmark's revision.
         """
-        if self._waiting and self._latest <= self._seen >= self._after and self._source is not None:
+        if self._waiting and self.seen >= self._after and self._source is not None and not self._source.ready:
             self._due = self._store.revision
             self._source.close()
 
     def close(self) -> None:
-        """End the watch; a waiting reader's iteration stops."""
+        """End the watch: iteration stops after what happened until now."""
         self._closed = True
         if self._source is not None:
             self._source.close()
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-            self._unsubscribe = None
         self._watches.forget(self)
 
 
@@ -244,6 +277,10 @@ class Watches:
         """Follow the store no longer."""
         self.recent.close()
 
+    def remember(self, watch: ObjectWatch) -> None:
+        """`watch` is to be sent bookmarks."""
+        self._bookmarked.add(watch)
+
     def forget(self, watch: ObjectWatch) -> None:
         """`watch` has ended."""
         self._bookmarked.discard(watch)
@@ -253,35 +290,29 @@ class Watches:
         for watch in tuple(self._bookmarked):
             watch.tick()
 
-    def open(self, kind: Kind, namespace: str, options: WatchOptions) -> ObjectWatch:
-        """A watch as the options ask: from a resourceVersion, or first the current objects as ADDED.
-        Errors: BadRequest, Invalid, Expired, Timeout."""
+    def open(
+        self, kind: Kind, namespace: str, options: WatchOptions, selection: Selection | None = None
+    ) -> ObjectWatch:
+        """A watch as the options ask: from a resourceVersion, or first the current objects as ADDED. Their
+        `selection` may be at hand. Errors: BadRequest, Invalid, Expired, Timeout."""
         check_watch(options)
         asked = parse_revision(options.resource_version)
         if asked > self.store.revision and options.send_initial_events:
             raise faults.too_large(asked, self.store.revision)
-        selection = Selection.of(kind, options.labels, options.fields)
+        if selection is None:
+            selection = Selection.of(kind, options.labels, options.fields)
         prefix = kind.prefix(selection.namespace_within(namespace)) if kind.namespaced else kind.prefix()
         if pinned := selection.exact_name(kind, namespace):
             prefix = kind.storage_key(*pinned)
         watch = ObjectWatch(self, kind, prefix, selection, bookmarks=options.bookmarks)
         if asked > self.store.revision or (not asked and options.send_initial_events is False):
-            watch.begin(max(asked, self.store.revision), [])
+            watch.begin(max(asked, self.store.revision))
         elif asked and not options.send_initial_events:
-            watch.begin(asked, [])
+            watch.begin(asked)
         else:
-            coarse = selection if is_plain(kind) else EVERYTHING  # its fields are those of the version
-            watch.begin(*self._initial(prefix, coarse, options))
+            page = self.store.list(prefix)
+            watch.begin(page.revision, page.entries)
+            watch.marks_end = bool(options.send_initial_events and options.bookmarks)
         if options.bookmarks:
-            self._bookmarked.add(watch)
+            self.remember(watch)
         return watch
-
-    def _initial(
-        self, prefix: str, selection: Selection, options: WatchOptions
-    ) -> tuple[int, list[WatchEvent]]:
-        page = self.store.list(prefix)
-        entries = page.entries if selection.empty else selection.choose(page.entries)
-        first = [WatchEvent("ADDED", entry) for entry in entries]
-        if options.send_initial_events and options.bookmarks:
-            first.append(bookmark(page.revision, initial_end=True))
-        return page.revision, first

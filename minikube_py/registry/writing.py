@@ -9,6 +9,7 @@ The objects handed in are taken over: the caller may not use them afterwards.
 from collections.abc import Sequence
 from functools import partial
 
+from minikube_py.aio.haste import aside
 from minikube_py.errors import BadRequest
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj, copy, key_of
@@ -16,7 +17,7 @@ from minikube_py.registry import addresses, faults, metadata, namespaces, stampi
 from minikube_py.registry.allocators import Claim
 from minikube_py.registry.base import Attributes
 from minikube_py.registry.entries import decoded, imagined
-from minikube_py.registry.pipeline import Pipeline, Write, aside
+from minikube_py.registry.pipeline import Pipeline, Write, same_parts
 from minikube_py.store.base import Entry, Op, RevisionMismatch
 
 NAME_RETRIES = 8
@@ -33,25 +34,26 @@ class Writer:
         """Store a new object. `applied`: its managedFields are those of a server-side apply.
         Errors: AlreadyExists, Invalid, BadRequest, what admission raises."""
         metadata.check_identity(write.version, obj, namespace)
-        judged = await aside(write.context.size, self._structured, write, obj)
-        return await self._create(write, namespace, judged, applied=applied)
+        judged = await aside(write.context.size, self._new, write, obj, applied=applied)
+        return await self._create(write, namespace, judged)
 
     def _structured(self, write: Write, obj: Obj) -> Obj:
         return self.judged(write, validating.structured(write.version, obj, write.context))
 
-    async def _create(self, write: Write, namespace: str, obj: Obj, *, applied: bool) -> Entry:
-        pipeline, kind = self._pipeline, write.kind
-        meta = obj["metadata"]
-        if meta.get("resourceVersion") and not applied:
-            raise BadRequest("resourceVersion should not be set on objects to be created")
-        await aside(write.context.size, self._complete, write, obj, applied=applied)
+    def _new(self, write: Write, obj: Obj, *, applied: bool) -> Obj:
+        return self._complete(write, self._structured(write, obj), applied=applied)
+
+    async def _create(self, write: Write, namespace: str, obj: Obj) -> Entry:
+        """Store a new object that is complete."""
+        pipeline, kind, meta = self._pipeline, write.kind, obj["metadata"]
+        now = pipeline.now()
         request = Attributes("CREATE", kind, namespace, meta.get("name") or "", obj, None, write.context)
         request.requested = write.requested
         await pipeline.mutate(request)
         generated = not meta.get("name") and bool(meta.get("generateName"))
-        metadata.fill_for_create(meta, pipeline.now())
+        metadata.fill_for_create(meta, now)
         request.name = meta.get("name") or ""
-        stamping.stamp(write, obj, None, pipeline.now())
+        stamping.stamp(write, obj, None, now)
         kind.prepare(obj, None)
         if kind.schema is not None:
             metadata.count_generation(obj, None)
@@ -65,12 +67,15 @@ class Writer:
             claim.release()
             request.end()
 
-    def _complete(self, write: Write, obj: Obj, *, applied: bool) -> None:
-        """Give a new object its defaults, and note who set its fields."""
+    def _complete(self, write: Write, obj: Obj, *, applied: bool) -> Obj:
+        """A new object, itself, with defaults and with who set its fields. Errors: BadRequest."""
+        if obj["metadata"].get("resourceVersion") and not applied:
+            raise BadRequest("resourceVersion should not be set on objects to be created")
         write.kind.default(obj)
         if not applied:
-            views = self._pipeline.versions.views(write.kind)
+            views = None if write.version is write.kind else self._pipeline.versions.views(write.kind)
             tracking.track(write, None, obj, self._pipeline.now(), views)
+        return obj
 
     def judged(self, write: Write, obj: Obj) -> Obj:
         """A structured object of the request's version in the form in which it is judged."""
@@ -102,7 +107,7 @@ class Writer:
 
     def _companions(self, kind: Kind, obj: Obj) -> Sequence[Op]:
         if kind.resource != namespaces.RESOURCE:
-            return addresses.companions(kind, None, obj, self._pipeline.now())
+            return addresses.companions(kind, None, obj, self._pipeline.now)
         return namespaces.companions(obj, self._pipeline.now(), self._pipeline.facts)
 
     async def update(self, write: Write, key: Key, obj: Obj) -> tuple[Entry, bool]:
@@ -120,7 +125,8 @@ class Writer:
                 if not kind.create_on_update or write.subresource or given:
                     raise faults.not_found(kind, key.name)
                 write.context.creating()
-                return await self._create(write, key.namespace, obj, applied=False), True
+                obj = await aside(write.context.size, self._complete, write, obj, applied=False)
+                return await self._create(write, key.namespace, obj), True
             if not (given or kind.unconditional_update):
                 raise faults.unversioned(kind, key.name)
             try:
@@ -160,7 +166,7 @@ class Writer:
         """What a write makes of the stored object, with defaults, and with who set its fields."""
         kind, pipeline = write.kind, self._pipeline
         candidate = merged(write, new, old)
-        if write.to_main or write.subresource == "ephemeralcontainers" or kind.schema is not None:
+        if _needs_defaults(write, candidate, old):
             kind.default(candidate)
         if not applied:
             tracking.track(write, old, candidate, pipeline.now(), pipeline.versions.views(kind))
@@ -182,6 +188,16 @@ def _update_of(write: Write, new: Obj, old: Obj) -> Attributes:
     return Attributes(
         "UPDATE", write.kind, *key, new, old, write.context, write.subresource, requested=write.requested
     )
+
+
+def _needs_defaults(write: Write, new: Obj, old: Obj) -> bool:
+    """Whether there may be defaults to fill in: the stored object has all of its own."""
+    kind = write.kind
+    if kind.schema is not None:
+        return True
+    if not kind.has_defaults or not (write.to_main or write.subresource == "ephemeralcontainers"):
+        return False
+    return kind.default_of_whole or not same_parts(new, old)
 
 
 def _counts_generation(write: Write, obj: Obj) -> bool:

@@ -127,6 +127,10 @@ class Watch(Protocol):
     async def __anext__(self) -> Sequence[Event]:
         """The next events, at least one. Raises Lagging where the reader fell behind."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether the next events, or the end, need not be waited for."""
+
     def close(self) -> None:
         """End the watch; a waiting reader's iteration stops."""
 

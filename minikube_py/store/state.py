@@ -227,6 +227,11 @@ class StateWatch:
             raise StopAsyncIteration
         return events
 
+    @property
+    def ready(self) -> bool:
+        """See `Watch.ready`."""
+        return bool(self._replay) or self._live.ready
+
     def close(self) -> None:
         """End the watch."""
         self._state.discard(self)

@@ -1,10 +1,11 @@
 """Fixtures: a running API server, an administrator's client, kubectl."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from api_cluster import Client, Cluster, Kubectl, start, stop
+from loop_time import measured
 
 from minikube_py.aio.process import Completed, run
 
@@ -33,3 +34,10 @@ def kubectl(cluster: Cluster) -> Kubectl:
         return await run(argv, input=input, check=check, timeout=15)
 
     return kubectl
+
+
+@pytest.fixture
+def callbacks() -> Iterator[list[float]]:
+    """The longest callback of this thread's loop, see `loop_time`."""
+    with measured() as longest:
+        yield longest

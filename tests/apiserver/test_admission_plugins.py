@@ -59,7 +59,7 @@ async def test_claims_get_class_and_finalizer(admin: Client) -> None:
     after = await admin.post(CLAIMS, claim("late"))
     none = await admin.post(CLAIMS, claim("none", storageClassName=""))
     found = [answer["spec"].get("storageClassName") for answer in (before, after, none)]
-    assert found == [None, "fast", ""]
+    assert found == ["standard", "fast", ""]
     assert after["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
 
 

@@ -151,6 +151,23 @@ async def test_wrong_reviews(admin: Client, path: str, spec: Any, messages: list
     assert [message for message in messages if message not in answer["message"]] == []
 
 
+@pytest.mark.parametrize(
+    ("accept", "code", "begin"),
+    [
+        ("application/json;as=Table;v=v1;g=meta.k8s.io", 406, "only the following media types are accepted"),
+        ("application/json;as=Table;v=v1;g=meta.k8s.io, application/json", 201, ""),
+        ("application/yaml", 201, ""),
+    ],
+)
+async def test_no_table_of_a_review(admin: Client, accept: str, code: int, begin: str) -> None:
+    """A review is shown as an object, in JSON or YAML, and in no Table."""
+    body = {"spec": {"resourceAttributes": PODS}}
+    answer = await admin.post(f"{AUTHORIZATION}/selfsubjectaccessreviews", body, Accept=accept)
+    told = answer["message"] if code == 406 else ""
+    assert (answer.code, told[: len(begin)]) == (code, begin)
+    assert answer.headers["Content-Type"].partition(";")[0].endswith(accept[-4:] if code == 201 else "json")
+
+
 async def test_selectors_decide_for_nodes(admin: Client) -> None:
     """A review with a field selector is decided as the list with that selector would be."""
     found = []

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from api_cluster import Client, Cluster, start, stop
 
+from minikube_py.aio.metrics import Counter, Histogram
 from minikube_py.apiserver.bootstrap import apply
 from minikube_py.apiserver.health import Health
-from minikube_py.apiserver.metrics import Counter, Histogram
 from minikube_py.kinds.rbac.clusterrole import ClusterRole
 from minikube_py.meta.objects import copy
 from minikube_py.registry.base import Context

@@ -1,5 +1,6 @@
 """Custom resources in several versions: without conversion, and through a webhook behind real HTTPS."""
 
+import asyncio
 import base64
 import ssl
 from collections.abc import AsyncIterator
@@ -202,3 +203,24 @@ async def test_conversion_is_judged_when_it_is_defined(admin: Client) -> None:
         "spec.conversion.webhookClientConfig",
         "spec.conversion.conversionReviewVersions",
     ]
+
+
+async def test_instances_that_cannot_be_removed(cluster: Cluster, admin: Client) -> None:
+    """Where the webhook that must convert the instances is gone, the definition stays and tells why."""
+    async with converting(cluster, host_and_port) as config:
+        made = await establish(admin, converted_definition(config))
+        await admin.post(V1, widget(spec={"hostPort": "a:1"}))
+        made["metadata"].pop("managedFields")
+        for one in made["spec"]["versions"]:
+            one["storage"] = one["name"] == "v2"
+        answer = await admin.call("PUT", f"{CRDS}/widgets.example.com", made)
+        assert answer.code == 200, answer.body
+    await admin.call("DELETE", f"{CRDS}/widgets.example.com")
+    path = f"{CRDS}?watch=true&fieldSelector=metadata.name%3Dwidgets.example.com"
+    async with asyncio.timeout(10), admin.request("GET", path) as response:
+        async for line in response.content:
+            crd = orjson.loads(line)["object"]
+            found = {one["type"]: one for one in crd["status"]["conditions"]}["Terminating"]
+            if found["reason"] == "InstanceDeletionFailed":
+                break
+    assert (found["status"], found["message"].partition(": ")[0]) == ("True", "could not list instances")

@@ -65,6 +65,7 @@ def test_versions_and_groups(discovery: Discovery) -> None:
         "node.k8s.io",
         "discovery.k8s.io",
         "flowcontrol.apiserver.k8s.io",
+        "resource.k8s.io",
     ]
     version = {"groupVersion": "apps/v1", "version": "v1"}
     expected = {"name": "apps", "versions": [version], "preferredVersion": version}

@@ -1,23 +1,15 @@
 """Ten thousand objects: a list of them in any form holds up nobody else."""
 
 import asyncio
-import gc
-import http.client
-import threading
-import time
-from collections.abc import Iterator
-from typing import Any
 
 import orjson
-import pytest
 from api_cluster import Client, Cluster
+from loop_time import LONGEST, fetched
 
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.store.base import Put
 
 COUNT = 10_000
-LONGEST = 0.05
-"""Seconds of CPU that one callback may take."""
 PODS = "/api/v1/namespaces/default/pods"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
@@ -48,43 +40,6 @@ def pod(number: int) -> bytes:
     spec = {"nodeName": f"node-{number % 10}", "containers": [container]}
     status = {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}
     return orjson.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": status})
-
-
-@pytest.fixture
-def callbacks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """The longest callback of this thread's loop, in seconds of CPU without the collection of garbage; set it
-    to 0.0 to begin again."""
-    longest, collecting, thread = [0.0], [0.0], threading.get_ident()
-    run = asyncio.Handle._run  # type: ignore[attr-defined]
-
-    def collection(phase: str, _: dict[str, int]) -> None:
-        if threading.get_ident() == thread:
-            collecting[0] += time.thread_time() * (1 if phase == "stop" else -1)
-
-    def timed(handle: Any) -> Any:
-        if threading.get_ident() != thread:
-            return run(handle)
-        begin = time.thread_time() - collecting[0]
-        result = run(handle)
-        longest[0] = max(longest[0], time.thread_time() - collecting[0] - begin)
-        return result
-
-    monkeypatch.setattr(asyncio.Handle, "_run", timed)
-    gc.callbacks.append(collection)
-    yield longest
-    gc.callbacks.remove(collection)
-
-
-def fetched(client: Client, path: str, headers: dict[str, str]) -> tuple[int, int]:
-    """The code of a GET and the bytes of its body, by a client that blocks its own thread."""
-    connection = http.client.HTTPSConnection(client.server.removeprefix("https://"), context=client.tls)
-    connection.request("GET", path, headers=headers)
-    response = connection.getresponse()
-    size = 0
-    while piece := response.read(1 << 20):
-        size += len(piece)
-    connection.close()
-    return response.status, size
 
 
 async def test_a_large_list_does_not_hold_up_the_loop(

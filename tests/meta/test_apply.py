@@ -446,6 +446,7 @@ def test_field_sets_are_sets(left: list[tuple[str, ...]], right: list[tuple[str,
     before = copy([one, two])
     assert set(sets.paths(one)) == set(left)
     assert set(sets.paths(sets.union(one, two))) == set(left) | set(right)
+    assert sets.union(one, copy(one)) is one
     assert set(sets.paths(sets.difference(one, two))) == set(left) - set(right)
     assert set(sets.paths(sets.intersection(one, two))) == set(left) & set(right)
     assert [one, two] == before

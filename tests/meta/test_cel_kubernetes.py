@@ -1,5 +1,7 @@
 """CEL: Kubernetes' libraries, schemas as types, estimates, the authorizer."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -285,3 +287,13 @@ def test_authorizer_refuses(expression: str, message: str) -> None:
     """What asks for nothing is an error."""
     with pytest.raises(cel.EvaluationError, match=message):
         cel.compile(expression, cel.ADMISSION).evaluate({"authorizer": cel.Authorizer(_decide)})
+
+
+def test_the_language_is_loaded_by_its_first_use() -> None:
+    """What only may come to expressions does not load what evaluates them."""
+    users = "minikube_py.meta.structural, minikube_py.kinds.admissionregistration.policyvalidation"
+    shown = "print('minikube_py.meta.cel' in sys.modules, 'minikube_py.meta.cel.api' in sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", f"import sys, {users}; {shown}"], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == ["True", "False"]

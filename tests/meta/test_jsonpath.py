@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from minikube_py.meta.jsonpath import compile_path
+from minikube_py.meta.jsonpath import MOST_VALUES, compile_path
 
 OBJ: Any = {
     "spec": {"list": [1, 2, 3], "map": {"a.b": 5, "c": {"deep": True}}},
@@ -18,6 +18,8 @@ FOUND = [
     (".spec.list[7]", []),
     (".spec.list[1:]", [2, 3]),
     (".spec.list[0,2]", [1, 3]),
+    (".spec.map['a.b','c','d']['deep']", [True]),
+    (".spec.list[?(@>=2)]", [2, 3]),
     (".spec.list[*]", [1, 2, 3]),
     (".spec.map.a\\.b", [5]),
     (".spec.map['a.b']", [5]),
@@ -42,11 +44,37 @@ MALFORMED = {
     "spec": "unexpected character at 0",
     ".a[x]": "invalid array index x",
     ".a[?(@.b==)]": "invalid filter",
+    ".a[?(@.b=>1)]": "invalid filter",
+    ".a[::0]": "step of a slice",
+    "." + "a" * 5000: "too long",
+    ".a" + "[?(@" * 200 + ")]" * 200: "too long",
 }
 
 
-@pytest.mark.parametrize(("path", "expected"), MALFORMED.items(), ids=MALFORMED)
+@pytest.mark.parametrize(("path", "expected"), MALFORMED.items(), ids=[path[:20] for path in MALFORMED])
 def test_malformed_paths_are_refused(path: str, expected: str) -> None:
     """A path that cannot be read is a ValueError that says where."""
     with pytest.raises(ValueError, match=expected):
         compile_path(path)
+
+
+def nested(depth: int) -> Any:
+    """Objects and lists in each other."""
+    value: Any = {"end": "x"}
+    for _ in range(depth):
+        value = {"a": [value, value]}
+    return value
+
+
+MULTIPLYING = ["." * 40 + "end", "$" + "..*" * 20, "..[?(@..[?(@..x)])]", ".a[0,0,0,0]" * 12]
+
+
+@pytest.mark.parametrize("path", MULTIPLYING)
+def test_paths_that_multiply_are_bounded(path: str) -> None:
+    """A path that goes over everything again and again ends soon, with the first of what it finds."""
+    assert len(compile_path(path)(nested(12))) <= MOST_VALUES
+
+
+def test_the_first_value_is_found_in_a_large_object() -> None:
+    """What comes first is told, however much there is."""
+    assert compile_path("..end")(nested(12))[0] == "x"

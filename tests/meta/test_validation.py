@@ -1,6 +1,7 @@
 """Structural decoding, fieldValidation, duplicate keys, metadata and the words of violations."""
 
 import json
+import uuid
 from typing import Any
 
 import orjson
@@ -10,11 +11,11 @@ from hypothesis import strategies as st
 
 from minikube_py.errors import BadRequest
 from minikube_py.meta import validation, violations
-from minikube_py.meta.decoding import conforms
+from minikube_py.meta.conforming import conforms
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.names import path_segment_name
-from minikube_py.meta.object_meta import unique
-from minikube_py.meta.objects import copy
+from minikube_py.meta.object_meta import unique, validate_changed_meta
+from minikube_py.meta.objects import copy, new_uid
 from minikube_py.meta.schema import type_of
 from minikube_py.meta.validation import decode, duplicate_fields, validate_meta_update, validate_object_meta
 
@@ -201,7 +202,10 @@ def test_depth_is_safe() -> None:
 )
 def test_duplicate_keys_are_found(text: str, expected: list[str]) -> None:
     """A key that stands twice in one object is told by its path."""
-    assert [f'duplicate field "{path}"' for path in expected] == duplicate_fields(text.encode())
+    told = [f'duplicate field "{path}"' for path in expected]
+    assert told == duplicate_fields(text.encode())
+    if text != "not json":
+        assert told == duplicate_fields(text.encode(), json.loads(text))
 
 
 json_values = st.recursive(
@@ -216,6 +220,7 @@ def test_documents_without_duplicates(value: Any, spaced: bool) -> None:
     """No document that a serializer writes has duplicates."""
     text = json.dumps(value, indent=1 if spaced else None).encode()
     assert duplicate_fields(text) == []
+    assert duplicate_fields(text, json.loads(text)) == []
 
 
 FIELDS = (
@@ -404,3 +409,27 @@ def test_metadata_updates() -> None:
         'found new finalizers []string{"c/d"}',
     ]
     assert told(validate_meta_update(old, old)) == []
+
+
+@pytest.mark.parametrize("field", ["labels", "annotations", "finalizers", "ownerReferences"])
+def test_changed_metadata(field: str) -> None:
+    """Of metadata that an update leaves nothing is said again; what is new is judged as on creation."""
+    name = {"name": "a", "namespace": "n"}
+    wrong = {
+        "labels": {"a b": "x"},
+        "annotations": {"a b": "x"},
+        "finalizers": ["x y"],
+        "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "x"}],
+    }
+    new, plain = {"metadata": {**name, field: wrong[field]}}, {"metadata": name}
+    assert told(validate_changed_meta(new, new)) == []
+    assert told(validate_changed_meta(plain, new)) == []
+    assert told(validate_changed_meta(new, plain)) == told(validate_object_meta(new, namespaced=True)) != []
+
+
+def test_uids() -> None:
+    """A new uid is a random UUID of version 4, another one each time."""
+    made = [new_uid() for _ in range(64)]
+    assert [str(uuid.UUID(one)) for one in made] == made
+    assert {(uuid.UUID(one).version, uuid.UUID(one).variant) for one in made} == {(4, uuid.RFC_4122)}
+    assert len(set(made)) == 64

@@ -11,9 +11,9 @@ from minikube_py.aio.clock import SystemClock
 from minikube_py.errors import InternalError, Invalid
 from minikube_py.kinds.core.service import Service
 from minikube_py.meta.objects import Obj, copy
-from minikube_py.registry.allocators import Pool, RangeFull, address_pool, port_pool
 from minikube_py.registry.base import ClusterFacts, DeleteOptions
 from minikube_py.registry.catalogue import Catalogue
+from minikube_py.registry.ranges import Pool, RangeFull, address_pool, port_pool
 from minikube_py.registry.resource import Registry
 from minikube_py.store.memory import MemoryStore
 
@@ -70,7 +70,7 @@ async def test_asked_address_is_given_once(registry: Registry, create: Any) -> N
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"clusterIP": "192.168.0.1"}, "the provided IP (192.168.0.1) is not in the valid range"),
+        ({"clusterIP": "192.168.0.1"}, "the provided network does not match the current range"),
         ({"clusterIP": "x"}, 'spec.clusterIPs[0]: Invalid value: "x": must be a valid IP address'),
         ({"ipFamilies": ["IPv6"]}, 'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster'),
         ({"ipFamilies": ["IPv5"]}, 'spec.ipFamilies[0]: Unsupported value: "IPv5": supported values: "IPv4"'),

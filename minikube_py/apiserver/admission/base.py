@@ -61,7 +61,9 @@ class Plugin:
         return wants(self, operation, resource)
 
     async def mutate(self, request: Attributes) -> None:
-        """Change `request.object` in place, or refuse it by raising an ApiError."""
+        """Change `request.object` in place, or refuse it by raising an ApiError. On an update the object may
+        share what lies deeper than the fields of a part (`spec.<field>`) with the stored one: such a field is
+        replaced, never changed in place."""
 
     async def validate(self, request: Attributes) -> None:
         """Refuse by raising an ApiError; changes nothing."""

@@ -6,6 +6,8 @@ from minikube_py.registry.base import Attributes
 
 SECONDS = 300
 TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+ALL_KEYS = frozenset((None, ""))
+"""The keys of tolerations of every taint."""
 
 
 class DefaultTolerationSeconds(Plugin):
@@ -17,14 +19,13 @@ class DefaultTolerationSeconds(Plugin):
 
     async def mutate(self, request: Attributes) -> None:
         spec: Obj = object_of(request).setdefault("spec", {})
-        tolerations: list[Obj] = list(spec.get("tolerations") or ())
-        for taint in TAINTS:
-            if not any(_covers(toleration, taint) for toleration in tolerations):
-                tolerations.append(
-                    {"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS}
-                )
-        spec["tolerations"] = tolerations
+        tolerations: list[Obj] = spec.get("tolerations") or []
+        covered = {one.get("key") for one in tolerations if one.get("effect") in ("NoExecute", None, "")}
+        if covered & ALL_KEYS:
+            return
+        if missing := [taint for taint in TAINTS if taint not in covered]:
+            spec["tolerations"] = [*tolerations, *map(_tolerated, missing)]
 
 
-def _covers(toleration: Obj, taint: str) -> bool:
-    return toleration.get("key") in (taint, None, "") and toleration.get("effect") in ("NoExecute", None, "")
+def _tolerated(taint: str) -> Obj:
+    return {"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS}

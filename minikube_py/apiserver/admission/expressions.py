@@ -6,7 +6,6 @@ from minikube_py.apiserver.admission.webhooks.review import Shown, request_of
 from minikube_py.apiserver.authz import Authorizer, field_requirements
 from minikube_py.apiserver.rbac import Attributes as Asked
 from minikube_py.meta import cel
-from minikube_py.meta.cel.authorizers import Account, Decision
 from minikube_py.meta.objects import Obj
 from minikube_py.registry.base import Attributes, User
 
@@ -26,8 +25,8 @@ def variables(request: Attributes, seen: Shown, authorizer: Authorizer) -> Obj:
     }
 
 
-def _decider(user: User, authorizer: Authorizer) -> cel.authorizers.Decide:
-    def decide(asked: Mapping[str, str], account: Account) -> Decision:
+def _decider(user: User, authorizer: Authorizer) -> "cel.Decide":
+    def decide(asked: Mapping[str, str], account: "cel.Account") -> "cel.Decision":
         who = user if account is None else _account(*account)
         path = asked.get("path", "")
         if path:
@@ -45,7 +44,7 @@ def _decider(user: User, authorizer: Authorizer) -> cel.authorizers.Decide:
                 field_requirements(asked.get("fieldSelector", "")),
             )
         decided = authorizer.decide(who, question)
-        return Decision(decided.allowed, decided.reason)
+        return cel.Decision(decided.allowed, decided.reason)
 
     return decide
 

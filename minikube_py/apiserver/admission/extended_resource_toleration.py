@@ -1,7 +1,7 @@
 """ExtendedResourceToleration: pods that ask for a device tolerate the taint of its nodes. Off by default."""
 
 from minikube_py.apiserver.admission.base import Plugin, Surroundings, object_of
-from minikube_py.kinds.quota.names import is_extended
+from minikube_py.kinds.resourcenames import is_extended
 from minikube_py.meta.objects import Obj
 from minikube_py.registry.base import Attributes
 

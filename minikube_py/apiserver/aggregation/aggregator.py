@@ -33,7 +33,7 @@ from minikube_py.kinds.core.service import Service
 from minikube_py.kinds.discovery.endpointslice import EndpointSlice
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj, condition, copy, dig, labels_of, name_of, namespace_of, with_condition
-from minikube_py.registry.base import Context
+from minikube_py.registry.base import Context, User
 from minikube_py.registry.resource import Registry
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,8 @@ RESYNC_SECONDS = 30.0
 REGISTER_SECONDS = 1.0
 """Between two looks at whether the catalogue has changed."""
 MAX_BACKOFF = 30.0
+METRICS = "v1beta1.metrics.k8s.io"
+"""The APIService of the resource metrics, which metrics-server replaces where it is installed."""
 
 
 class Aggregator:
@@ -84,6 +86,12 @@ class Aggregator:
         """The other server's answer to a call that may proceed."""
         return await self._forwarding.answer(call, remote)
 
+    async def read(self, remote: Remote, path: str, user: User, timeout: float) -> tuple[int, bytes]:
+        """Status and body of the other server's answer to `user`'s GET. Errors: as Backend.fetch."""
+        accept = {"Accept": "application/json"}
+        found = await self._backend.fetch(remote, path, timeout=timeout, headers=accept, user=user)
+        return found.status, found.body
+
     # Keeping current
 
     async def register(self) -> None:
@@ -120,7 +128,8 @@ class Aggregator:
         generation = -1
         while True:
             await self._clock.sleep(REGISTER_SECONDS)
-            if generation != self._registry.catalogue.generation:
+            missing = METRICS not in self.services.objects  # the one of another server was removed
+            if missing or generation != self._registry.catalogue.generation:
                 generation = self._registry.catalogue.generation
                 await self.register()
 

@@ -106,10 +106,12 @@ class Backend:
         timeout: float,
         verified: bool = True,
         headers: Mapping[str, str],
+        user: User = AGGREGATOR,
     ) -> Fetched:
-        """A document of a backend, as it shows it to the aggregator. Errors: as `open`, TimeoutError."""
+        """A document of a backend, as it shows it to the aggregator, or to `user`. Errors: as `open`,
+        TimeoutError."""
         sent = CIMultiDict(headers)
-        sent.update(identity_headers(AGGREGATOR))
+        sent.extend(identity_headers(user))
         async with asyncio.timeout(timeout):
             context = await self.context(remote, verified=verified)
             async with await self.open(remote, "GET", path, sent, context=context) as answer:

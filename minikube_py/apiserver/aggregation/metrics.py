@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from minikube_py.aio.metrics import Counter
 from minikube_py.apiserver.aggregation.services import APIServices
-from minikube_py.apiserver.metrics import Counter
 
 
 class AggregatorMetrics:

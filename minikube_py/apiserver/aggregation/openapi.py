@@ -16,7 +16,7 @@ from minikube_py.apiserver import openapi_wire
 from minikube_py.apiserver.aggregation.backend import Backend
 from minikube_py.apiserver.aggregation.services import APIServices, Remote
 from minikube_py.apiserver.document import Document
-from minikube_py.apiserver.openapi import OpenApi
+from minikube_py.apiserver.openapi import OpenApi, decompressed
 from minikube_py.apiserver.webhook_client import WebhookFailed
 from minikube_py.errors import ApiError
 from minikube_py.meta.objects import Obj
@@ -88,7 +88,7 @@ class MergedOpenApi:
         local = await self._local.get(path, accept, gzip=True)
         found = self._found(path)
         if local is None or not found:
-            return local if gzip or local is None else _plain(local)
+            return local if gzip or local is None else await decompressed(local)
         key = (path, local.content_type)
         state = f"{local.etag}/{self._learned}/{self._services.generation}"
         async with self._merging:
@@ -99,7 +99,7 @@ class MergedOpenApi:
                     return None
                 made = await asyncio.to_thread(_merged, path, plain, found, local.content_type)
                 known = self._made[key] = (state, made)
-        return known[1] if gzip else _plain(known[1])
+        return known[1] if gzip else await decompressed(known[1])
 
     def _found(self, path: str) -> list[tuple[Remote, Obj]]:
         """What available backends publish at `path`."""
@@ -109,10 +109,6 @@ class MergedOpenApi:
             if remote.available and published is not None:
                 found.append((remote, published.body))
         return found
-
-
-def _plain(document: Document) -> Document:
-    return document._replace(body=gz.decompress(document.body), encoding="")
 
 
 def _decoded(body: bytes, encoding: str) -> Any:

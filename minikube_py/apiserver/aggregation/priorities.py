@@ -40,8 +40,16 @@ _GROUPS = {
     "node.k8s.io": 16300,
     "discovery.k8s.io": 16200,
     "flowcontrol.apiserver.k8s.io": 16100,
+    "resource.k8s.io": 15900,
+    "metrics.k8s.io": 100,
 }
-_VERSIONS = {("", "v1"): 1, ("autoscaling", "v2"): 30, ("flowcontrol.apiserver.k8s.io", "v1"): 21}
+_VERSIONS = {
+    ("", "v1"): 1,
+    ("autoscaling", "v2"): 30,
+    ("flowcontrol.apiserver.k8s.io", "v1"): 21,
+    ("resource.k8s.io", "v1"): 20,
+    ("metrics.k8s.io", "v1beta1"): 100,
+}
 
 
 def is_built_in(group: str) -> bool:

@@ -16,6 +16,7 @@ from minikube_py.apiserver.bootstrap import (
     flow_schemas,
     objects,
     service_cidr,
+    storage,
     user_roles,
 )
 from minikube_py.apiserver.bootstrap.rules import AUTOUPDATE, group
@@ -91,6 +92,7 @@ async def apply(registry: Registry, facts: Bootstrap) -> None:
         _ensure_service_cidr(registry, facts),
         _ensure_all(registry, [_authentication_config(facts)], _amend_data),
         _ensure_all(registry, objects.api_endpoints(facts.addresses, facts.port), _amend_endpoints),
+        storage.ensure_storage_class(registry),
     )
 
 

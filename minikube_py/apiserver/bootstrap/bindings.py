@@ -16,6 +16,7 @@ def cluster_role_bindings(controllers: list[Obj]) -> list[Obj]:
         binding("system:public-info-viewer", "system:public-info-viewer", _EVERYONE),
         # Nodes have their rights from the Node authorizer, which looks at what their pods need.
         binding("system:node", "system:node", []),
+        binding("system:node-local-path", "system:node-local-path", [group("system:nodes")]),
         binding("system:node-proxier", "system:node-proxier", [user("system:kube-proxy")]),
         binding(
             "system:kube-controller-manager",
@@ -29,6 +30,9 @@ def cluster_role_bindings(controllers: list[Obj]) -> list[Obj]:
             "system:service-account-issuer-discovery",
             "system:service-account-issuer-discovery",
             [group("system:serviceaccounts")],
+        ),
+        binding(
+            "system:kubelet-api-admin", "system:kubelet-api-admin", [user("kube-apiserver-kubelet-client")]
         ),
         *(_to_account(role["metadata"]["name"]) for role in controllers),
     ]

@@ -19,6 +19,8 @@ def component_roles() -> list[Obj]:
         _controller_manager(),
         _scheduler(),
         _node(),
+        # What a node removes when a local-path volume is deleted, it must see, and say that it is done.
+        cluster_role("system:node-local-path", rule("get list patch watch", "persistentvolumes")),
         cluster_role("system:kube-dns", rule("list watch", "endpoints services")),
         cluster_role("system:kube-aggregator", rule(READ, "endpoints services")),
         cluster_role(

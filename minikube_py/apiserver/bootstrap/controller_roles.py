@@ -156,6 +156,13 @@ def _volumes() -> dict[str, tuple[Obj, ...]]:
             EVENTS,
             rule("watch", "events"),
         ),
+        "local-path-provisioner": (
+            rule("create delete get list update watch", "persistentvolumes"),
+            rule("get list update watch", claims),
+            rule(READ, "storageclasses", storage),
+            rule("list watch", "nodes"),
+            EVENTS,
+        ),
         "pv-protection-controller": (rule("get list update watch", "persistentvolumes"), EVENTS),
         "pvc-protection-controller": (rule("get list update watch", claims), rule(READ, "pods"), EVENTS),
         "resource-claim-controller": (

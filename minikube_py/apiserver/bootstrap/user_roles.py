@@ -19,6 +19,11 @@ def user_roles() -> list[Obj]:
         _to_admin(),
         _to_edit(),
         _to_view(),
+        cluster_role(  # as metrics-server brings it with the API that is served here in its place
+            "system:aggregated-metrics-reader",
+            rule("get list watch", "pods nodes", "metrics.k8s.io"),
+            aggregate_to="view",
+        ),
         cluster_role(
             "system:auth-delegator",
             rule("create", "tokenreviews", "authentication.k8s.io"),

@@ -14,7 +14,7 @@ from minikube_py.aio.tasks import Tasks
 from minikube_py.aio.workqueue import WorkQueue
 from minikube_py.apiserver.customresources import naming
 from minikube_py.apiserver.customresources.kinds import kinds_of, storage_of
-from minikube_py.errors import ApiError, Conflict, NotFound
+from minikube_py.errors import ApiError, Conflict, InternalError, NotFound
 from minikube_py.kinds.apiextensions.customresourcedefinition import CustomResourceDefinition
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj, condition_is, copy, is_deleting, name_of
@@ -28,6 +28,7 @@ _CONTEXT = Context(field_manager="kube-apiserver", user_agent="kube-apiserver")
 _REMOVAL = replace(_CONTEXT, admitted=True)
 _IN_PROGRESS = (True, "InstanceDeletionInProgress", "CustomResource deletion is in progress")
 _COMPLETED = (False, "InstanceDeletionCompleted", "removed all instances")
+_FAILED = "InstanceDeletionFailed"
 _NEVER = (False, "NeverEstablished", "resource was never established")
 
 
@@ -154,7 +155,7 @@ class CustomResources:
             if now != definition.get("status"):
                 definition = await self._store(definition, now)
             storage, step = storage_of(definition), _COMPLETED
-            await self._registry.delete_collection(storage, "", ListOptions(), DeleteOptions(), _REMOVAL)
+            await self._remove_instances(definition, storage)
             if self._registry.list(storage, "").entries:
                 self._await_instances(name, storage)
                 return
@@ -163,6 +164,18 @@ class CustomResources:
         left = [one for one in definition["metadata"].get("finalizers") or () if one != CLEANUP]
         status = naming.terminating(definition, step, self._clock.now())
         await self._store(definition, status, finalizers=left)
+
+    async def _remove_instances(self, definition: Obj, storage: Kind) -> None:
+        """Delete every instance; the definition tells why that fails. Errors: what the registry raises."""
+        try:
+            await self._registry.delete_collection(storage, "", ListOptions(), DeleteOptions(), _REMOVAL)
+        except ApiError as error:
+            what = "list instances" if isinstance(error, InternalError) else "issue all deletes"
+            told = f"could not {what}: {error.message}"
+            failed = naming.terminating(definition, (True, _FAILED, told), self._clock.now())
+            if failed != definition.get("status"):
+                await self._store(definition, failed)
+            raise
 
     def _await_instances(self, name: str, storage: Kind) -> None:
         if name not in self._waiting:

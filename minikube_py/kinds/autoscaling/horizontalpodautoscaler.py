@@ -119,6 +119,7 @@ HorizontalPodAutoscaler = Kind(
     categories=("all",),
     subresources=("status",),
     default=default,
+    default_of_whole=True,
     prepare=prepare,
     validate=validate,
     validate_status=validate_status,

@@ -95,7 +95,9 @@ def _times(job: Obj, status: Obj, before: Obj) -> Iterable[Violation]:
     known = before.get("completionTime")
     if ended and known and parse_time(ended) != parse_time(known):
         yield invalid(path, ended, IMMUTABLE)
-    if before.get("startTime") not in (None, started) and not job["spec"].get("suspend"):
+    resumed = condition_is({"status": before}, "Suspended") and not condition_is(job, "Suspended")
+    runs = not job["spec"].get("suspend") and not resumed
+    if before.get("startTime") not in (None, started) and runs:
         yield required("status.startTime", "startTime cannot be removed for unsuspended job")
 
 

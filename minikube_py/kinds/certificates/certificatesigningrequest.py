@@ -100,6 +100,7 @@ CertificateSigningRequest = Kind(
     subresources=("status", APPROVAL),
     parts={APPROVAL: Part(approved, validate_approval)},
     default=default,
+    default_of_whole=True,
     prepare=prepare,
     validate=validate,
     validate_status=validate_status,

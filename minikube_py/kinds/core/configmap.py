@@ -12,16 +12,19 @@ from minikube_py.meta.violations import invalid
 
 
 def prepare(config_map: Obj, old: Obj | None) -> None:
-    drop(config_map, *(key for key in ("data", "binaryData") if not config_map.get(key)))
+    for key in ("data", "binaryData"):
+        if not config_map.get(key):
+            drop(config_map, key)
 
 
 def validate(config_map: Obj, old: Obj | None) -> Iterable[Violation]:
     data, binary = config_map.get("data") or {}, config_map.get("binaryData") or {}
     yield from validate_keys(data, "data")
-    yield from validate_keys(binary, "binaryData")
-    for key in data.keys() & binary.keys():
-        yield invalid(f"data[{key}]", key, "duplicate of key present in binaryData")
-    size = sum(len(value.encode()) for value in data.values())
+    if binary:
+        yield from validate_keys(binary, "binaryData")
+        for key in data.keys() & binary.keys():
+            yield invalid(f"data[{key}]", key, "duplicate of key present in binaryData")
+    size = sum([len(value.encode()) for value in data.values()])
     yield from validate_size(size + sum(map(base64_size, binary.values())), "[]")
     if old is not None:
         yield from validate_frozen(config_map, old, ("data", "binaryData"))

@@ -74,6 +74,7 @@ Namespace = Kind(
     parts={"finalize": Part(finalized, validate_finalized)},
     name_rule=dns1123_label,
     default=default,
+    default_of_whole=True,
     prepare=prepare,
     validate=validate,
     validate_status=validate_status,

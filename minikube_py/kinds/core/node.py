@@ -9,7 +9,7 @@ from minikube_py.kinds.resourcenames import validate_resource
 from minikube_py.kinds.strategy import drop, if_absent, section
 from minikube_py.meta.kind import Column, Kind, Violation
 from minikube_py.meta.names import cidr, label_value, qualified_name
-from minikube_py.meta.objects import Obj, condition, dig, labels_of
+from minikube_py.meta.objects import Obj, annotations_of, condition, dig, labels_of
 from minikube_py.meta.violations import duplicate, forbidden, invalid, not_supported, required
 
 _FACTS = (
@@ -17,7 +17,14 @@ _FACTS = (
     "machineID", "operatingSystem", "osImage", "systemUUID",
 )  # fmt: skip
 """What a node's nodeInfo always has, known or not."""
+SIMULATED = "minikube-py.io/simulated"
+"""The annotation ("true") of a node that has no machine: its pods are simulated."""
 ROLE_PREFIX, ROLE_LABEL = "node-role.kubernetes.io/", "kubernetes.io/role"
+
+
+def is_simulated(node: Obj) -> bool:
+    """Whether the node's pods are simulated."""
+    return annotations_of(node).get(SIMULATED) == "true"
 
 
 def default(node: Obj) -> None:
@@ -128,6 +135,7 @@ Node = Kind(
     namespaced=False,
     subresources=("status", "proxy"),
     default=default,
+    default_of_whole=True,
     prepare=prepare,
     validate=validate,
     validate_status=validate_status,

@@ -59,6 +59,7 @@ PersistentVolume = Kind(
     namespaced=False,
     subresources=("status",),
     default=default,
+    default_of_whole=True,
     prepare=prepare,
     validate=validate,
     returns_deleted=True,

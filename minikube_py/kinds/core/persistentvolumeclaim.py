@@ -123,6 +123,7 @@ PersistentVolumeClaim = Kind(
     short_names=("pvc",),
     subresources=("status",),
     default=default,
+    default_of_whole=True,
     prepare=prepare,
     validate=validate,
     validate_status=validate_status,

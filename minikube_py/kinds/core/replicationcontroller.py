@@ -63,6 +63,7 @@ ReplicationController = Kind(
     categories=("all",),
     subresources=("status", "scale"),
     default=default,
+    default_of_whole=True,
     prepare=prepare,
     validate=validate,
     validate_status=validate_replica_status,

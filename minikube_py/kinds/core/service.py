@@ -182,6 +182,7 @@ Service = Kind(
     name_rule=dns1035_label,
     returns_deleted=True,
     default=default,
+    default_of_whole=True,
     prepare=prepare,
     validate=validate,
     validate_status=validate_status,

@@ -6,12 +6,18 @@ from datetime import datetime
 
 from minikube_py.kinds.columns import AGE, NAME
 from minikube_py.meta.kind import Column, Kind, Violation
-from minikube_py.meta.objects import Obj, dig, with_condition
+from minikube_py.meta.objects import Obj, condition, dig, is_deleting, with_condition
 from minikube_py.meta.violations import IMMUTABLE, invalid, required, too_many
 
 FINALIZER = "networking.k8s.io/service-cidr-finalizer"
 """Holds a range for as long as addresses are taken from it."""
 CIDR_EXAMPLE = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+
+
+def is_available(cidr: Obj) -> bool:
+    """Whether addresses may be taken from the range: it is not on its way out, and nothing says that it is not
+    ready."""
+    return not is_deleting(cidr) and (condition(cidr, "Ready") or {}).get("status", "True") == "True"
 
 
 def ready(status: Obj, told: str, now: datetime) -> Obj:

@@ -1,5 +1,6 @@
 """Defaults of a pod spec, in place, as the v1 API documents them."""
 
+from minikube_py.kinds.podspec.disabled import drop_disabled
 from minikube_py.kinds.strategy import if_absent, if_empty, section
 from minikube_py.kinds.volumesources import default_source
 from minikube_py.meta.objects import Obj, containers_of
@@ -31,6 +32,7 @@ def default_template(workload: Obj) -> None:
 
 def default_pod_spec(spec: Obj) -> None:
     """What every pod spec gets, in a pod or in a template."""
+    drop_disabled(spec)
     if_empty(spec, "restartPolicy", "Always")
     if_absent(spec, "terminationGracePeriodSeconds", 30)
     if_empty(spec, "dnsPolicy", "ClusterFirst")

@@ -20,9 +20,9 @@ from minikube_py.kinds.quota.names import (
     PODS,
     SERVICES,
     count_name,
-    is_extended,
 )
 from minikube_py.kinds.quota.scopes import Scope, claim_in_scope, in_no_scope, pod_in_scope
+from minikube_py.kinds.resourcenames import is_extended
 from minikube_py.meta.amounts import Amounts, Given, largest
 from minikube_py.meta.objects import Obj, dig, parse_time
 from minikube_py.meta.quantity import format_quantity, int_value, parse_quantity

@@ -2,6 +2,8 @@
 
 from functools import lru_cache
 
+from minikube_py.kinds.resourcenames import is_native
+
 PODS, SERVICES, CLAIMS = "pods", "services", "persistentvolumeclaims"
 COUNT = "count/"
 BY_CLASS = ".storageclass.storage.k8s.io/"
@@ -21,12 +23,6 @@ def count_name(resource: str) -> str:
     return COUNT + resource
 
 
-def is_extended(name: str) -> bool:
-    """Whether a resource of containers is an extended one, such as `example.com/gpu`."""
-    domain, slash, _ = name.partition("/")
-    return bool(slash) and domain != "kubernetes.io" and not domain.endswith(".kubernetes.io")
-
-
 @lru_cache(maxsize=4096)
 def measured_by(name: str) -> str:
     """The resource (`pods`, `deployments.apps`) whose objects a quota name measures; empty where none does."""
@@ -40,4 +36,4 @@ def measured_by(name: str) -> str:
         return CLAIMS
     if name in ALIASES:
         return name
-    return PODS if name.startswith("requests.") and is_extended(name.removeprefix("requests.")) else ""
+    return PODS if name.startswith("requests.") and not is_native(name) else ""

@@ -1,5 +1,6 @@
 """VolumeAttachment: the wish that a volume be attached to a node."""
 
+import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -12,6 +13,12 @@ from minikube_py.meta.violations import forbidden, immutable, invalid, required,
 
 _ONE_SOURCE = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
 _MAX_METADATA, _MAX_MESSAGE = 256 * 1024, 1024
+
+
+def attachment_name(driver: str, handle: str, node: str) -> str:
+    """The name of the attachment of a CSI volume to a node: its attacher, the node and the attach/detach
+    controller agree on it."""
+    return "csi-" + hashlib.sha256(f"{handle}{driver}{node}".encode()).hexdigest()
 
 
 def prepare(attachment: Obj, old: Obj | None) -> None:

@@ -37,42 +37,22 @@ and durations as text), but for values of no JSON form, which are given as they 
 Guarantees: no I/O, no clock; values are never changed; a program may be evaluated any number of times (in
 threads too, but then `cost` is of no use). `Program.evaluate` is synchronous, and 60,000 units take some 20 ms:
 `await program.evaluate_aside(values, limit)` runs what takes longer in a thread.
+The parts of the language are loaded when the first name of this module is looked up: a cluster without
+expressions never needs them, and they would take a fiftieth of its start.
 Limits: no protobuf messages, enums or containers.
 Source: the CEL language definition; "Common Expression Language in Kubernetes".
 """
 
-from minikube_py.meta.cel.authorizers import Authorizer, request_resource
-from minikube_py.meta.cel.environment import ADMISSION, MATCH_CONDITIONS, NAMESPACE, REQUEST
-from minikube_py.meta.cel.errors import CompileError, CostExceeded, EvaluationError, WrongResult
-from minikube_py.meta.cel.program import BUDGET, CALL_LIMIT, MATCH_BUDGET, Program, Variables, compile
-from minikube_py.meta.cel.schemas import object_of, optional_of
-from minikube_py.meta.cel.types import AUTHORIZER, DYN, RESOURCE_CHECK, CelType
-from minikube_py.meta.cel.values import ABSENT, Lazy, Present
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "ABSENT",
-    "ADMISSION",
-    "AUTHORIZER",
-    "BUDGET",
-    "CALL_LIMIT",
-    "DYN",
-    "MATCH_BUDGET",
-    "MATCH_CONDITIONS",
-    "NAMESPACE",
-    "REQUEST",
-    "RESOURCE_CHECK",
-    "Authorizer",
-    "CelType",
-    "CompileError",
-    "CostExceeded",
-    "EvaluationError",
-    "Lazy",
-    "Present",
-    "Program",
-    "Variables",
-    "WrongResult",
-    "compile",
-    "object_of",
-    "optional_of",
-    "request_resource",
-]
+if TYPE_CHECKING:
+    from minikube_py.meta.cel.api import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    """A name of the module (PEP 562), by whose first use everything is loaded. Errors: AttributeError."""
+    if name.startswith("__") or find_spec(f"{__name__}.{name}") is not None:  # the import statement goes on
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.api"), name)

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from minikube_py.errors import BadRequest, Cause, Conflict
-from minikube_py.meta.decoding import Mistyped, conforms, decode
+from minikube_py.meta.conforming import conforms
+from minikube_py.meta.decoding import Mistyped, decode
 from minikube_py.meta.objects import Obj, annotations_of
 from minikube_py.meta.patch.compare import UNTRACKED, object_changes
 from minikube_py.meta.patch.faults import faults_text
@@ -47,6 +48,13 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 Conflicts = list[tuple[Manager, Fields]]
 
 
+class Untyped(BadRequest):
+    """An applied configuration that its schema refuses. As in Kubernetes no reason goes with the text, so that
+    clients show the text alone; the code is that of the client's fault, where Kubernetes has 500."""
+
+    reason = ""
+
+
 def apply(
     type: Type,
     live: Obj | None,
@@ -62,13 +70,14 @@ def apply(
 
     Neither argument is changed; the result shares parts with both. Where nothing changes, it equals `live`.
     `now` is RFC 3339; `views` tells how the object looks in other versions (None: alike). Errors: BadRequest
-    (a malformed configuration), Conflict (409, a cause for each field that another manager owns).
+    (no configuration), Untyped (one that its schema refuses), Conflict (a cause for each field that another
+    manager owns).
     """
     try:
         return _apply(type, live, config, manager, now, (force, reset, views))
     except BadConfig as error:
         why = faults_text(type, config) or str(error)
-        raise BadRequest(f"failed to create typed patch object ({_named(config)}): {why}") from None
+        raise Untyped(f"failed to create typed patch object ({_named(config)}): {why}") from None
     except RecursionError:
         raise BadRequest("error decoding patch: exceeded max depth") from None
 

@@ -10,13 +10,16 @@ from typing import Any
 from minikube_py.meta import schema as forms
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.patch.fields import LEAF, SELF, Fields, key_element, value_element
-from minikube_py.meta.schema import Type
+from minikube_py.meta.schema import DEDUCED_TYPE, Type
 
 Added = Callable[[Any], Fields]
 """The fields of a value that was not there before."""
 Changes = tuple[Fields | None, Fields | None]
 """(fields added or modified, fields removed); None where there are none."""
-Compare = Callable[[Any, Any], Changes]
+Compare = Callable[..., Changes]
+"""Of an old and a new value; of objects also without the fields that a set as the third argument names."""
+_NOTHING: frozenset[str] = frozenset()
+_MISSING: Any = object()
 
 
 def granular(type: Type, value: Any) -> bool:
@@ -119,21 +122,25 @@ def compare(type: Type) -> Compare:
 
 def _compile_compare(type: Type) -> Compare:
     if type.atomic:
-        return lambda old, new: (LEAF, None)
+        return lambda old, new, skip=_NOTHING: (LEAF, None)
     if type.form == forms.LIST:
         return _compare_lists(type)
     walk_added = added(type)
     children: dict[str, Compare] = {}
 
-    def walk(old: Any, new: Any) -> Changes:
+    def walk(old: Any, new: Any, skip: frozenset[str] = _NOTHING) -> Changes:
         if old.__class__ is not dict or new.__class__ is not dict:
             return walk_added(new), walk_added(old)
         changed: Fields = {}
         removed: Fields = {}
         for name, item in new.items():
-            if name in old:
-                before = old[name]
-                if before is item or before == item:
+            if name in skip:
+                continue
+            before = old.get(name, _MISSING)
+            if before is item:
+                continue
+            if before is not _MISSING:
+                if before == item:
                     continue
                 child = children.get(name)
                 if child is None:
@@ -147,7 +154,7 @@ def _compile_compare(type: Type) -> Compare:
                 changed[f"f:{name}"] = _fields_below(type, name, item)
         if not old.keys() <= new.keys():
             for name, item in old.items():
-                if name not in new:
+                if name not in new and name not in skip:
                     removed[f"f:{name}"] = _fields_below(type, name, item)
         return changed or None, removed or None
 
@@ -208,23 +215,27 @@ UNTRACKED = frozenset(
     )
 )
 """Fields of metadata that nobody owns."""
-_IDENTITY = frozenset(("apiVersion", "kind"))
+_SEPARATE = frozenset(("apiVersion", "kind", "metadata"))
 
 
 def object_changes(type: Type, old: Obj | None, new: Obj, skip: frozenset[str] = frozenset()) -> Changes:
     """In which fields `new` differs from `old` (None: a new object), without apiVersion, kind, the parts of
     metadata that nobody owns, and the top-level fields in `skip`."""
     before = blank(type) if old is None else old
-    # A shallow view of both that leaves out what is not tracked: the walker sees the rest.
-    return compare(type)(_tracked(before, skip), _tracked(new, skip))
+    changed, removed = compare(type)(before, new, _SEPARATE | skip)
+    if "metadata" in skip:
+        return changed, removed
+    of_metadata = type.compiled("metadata", _compile_metadata)
+    more, less = of_metadata(before.get("metadata") or {}, new.get("metadata") or {}, UNTRACKED)
+    if more is not None:
+        changed = {"f:metadata": more, **(changed or {})}
+    if less is not None:
+        removed = {"f:metadata": less, **(removed or {})}
+    return changed, removed
 
 
-def _tracked(obj: Obj, skip: frozenset[str]) -> Obj:
-    seen = {name: value for name, value in obj.items() if name not in _IDENTITY and name not in skip}
-    meta = seen.get("metadata")
-    if meta:
-        seen["metadata"] = {name: value for name, value in meta.items() if name not in UNTRACKED}
-    return seen
+def _compile_metadata(type: Type) -> Compare:
+    return compare(type.field("metadata") or DEDUCED_TYPE)
 
 
 _ALWAYS_THERE = frozenset(

@@ -29,19 +29,20 @@ def union(left: Fields, right: Fields) -> Fields:
         return left
     if not left:
         return right
-    result = dict(left)
+    result: Fields | None = None
     for key, theirs in right.items():
-        mine = result.get(key)
-        if mine is None:
-            result[key] = theirs
-        elif mine is not theirs:
-            result[key] = _union_node(mine, theirs)
-    return result
+        mine = left.get(key)
+        joined = theirs if mine is None else _union_node(mine, theirs)
+        if joined is not mine:
+            if result is None:
+                result = dict(left)
+            result[key] = joined
+    return left if result is None else result
 
 
 def _union_node(left: Fields, right: Fields) -> Fields:
     if not left or not right:
-        both = left or right
+        both = left or right or left
         return both if is_member(both) else {SELF: LEAF, **both}
     return union(left, right)
 

@@ -6,12 +6,12 @@ only when it takes a field. At most ten Update entries are kept; the oldest fall
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.patch.compare import object_changes
-from minikube_py.meta.patch.fields import LEAF, Fields, difference, union, without
+from minikube_py.meta.patch.fields import Fields, difference, union, without
 from minikube_py.meta.schema import Type
 
 APPLY, UPDATE = "Apply", "Update"
@@ -39,16 +39,20 @@ class Manager(NamedTuple):
         return (self.name, self.operation, version, self.subresource)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """A manager's fields, and when it last took some (RFC 3339)."""
+    """A manager's fields, and when it last took some (RFC 3339). It does not change."""
 
     manager: Manager
     fields: Fields
     time: str = ""
+    source: Obj | None = field(default=None, compare=False, repr=False)
+    """What it was decoded from, shared and read-only."""
 
     def to_json(self) -> Obj:
         """The entry as it stands in metadata.managedFields."""
+        if self.source is not None:
+            return self.source
         name, operation, api_version, subresource = self.manager
         rendered = {
             "manager": name,
@@ -84,11 +88,14 @@ def manager_name(field_manager: str, user_agent: str) -> str:
     if field_manager:
         return field_manager
     prefix = user_agent.partition("/")[0]
-    return "".join(filter(str.isprintable, prefix))[:MAX_MANAGER_NAME] or "unknown"
+    if not prefix.isprintable():
+        prefix = "".join(filter(str.isprintable, prefix))
+    return prefix[:MAX_MANAGER_NAME] or "unknown"
 
 
-def decode_managed(entries: Any) -> Managed:
-    """The entries of metadata.managedFields; what is malformed counts as none. Two of one manager join."""
+def decode_managed(entries: Any, *, stored: bool = True) -> Managed:
+    """The entries of metadata.managedFields; what is malformed counts as none. Two of one manager join.
+    Not `stored`: a client wrote them, in whatever form."""
     found: Managed = {}
     for one in entries or ():
         if not isinstance(one, dict) or one.get("operation") not in (APPLY, UPDATE):
@@ -100,9 +107,10 @@ def decode_managed(entries: Any) -> Managed:
         manager = Manager(one.get("manager", ""), one["operation"], version, part)
         identity, moment = manager.identity, one.get("time") or ""
         known = found.get(identity)
-        if known is not None:
-            fields, moment = union(known.fields, fields), max(known.time, moment)
-        found[identity] = Entry(manager, fields, moment)
+        if known is None:
+            found[identity] = Entry(manager, fields, moment, one if stored else None)
+        else:
+            found[identity] = Entry(manager, union(known.fields, fields), max(known.time, moment))
     return found
 
 
@@ -113,7 +121,8 @@ def encode_managed(managed: Managed) -> list[Obj]:
         manager = entry.manager
         return (manager.operation, entry.time, manager.name, manager.api_version, manager.subresource)
 
-    return [entry.to_json() for entry in sorted(managed.values(), key=order)]
+    entries = managed.values()
+    return [entry.to_json() for entry in (sorted(entries, key=order) if len(managed) > 1 else entries)]
 
 
 def managed_of(obj: Mapping[str, Any] | None) -> Any:
@@ -140,13 +149,16 @@ def track(
     Pure: the caller sets the result on its object, or drops the field where it is empty. A request may carry
     managedFields of its own; an empty or malformed list means those of `old`. An object that nobody owns
     (its owners were reset) stays so until it is applied. Where nothing changed, the result equals the old.
-    `views` tells how both objects look in other versions (None: alike).
+    `views` tells how both objects look in other versions than that of `type` (None: alike).
     """
     asked, before = managed_of(new), managed_of(old)
+    if old is None and asked is None and views is None:
+        fields, _ = changed_fields(type, None, new, reset)
+        return [] if fields is None else [Entry(manager, fields, now).to_json()]
     if is_reset(asked):
         return []
     entries = before if manager.subresource or asked is None or asked is before else asked
-    managed = decode_managed(entries)
+    managed = decode_managed(entries, stored=entries is before)
     if not managed and entries is not before:
         entries, managed = before, decode_managed(before)
     if old is not None and not managed:
@@ -155,21 +167,21 @@ def track(
     changed, removed = seen(manager.api_version) or (None, None)
     if changed is None and removed is None:
         return entries or []
-    taken = move(managed, seen)
+    taken = move(managed, seen, keeps=manager if changed is not None else None)
     if changed is not None:
         take(taken, manager, changed, now)
         cap(taken)
     elif taken.keys() == managed.keys() and all(taken[one] is managed[one] for one in taken):
         return entries or []
-    return encode_managed(taken)
+    made = encode_managed(taken)
+    return entries if made == entries else made
 
 
 def changed_fields(
     type: Type, old: Obj | None, new: Obj, reset: ResetFields
 ) -> tuple[Fields | None, Fields | None]:
     """The fields added or modified and the fields removed, without those that the write cannot set."""
-    skip = frozenset(path for path in reset if "." not in path)
-    changed, removed = object_changes(type, old, new, skip)
+    changed, removed = object_changes(type, old, new, frozenset([path for path in reset if "." not in path]))
     for path in reset:
         if "." not in path:
             continue
@@ -204,14 +216,19 @@ def _moves_in(
     return changed_fields(there, None if old is None else change(old), change(new), reset)
 
 
-def move(managed: Managed, seen: Moves) -> Managed:
-    """The entries without the fields that were changed or removed; empty ones go."""
+def move(managed: Managed, seen: Moves, keeps: Manager | None = None) -> Managed:
+    """The entries without the fields that were changed or removed; empty ones go. `keeps` is about to take what
+    was changed, and so does not lose it."""
     result: Managed = {}
+    own = None if keeps is None else keeps.identity
     for identity, entry in managed.items():
         moved = seen(entry.manager.api_version)
         if moved is None:
             continue
-        fields = difference(difference(entry.fields, moved[0] or LEAF), moved[1] or LEAF)
+        changed, removed = moved
+        fields = entry.fields if changed is None or identity == own else difference(entry.fields, changed)
+        if removed is not None:
+            fields = difference(fields, removed)
         if fields:
             result[identity] = entry.owning(fields)
     return result
@@ -221,7 +238,8 @@ def take(managed: Managed, manager: Manager, fields: Fields, now: str) -> None:
     """Give `fields` to `manager`, in place."""
     known = managed.get(manager.identity)
     owned = union(known.fields, fields) if known else fields
-    managed[manager.identity] = Entry(manager, owned, now)
+    if known is None or known.fields is not owned or known.time != now or known.manager != manager:
+        managed[manager.identity] = Entry(manager, owned, now)
 
 
 def cap(managed: Managed) -> None:

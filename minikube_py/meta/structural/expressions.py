@@ -3,22 +3,11 @@ refuse. Worded as apiextensions-apiserver (its documentation: "Validation rules"
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from minikube_py.aio.haste import spend
-from minikube_py.meta.cel import (
-    ABSENT,
-    BUDGET,
-    CompileError,
-    CostExceeded,
-    EvaluationError,
-    Present,
-    Program,
-    WrongResult,
-    compile,
-    optional_of,
-)
+from minikube_py.meta import cel
 from minikube_py.meta.kind import Violation
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.patch.merge import identical
@@ -60,8 +49,8 @@ class Rule:
     """One compiled rule. `error` is why it does not compile."""
 
     raw: Mapping[str, Any]
-    program: Program | None = None
-    message: Program | None = None
+    program: "cel.Program | None" = None
+    message: "cel.Program | None" = None
     error: str = ""
     message_error: str = ""
     field: str = ""
@@ -83,20 +72,20 @@ def compile_rule(raw: Mapping[str, Any], schema: Schema, type: Type) -> Rule:
     if not source.strip():
         return Rule(raw)
     spend(COMPILING)
-    old = optional_of(type) if raw.get("optionalOldSelf") else type
+    old = cel.optional_of(type) if raw.get("optionalOldSelf") else type
     variables = {SELF: type, OLD_SELF: old}
     program, message, errors = None, None, ["", ""]
     try:
-        program = compile(source, variables)
-    except WrongResult:
+        program = cel.compile(source, variables)
+    except cel.WrongResult:
         errors[0] = "cel expression must evaluate to a bool"
-    except CompileError as error:
+    except cel.CompileError as error:
         errors[0] = error.message
     try:
-        message = compile(told, variables, returns="string") if told.strip() else None
-    except WrongResult:
+        message = cel.compile(told, variables, returns="string") if told.strip() else None
+    except cel.WrongResult:
         errors[1] = "messageExpression must evaluate to a string"
-    except CompileError as error:
+    except cel.CompileError as error:
         errors[1] = f"messageExpression {error.message}"
     field = ""
     if raw.get("fieldPath"):
@@ -116,7 +105,7 @@ class Walk:
     """One validation: what was found, and what of the cost budget is left."""
 
     found: list[Violation]
-    budget: int = BUDGET
+    budget: int = field(default_factory=lambda: cel.BUDGET)
 
 
 Visit = Callable[[Walk, Any, Any, Near, str], None]
@@ -233,14 +222,14 @@ def _judge(rule: Rule, schema: Schema, walk: Walk, value: Any, old: Any, path: s
         return None
     values: Obj = {SELF: value}
     if rule.is_transition or (rule.message is not None and OLD_SELF in rule.message.references):
-        values[OLD_SELF] = (ABSENT if old is None else Present(old)) if optional else old
+        values[OLD_SELF] = (cel.ABSENT if old is None else cel.Present(old)) if optional else old
     try:
         passed = rule.program.evaluate_in_haste(values)
-    except CostExceeded as error:
+    except cel.CostExceeded as error:
         told = "no further validation rules will be run due to call cost exceeds limit for rule"
         walk.found.append(invalid(place, type, f"'{error.message}': {told}: {rule.told}"))
         raise Exhausted from error
-    except EvaluationError as error:
+    except cel.EvaluationError as error:
         _pay(walk, rule.program, place, type)
         if error.message.startswith("no such overload"):
             told = "call arguments did not match a supported operator, function or macro signature for rule"
@@ -252,7 +241,7 @@ def _judge(rule: Rule, schema: Schema, walk: Walk, value: Any, old: Any, path: s
     return _refusal(rule, type, f"{place}.{rule.field}" if rule.field else place, _message(rule, values), path)
 
 
-def _pay(walk: Walk, program: Program, place: str, type: str) -> None:
+def _pay(walk: Walk, program: "cel.Program", place: str, type: str) -> None:
     walk.budget -= program.cost
     if walk.budget < 0:
         walk.found.append(invalid(place, type, _OUT_OF_BUDGET))
@@ -263,7 +252,7 @@ def _message(rule: Rule, values: Obj) -> str:
     if rule.message is not None:
         try:
             told = str(rule.message.evaluate_in_haste(values)).strip()
-        except EvaluationError:
+        except cel.EvaluationError:
             told = ""
         if told and "\n" not in told and len(told.encode()) <= MAX_MESSAGE:
             return told

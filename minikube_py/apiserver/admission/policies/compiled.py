@@ -22,7 +22,7 @@ class Expression:
     """An expression and its program; `fault` says why there is none."""
 
     text: str
-    program: cel.Program | None
+    program: "cel.Program | None"
     fault: str = ""
 
 

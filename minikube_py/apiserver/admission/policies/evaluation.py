@@ -102,7 +102,7 @@ class Evaluation:
         finally:
             self._left -= program.cost
 
-    def _asks(self, program: cel.Program) -> bool:
+    def _asks(self, program: "cel.Program") -> bool:
         """Whether it may ask the authorizer, by itself or by a variable."""
         programs = [program]
         if "variables" in program.references:
@@ -143,7 +143,7 @@ class Evaluation:
         return (note.key, text[:MAX_NOTE]) if text else None
 
 
-def _failed(expression: Expression, error: cel.EvaluationError) -> str:
+def _failed(expression: Expression, error: "cel.EvaluationError") -> str:
     if expression.program is None or error.message == OUT_OF_BUDGET:
         return error.message
     return f"expression '{expression.text}' resulted in error: {error.message}"

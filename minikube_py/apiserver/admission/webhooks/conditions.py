@@ -13,7 +13,7 @@ class Condition:
     """One of `matchConditions`; `fault` says why it could not be compiled."""
 
     expression: str
-    program: cel.Program | None
+    program: "cel.Program | None"
     fault: str = ""
 
 

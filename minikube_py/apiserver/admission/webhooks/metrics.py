@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from minikube_py.apiserver.metrics import Counter, Histogram
+from minikube_py.aio.metrics import Counter, Histogram
 
 SECONDS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10, 25)
 _PREFIX = "apiserver_admission_webhook"

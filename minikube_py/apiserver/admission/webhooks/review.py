@@ -13,7 +13,7 @@ import orjson
 from minikube_py.errors import ApiError
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj
-from minikube_py.registry.base import Attributes, Context, User
+from minikube_py.registry.base import Attributes, User
 
 V1, V1BETA1 = "admission.k8s.io/v1", "admission.k8s.io/v1beta1"
 _OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
@@ -123,7 +123,7 @@ def user_info(user: User) -> Obj:
 
 
 def options_of(request: Attributes) -> Obj | None:
-    """The options of the operation; None for CONNECT."""
+    """The options of the operation, which are those of a PATCH too; None for CONNECT."""
     name = _OPTIONS.get(request.operation)
     if name is None:
         return None
@@ -132,13 +132,8 @@ def options_of(request: Attributes) -> Obj | None:
     if context.dry_run:
         options["dryRun"] = ["All"]
     if request.operation != "DELETE":
-        options |= _field_options(context)
+        options |= context.given
     return options
-
-
-def _field_options(context: Context) -> Obj:
-    said = {"fieldManager": context.field_manager, "fieldValidation": context.field_validation}
-    return {key: value for key, value in said.items() if value}
 
 
 def verdict(answer: Obj, uid: str, version: str, *, mutating: bool) -> Verdict:
