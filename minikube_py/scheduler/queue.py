@@ -1,21 +1,21 @@
 """Pods that wait for a node: ready ones by priority and age, refused ones until something may help them.
 
-A refused pod sleeps until a change that one of the plugins that refused it waits for (or five minutes, as a
-safety net), then waits out its backoff: 1 s, doubling with each attempt up to 10 s. The queue is used by one
-task and never loses a change: a decision and the parking that follows are one step.
+A refused pod sleeps until a change of which one of the plugins that refused it says that it may help (or five
+minutes, as a safety net), then waits out its backoff: 1 s, doubling with each attempt up to 10 s. The queue is
+used by one task and never loses a change: what happens while a pod is tried is looked at when it is parked.
 """
 
 import asyncio
 import heapq
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from minikube_py.aio.clock import Clock
 from minikube_py.aio.tasks import Tasks
 from minikube_py.meta.objects import Key
-from minikube_py.scheduler.framework import Change, Plugin
-from minikube_py.scheduler.snapshot import PodInfo
+from minikube_py.scheduler.framework import Happening, Plugin
+from minikube_py.scheduler.podinfo import PodInfo
 
 INITIAL_BACKOFF, MAX_BACKOFF = 1.0, 10.0
 SAFETY_NET = 300.0
@@ -24,7 +24,7 @@ SAFETY_NET = 300.0
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """A pod in the queue. `state` is active, backoff, parked or taken."""
+    """A pod in the queue. `state` is active, backoff, parked, taken or gone."""
 
     info: PodInfo
     since: float
@@ -32,12 +32,23 @@ class Waiting:
     last_attempt: float = 0.0
     state: str = "active"
     refused_by: frozenset[Plugin] = frozenset()
+    missed: list[Happening] = field(default_factory=list)
+    """What happened while it was taken."""
+    changed: bool = False
+    """Whether the pod itself changed while it was taken."""
 
     def backoff(self) -> float:
         """Seconds to wait after the last attempt."""
         if not self.attempts:
             return 0.0
         return min(MAX_BACKOFF, INITIAL_BACKOFF * 2.0 ** min(self.attempts - 1, 10))
+
+    def may_use(self, happening: Happening) -> bool:
+        """Whether a change may help the pod, by what those who refused it say."""
+        return not self.refused_by or any(
+            happening.change in plugin.wakes_on and plugin.may_help(self.info, happening)
+            for plugin in self.refused_by
+        )
 
 
 class SchedulingQueue:
@@ -47,6 +58,8 @@ class SchedulingQueue:
         self._clock = clock
         self._waiting: dict[Key, Waiting] = {}
         self._active: list[tuple[int, float, int, Waiting]] = []
+        self._parked: dict[Plugin | None, set[Waiting]] = {}
+        self._taken: set[Waiting] = set()
         self._order = itertools.count()
         self._wake = asyncio.Event()
         self._tasks = Tasks("scheduling-queue")
@@ -59,29 +72,36 @@ class SchedulingQueue:
         states = [waiting.state for waiting in self._waiting.values()]
         return {state: states.count(state) for state in ("active", "backoff", "parked")}
 
+    def holds(self, waiting: Waiting) -> bool:
+        """Whether the pod still needs a node."""
+        return self._waiting.get(waiting.info.key) is waiting
+
     def put(self, info: PodInfo) -> None:
         """A pod without a node was added or changed; a refused one that changed is tried again."""
         known = self._waiting.get(info.key)
         if known is None or known.info.uid != info.uid:
+            if known is not None:
+                self.remove(info.key)
             waiting = Waiting(info, self._clock.monotonic())
             self._waiting[info.key] = waiting
             self._activate(waiting)
             return
-        changed = known.info.pod.get("spec") != info.pod.get("spec") or known.info.pod["metadata"].get(
-            "labels"
-        ) != info.pod["metadata"].get("labels")
+        changed = known.info.pod.get("spec") != info.pod.get("spec") or known.info.group != info.group
         known.info = info
         if changed and known.state == "parked":
             self._release(known)
+        elif changed and known.state == "taken":
+            known.changed = True
 
     def remove(self, key: Key) -> None:
         """The pod needs no node any more."""
         waiting = self._waiting.pop(key, None)
         if waiting:
+            self._leave(waiting)
             waiting.state = "gone"
 
     async def take(self) -> Waiting:
-        """Wait for the most urgent pod; it must be parked, retried or removed afterwards."""
+        """Wait for the most urgent pod; it must be placed, parked, retried or removed afterwards."""
         while True:
             while self._active:
                 waiting = heapq.heappop(self._active)[3]
@@ -89,29 +109,59 @@ class SchedulingQueue:
                     waiting.state = "taken"
                     waiting.attempts += 1
                     waiting.last_attempt = self._clock.monotonic()
+                    waiting.missed.clear()
+                    waiting.changed = False
+                    self._taken.add(waiting)
                     return waiting
             self._wake.clear()
             await self._wake.wait()
 
+    def place(self, waiting: Waiting) -> None:
+        """The pod has a node in mind; what happens does not concern it, unless it is retried."""
+        self._taken.discard(waiting)
+
     def park(self, waiting: Waiting, refused_by: Iterable[Plugin]) -> None:
-        """No node takes the pod now: sleep until a change that may help."""
+        """No node takes the pod: sleep until a change that may help, which may have been already."""
+        self._taken.discard(waiting)
+        if not self.holds(waiting):
+            return
         waiting.refused_by = frozenset(refused_by)
+        if waiting.changed or any(waiting.may_use(happening) for happening in waiting.missed):
+            self._release(waiting)
+            return
         waiting.state = "parked"
-        marker = waiting.attempts
-        self._tasks.spawn(self._safety_net(waiting, marker), f"{waiting.info.key}/safety-net")
+        for plugin in waiting.refused_by or (None,):
+            self._parked.setdefault(plugin, set()).add(waiting)
+        self._tasks.spawn(self._safety_net(waiting, waiting.attempts), f"{waiting.info.key}/safety-net")
 
     def retry(self, waiting: Waiting) -> None:
         """The attempt failed for another reason than the nodes: try again after the backoff."""
+        self._taken.discard(waiting)
         if self._waiting.setdefault(waiting.info.key, waiting) is waiting:
             self._release(waiting)
 
-    def changed(self, change: Change) -> None:
+    def changed(self, happening: Happening) -> None:
         """Something happened in the cluster: wake those whom it may help."""
-        for waiting in self._waiting.values():
-            if waiting.state == "parked" and _may_help(change, waiting.refused_by):
-                self._release(waiting)
+        for waiting in self._taken:
+            waiting.missed.append(happening)
+        for plugin, parked in tuple(self._parked.items()):
+            if plugin is not None and happening.change not in plugin.wakes_on:
+                continue
+            for waiting in tuple(parked):
+                if plugin is None or plugin.may_help(waiting.info, happening):
+                    self._release(waiting)
+
+    def _leave(self, waiting: Waiting) -> None:
+        self._taken.discard(waiting)
+        if waiting.state == "parked":
+            for plugin in waiting.refused_by or (None,):
+                parked = self._parked[plugin]
+                parked.discard(waiting)
+                if not parked:
+                    del self._parked[plugin]
 
     def _release(self, waiting: Waiting) -> None:
+        self._leave(waiting)
         wait = waiting.last_attempt + waiting.backoff() - self._clock.monotonic()
         if wait <= 0:
             self._activate(waiting)
@@ -140,7 +190,3 @@ class SchedulingQueue:
 
     async def __aexit__(self, *_: object) -> None:
         await self._tasks.cancel()
-
-
-def _may_help(change: Change, refused_by: frozenset[Plugin]) -> bool:
-    return not refused_by or any(change in plugin.wakes_on for plugin in refused_by)

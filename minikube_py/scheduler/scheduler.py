@@ -1,40 +1,42 @@
 """kube-scheduler: gives each pod without a node the node that suits it best.
 
 Decisions are made one after the other on a snapshot that already counts what was decided before; bindings
-are written concurrently. A binding that fails gives the node's room back, and the pod is tried again.
+are written concurrently, and the store makes one commit of many. A binding that fails gives the node's room
+back, and the pod is tried again. A pod that no node takes may make less urgent ones give way.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any
 
-from minikube_py import collect
 from minikube_py.aio.clock import Clock
 from minikube_py.aio.tasks import Tasks
 from minikube_py.client.base import STRATEGIC_PATCH, Client
-from minikube_py.client.base import Change as ObjectChange
 from minikube_py.client.events import EventRecorder
 from minikube_py.errors import ApiError, Conflict, NotFound
-from minikube_py.kinds.core.node import Node
 from minikube_py.kinds.core.pod import Pod
-from minikube_py.meta.objects import Obj, condition, dig, is_deleting, name_of, timestamp, uid_of
+from minikube_py.meta.objects import Obj, condition, dig, is_deleting, timestamp, uid_of
+from minikube_py.scheduler import preemption
+from minikube_py.scheduler.binding import Binder, VolumesNotBound
+from minikube_py.scheduler.configuration import DEFAULT_NAME, Profile, plugins_of
 from minikube_py.scheduler.cycle import Cycle, Placement, Unschedulable
-from minikube_py.scheduler.framework import Change, Plugin
+from minikube_py.scheduler.framework import Reject
+from minikube_py.scheduler.podinfo import PodInfo
+from minikube_py.scheduler.preemption import Candidate, Preemptor
 from minikube_py.scheduler.queue import SchedulingQueue, Waiting
-from minikube_py.scheduler.snapshot import PodInfo, Snapshot, amounts
+from minikube_py.scheduler.snapshot import Snapshot
+from minikube_py.scheduler.volumes import VolumePlan, plan_volumes, read_claims
+from minikube_py.scheduler.watching import Watching, needs_node
 
 log = logging.getLogger(__name__)
 
-NAME = "default-scheduler"
 MAX_BINDINGS = 256
-"""Bindings that are written at once; the store makes one commit of many."""
-
-
-def default_plugins() -> list[Plugin]:
-    """Every plugin of the plugins folder, those that refuse cheapest first."""
-    found = collect.classes("minikube_py.scheduler.plugins", Plugin)
-    return [plugin() for plugin in sorted(found, key=lambda plugin: (plugin.order, plugin.__name__))]
+"""Bindings that are written at once."""
+AT_ONCE = 2000
+"""Nodes that are looked at before others have their turn on the loop."""
+TRIED_AT_ONCE = 10
+NOTE_LENGTH = 1024
+"""Characters of an event's message."""
 
 
 class Scheduler:
@@ -42,56 +44,83 @@ class Scheduler:
 
     name = "kube-scheduler"
 
-    def __init__(self, client: Client, clock: Clock, plugins: Sequence[Plugin] | None = None) -> None:
+    def __init__(self, client: Client, clock: Clock, profiles: Sequence[Profile] = (Profile(),)) -> None:
         self._client = client
         self._clock = clock
-        self._plugins = list(plugins) if plugins is not None else default_plugins()
-        self._snapshot = Snapshot()
-        self._queue = SchedulingQueue(clock)
+        self._profiles = {profile.name: profile for profile in profiles}
         self._room = asyncio.Semaphore(MAX_BINDINGS)
         self.scheduled = 0
         self.unschedulable = 0
+        self.preempted = 0
 
     async def run(self, ready: asyncio.Event) -> None:
-        self._snapshot = Snapshot()
-        cycle = Cycle(self._plugins)
+        self._snapshot = Snapshot(self._client.cache)
+        self._binder = Binder(self._client, self._clock, self._snapshot)
+        self._cycles = {name: Cycle(plugins_of(profile)) for name, profile in self._profiles.items()}
         async with (
             SchedulingQueue(self._clock) as self._queue,
-            EventRecorder(self._client, self._clock, NAME) as self._events,
+            EventRecorder(self._client, self._clock, DEFAULT_NAME) as self._events,
             Tasks("scheduler") as self._tasks,
         ):
-            stops = [
-                self._client.cache.subscribe(Node, self._node_changed),
-                self._client.cache.subscribe(Pod, self._pod_changed),
-            ]
+            cache, names, moved = self._client.cache, self._profiles, self._binder.volumes_moved
+            watching = Watching(cache, self._snapshot, self._queue, names, moved)
             ready.set()
             try:
-                while True:
-                    waiting = await self._queue.take()
-                    await self._room.acquire()
-                    self._schedule(cycle, waiting)
+                await self._schedule_all()
             finally:
-                for stop in stops:
-                    stop()
+                watching.stop()
 
-    def _schedule(self, cycle: Cycle, waiting: Waiting) -> None:
-        decision = cycle.decide(waiting.info, self._snapshot)
-        if isinstance(decision, Placement):
-            self._snapshot.put_pod(waiting.info, decision.node)
-            self._tasks.spawn(self._bind(waiting, decision.node), f"bind/{waiting.info.key}")
-        else:
-            self._queue.park(waiting, decision.plugins)
-            self._tasks.spawn(self._report(waiting, decision), f"report/{waiting.info.key}")
+    async def _schedule_all(self) -> None:
+        looked_at = 0
+        while True:
+            waiting = await self._queue.take()
+            await self._room.acquire()
+            cycle = self._cycles[waiting.info.spec.get("schedulerName", DEFAULT_NAME)]
+            decision = cycle.decide(waiting.info, self._snapshot)
+            if isinstance(decision, Placement):
+                self._place(waiting, decision.node)
+            else:
+                await self._refuse(cycle, waiting, decision)
+            looked_at += decision.examined + 20
+            if looked_at > AT_ONCE:
+                looked_at = 0
+                await asyncio.sleep(0)
 
-    async def _bind(self, waiting: Waiting, node: str) -> None:
+    def _place(self, waiting: Waiting, node: str) -> None:
+        info = waiting.info
+        plan = self._volume_plan(info, node)
+        self._binder.reserve(plan)
+        self._snapshot.put_pod(info, node)
+        self._snapshot.withdraw(info.uid)
+        self._queue.place(waiting)
+        self._tasks.spawn(self._bind(waiting, node, plan), f"bind/{info.key}")
+
+    def _volume_plan(self, info: PodInfo, node: str) -> VolumePlan:
+        target, claims = self._snapshot.node(node), read_claims(info, self._client.cache)
+        if target is None or isinstance(claims, Reject) or not claims.delayed:
+            return VolumePlan()
+        plan = plan_volumes(claims, target, self._client.cache, self._snapshot.reserved)
+        return VolumePlan() if isinstance(plan, Reject) else plan
+
+    async def _bind(self, waiting: Waiting, node: str, plan: VolumePlan) -> None:
         info = waiting.info
         try:
-            await self._client.post(Pod, info.key, "binding", binding(info, node))
+            if plan.claims:
+                self._room.release()
+                try:
+                    await self._binder.bind_volumes(plan, node)
+                finally:
+                    await self._room.acquire()
+            await self._binder.bind(info, node)
             self.scheduled += 1
             message = f"Successfully assigned {info.key} to {node}"
             self._events.record(info.pod, "Normal", "Scheduled", message)
         except (NotFound, Conflict) as error:
             log.info("pod %s was not bound to %s: %s", info.key, node, error.message)
+            self._give_back(waiting)
+        except VolumesNotBound as error:
+            message = f'running PreBind plugin "VolumeBinding": {error}'
+            self._events.record(info.pod, "Warning", "FailedScheduling", message)
             self._give_back(waiting)
         except ApiError as error:
             self._events.record(info.pod, "Warning", "FailedScheduling", f"binding rejected: {error.message}")
@@ -105,109 +134,115 @@ class Scheduler:
         if current is not None and uid_of(current) == waiting.info.uid and dig(current, "spec.nodeName"):
             return
         self._snapshot.remove_pod(waiting.info.uid)
-        if current is not None and uid_of(current) == waiting.info.uid and needs_node(current):
+        wanted = current is not None and needs_node(current, self._profiles)
+        if current is not None and wanted and uid_of(current) == waiting.info.uid:
             self._queue.retry(waiting)
 
-    async def _report(self, waiting: Waiting, refusal: Unschedulable) -> None:
+    async def _refuse(self, cycle: Cycle, waiting: Waiting, refusal: Unschedulable) -> None:
         self.unschedulable += 1
-        pod, key, message = waiting.info.pod, waiting.info.key, refusal.message
+        info, message = waiting.info, refusal.message
+        if refusal.nodes and self._profiles_preempt(info):
+            if why := preemption.ineligible(info, self._snapshot):
+                message = f"{message} {preemption.remark(info, why)}"
+            else:
+                found = await self._give_way(Preemptor(cycle), info, refusal)
+                if isinstance(found, Candidate) and self._queue.holds(waiting):
+                    self._snapshot.nominate(info, found.node)
+                    self._tasks.spawn(self._evict(waiting, found, refusal), f"preempt/{info.key}")
+                    return
+                self._snapshot.withdraw(info.uid)
+                message = f"{message} {found}" if isinstance(found, str) else message
+        self._queue.park(waiting, refusal.plugins)
+        self._tasks.spawn(self._report_and_release(info, message), f"report/{info.key}")
+
+    def _profiles_preempt(self, info: PodInfo) -> bool:
+        return self._profiles[info.spec.get("schedulerName", DEFAULT_NAME)].preempts
+
+    async def _give_way(self, preemptor: Preemptor, info: PodInfo, refusal: Unschedulable) -> Candidate | str:
+        """Whose going would help the pod, or what to say if nobody's would."""
+        candidates: list[Candidate] = []
+        refused: list[Reject] = []
+        for number, outcome in enumerate(preemptor.search(info, self._snapshot, refusal), 1):
+            if isinstance(outcome, Candidate):
+                candidates.append(outcome)
+            else:
+                refused.append(outcome)
+            if number % TRIED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        if candidates:
+            return preemption.best(candidates)
+        return preemption.remark(info, preemption.not_found(refusal.nodes, refused))
+
+    async def _evict(self, waiting: Waiting, candidate: Candidate, refusal: Unschedulable) -> None:
+        info, node = waiting.info, candidate.node
+        for other in preemption.displaced(candidate, info, self._snapshot):
+            self._snapshot.withdraw(other.uid)
+            await self._patch_status(other, {"nominatedNodeName": None})
         try:
-            self._events.record(pod, "Warning", "FailedScheduling", message)
-            known = condition(pod, "PodScheduled")
-            if known and known.get("reason") == "Unschedulable" and known.get("message") == message:
-                return
-            body = {
-                "status": {"conditions": [unschedulable_condition(pod, message, timestamp(self._clock.now()))]}
-            }
-            await self._client.patch(Pod, key, body, type=STRATEGIC_PATCH, subresource="status")
+            await self._report(info, refusal.message)
+            await asyncio.gather(*(self._evict_one(info, victim, node) for victim in candidate.victims))
         except ApiError as error:
-            log.info("pod %s: its condition was not written: %s", key, error.message)
+            log.info("pod %s: a victim was not evicted: %s", info.key, error.message)
+            self._snapshot.withdraw(info.uid)
+            self._queue.retry(waiting)
+        else:
+            self._queue.park(waiting, refusal.plugins)
         finally:
             self._room.release()
 
-    def _node_changed(self, change: ObjectChange) -> None:
-        node = change.object
-        if change.type == "DELETED":
-            self._snapshot.remove_node(name_of(node))
+    async def _evict_one(self, info: PodInfo, victim: PodInfo, node: str) -> None:
+        if victim.terminating or is_deleting(victim.pod):
             return
-        self._snapshot.put_node(node)
-        for kind in node_changes(change.old, node):
-            self._queue.changed(kind)
+        now = timestamp(self._clock.now())
+        try:
+            conditions = [preemption.disruption(info, now)]
+            body = {"status": {"conditions": conditions}}
+            await self._client.patch(Pod, victim.key, body, type=STRATEGIC_PATCH, subresource="status")
+            await self._client.delete(Pod, victim.key, {"preconditions": {"uid": victim.uid}})
+        except (NotFound, Conflict):
+            return
+        self.preempted += 1
+        message = f"Preempted by pod {info.uid} on node {node}"
+        self._events.record(victim.pod, "Normal", "Preempted", message)
 
-    def _pod_changed(self, change: ObjectChange) -> None:
-        pod = change.object
-        uid, node = uid_of(pod), dig(pod, "spec.nodeName", "")
-        if change.type == "DELETED" or dig(pod, "status.phase") in ("Succeeded", "Failed"):
-            self._queue.remove(PodInfo.of(pod).key)
-            if self._snapshot.remove_pod(uid):
-                self._queue.changed(Change.POD_FREED)
-        elif node:
-            self._assigned(change, pod, node)
-        elif needs_node(pod):
-            self._queue.put(PodInfo.of(pod))
-        else:
-            self._queue.remove(PodInfo.of(pod).key)
+    async def _report_and_release(self, info: PodInfo, message: str) -> None:
+        try:
+            await self._report(info, message)
+        finally:
+            self._room.release()
 
-    def _assigned(self, change: ObjectChange, pod: Obj, node: str) -> None:
-        old = change.old
-        if old is not None and dig(old, "spec.nodeName") == node and old["spec"] == pod["spec"]:
-            return  # only its status or metadata moved
-        info = PodInfo.of(pod)
-        self._queue.remove(info.key)
-        self._snapshot.put_pod(info, node)
-        self._queue.changed(Change.POD_ASSIGNED)
+    async def _report(self, info: PodInfo, message: str) -> None:
+        """Say why the pod waits, and for which node, where that is not said already."""
+        pod, nominated = info.pod, self._snapshot.nomination(info.uid)
+        self._events.record(pod, "Warning", "FailedScheduling", message[:NOTE_LENGTH])
+        known = condition(pod, "PodScheduled") or {}
+        same = known.get("reason") == "Unschedulable" and known.get("message") == message
+        if same and nominated == info.nominated:
+            return
+        told: Obj = {"conditions": [unschedulable_condition(pod, message, timestamp(self._clock.now()))]}
+        if nominated != info.nominated:
+            told["nominatedNodeName"] = nominated or None
+        await self._patch_status(info, told)
 
-
-def needs_node(pod: Obj) -> bool:
-    """Whether this scheduler must find a node for the pod."""
-    spec = pod.get("spec") or {}
-    return (
-        not spec.get("nodeName")
-        and spec.get("schedulerName", NAME) == NAME
-        and not spec.get("schedulingGates")
-        and not is_deleting(pod)
-    )
-
-
-def binding(info: PodInfo, node: str) -> Obj:
-    """The Binding that assigns a pod to a node."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Binding",
-        "metadata": {"name": info.key.name, "namespace": info.key.namespace, "uid": info.uid},
-        "target": {"apiVersion": "v1", "kind": "Node", "name": node},
-    }
+    async def _patch_status(self, info: PodInfo, status: Obj) -> None:
+        try:
+            body = {"metadata": {"uid": info.uid}, "status": status}
+            await self._client.patch(Pod, info.key, body, type=STRATEGIC_PATCH, subresource="status")
+        except ApiError as error:
+            log.info("pod %s: its status was not written: %s", info.key, error.message)
 
 
 def unschedulable_condition(pod: Obj, message: str, now: str) -> Obj:
     """The PodScheduled condition of a pod that no node takes; the transition time is kept while it stays so."""
     known = condition(pod, "PodScheduled") or {}
     since = known.get("lastTransitionTime") if known.get("status") == "False" else None
+    observed = {"observedGeneration": g} if (g := dig(pod, "metadata.generation")) else {}
     return {
         "type": "PodScheduled",
+        **observed,
         "status": "False",
         "reason": "Unschedulable",
         "message": message,
         "lastProbeTime": None,
         "lastTransitionTime": since or now,
     }
-
-
-def node_changes(old: Obj | None, new: Obj) -> list[Change]:
-    """What about a node changed that may let pods onto it."""
-    if old is None:
-        return [Change.NODE_ADDED]
-
-    def differs(path: str) -> Any:
-        return dig(old, path) != dig(new, path)
-
-    changes = []
-    if dig(old, "status.allocatable") != dig(new, "status.allocatable") and amounts(
-        dig(old, "status.allocatable")
-    ) != amounts(dig(new, "status.allocatable")):
-        changes.append(Change.NODE_ALLOCATABLE)
-    if differs("metadata.labels"):
-        changes.append(Change.NODE_LABELS)
-    if differs("spec.taints") or differs("spec.unschedulable"):
-        changes.append(Change.NODE_TAINTS)
-    return changes

@@ -1,108 +1,45 @@
 """What the scheduler knows of the cluster: each node with its pods and what they ask for, kept incrementally.
 
-Quantities are whole numbers: CPU in millicores, everything else in its unit. Nothing here waits or reads a
+`objects` are the other kinds (claims, volumes, Services, budgets), read from the cache. What was computed of a
+node and a shape stands in the node's `memo` until the node or its pods change. Nothing here waits or reads a
 clock; the one owner is the scheduler's task.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, Protocol
 
-from minikube_py.meta.objects import Key, Obj, dig, key_of, labels_of, name_of, uid_of
-from minikube_py.meta.quantity import int_value, milli_value
+from minikube_py.kinds.core.namespace import Namespace
+from minikube_py.meta.kind import Kind
+from minikube_py.meta.objects import Key, Obj, dig, labels_of, name_of
+from minikube_py.scheduler.podinfo import HostPort, PodInfo, amounts
+from minikube_py.scheduler.tallies import Standing, Tallies, Tally
+from minikube_py.scheduler.terms import Question
 
-DEFAULT_CPU, DEFAULT_MEMORY = 100, 200 * 1024 * 1024
-"""What scoring assumes of a container that asks for nothing (millicores, bytes), so that nodes fill evenly."""
-
-HostPort = tuple[str, str, int]
-"""(host address, protocol, port)"""
-
-
-def amount(resource: str, quantity: str | int | float) -> int:
-    """A quantity of a resource in the snapshot's unit."""
-    return milli_value(quantity) if resource == "cpu" else int_value(quantity)
+MEMOS = 64
+"""Entries that a node's memo holds before it is cleared."""
 
 
-def amounts(quantities: Mapping[str, str] | None) -> dict[str, int]:
-    """Quantities by resource in the snapshot's units."""
-    return {resource: amount(resource, quantity) for resource, quantity in (quantities or {}).items()}
+class Objects(Protocol):
+    """Reads of kinds that the snapshot does not keep; a client's cache is one."""
+
+    def get(self, kind: Kind, key: Key) -> Obj | None:
+        """The object, or None."""
+
+    def list(self, kind: Kind, namespace: str = "") -> Sequence[Obj]:
+        """All objects of a kind, or those in `namespace`."""
 
 
-def requests_of(spec: Obj) -> dict[str, int]:
-    """What a pod spec asks for: the sum of its containers and sidecars, or the largest init step, plus
-    overhead; pod-level requests stand above both (KEP-753, KEP-2837)."""
-    total: Counter[str] = Counter()
-    for container in spec.get("containers") or ():
-        total.update(amounts(dig(container, "resources.requests")))
-    sidecars: Counter[str] = Counter()
-    largest: dict[str, int] = {}
-    for container in spec.get("initContainers") or ():
-        wanted = amounts(dig(container, "resources.requests"))
-        if container.get("restartPolicy") == "Always":
-            sidecars.update(wanted)
-            step: Mapping[str, int] = sidecars
-        else:
-            step = {r: wanted.get(r, 0) + sidecars[r] for r in {*wanted, *sidecars}}
-        largest = {r: max(largest.get(r, 0), step.get(r, 0)) for r in {*largest, *step}}
-    total.update(sidecars)
-    for resource, value in largest.items():
-        total[resource] = max(total[resource], value)
-    total |= Counter()
-    result = dict(total) | amounts(dig(spec, "resources.requests"))
-    for resource, value in amounts(spec.get("overhead")).items():
-        result[resource] = result.get(resource, 0) + value
-    return result
+class NoObjects:
+    """An empty cluster's Objects."""
 
+    def get(self, kind: Kind, key: Key) -> Obj | None:
+        return None
 
-def host_ports_of(spec: Obj) -> frozenset[HostPort]:
-    """The host ports that a pod spec occupies."""
-    return frozenset(
-        (port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", int(port["hostPort"]))
-        for container in spec.get("containers") or ()
-        for port in container.get("ports") or ()
-        if port.get("hostPort")
-    )
-
-
-@dataclass(slots=True, eq=False)
-class PodInfo:
-    """A pod with what the scheduler computed of it once."""
-
-    pod: Obj
-    key: Key
-    uid: str
-    priority: int
-    requests: Mapping[str, int]
-    scored_cpu: int
-    scored_memory: int
-    ports: frozenset[HostPort]
-
-    @classmethod
-    def of(cls, pod: Obj) -> "PodInfo":
-        """The pod's info; `pod` is shared and not changed."""
-        spec = pod.get("spec") or {}
-        cpu = memory = 0
-        for container in spec.get("containers") or ():
-            wanted = dig(container, "resources.requests", {})
-            cpu += amount("cpu", wanted["cpu"]) if "cpu" in wanted else DEFAULT_CPU
-            memory += amount("memory", wanted["memory"]) if "memory" in wanted else DEFAULT_MEMORY
-        requests = requests_of(spec)
-        return cls(
-            pod=pod,
-            key=key_of(pod),
-            uid=uid_of(pod),
-            priority=int(spec.get("priority") or 0),
-            requests=requests,
-            scored_cpu=max(cpu, requests.get("cpu", 0)),
-            scored_memory=max(memory, requests.get("memory", 0)),
-            ports=host_ports_of(spec),
-        )
-
-    @property
-    def spec(self) -> Obj:
-        spec: Obj = self.pod["spec"]
-        return spec
+    def list(self, kind: Kind, namespace: str = "") -> Sequence[Obj]:
+        return ()
 
 
 @dataclass(eq=False)
@@ -111,20 +48,21 @@ class NodeInfo:
 
     node: Obj
     pods: dict[str, PodInfo] = field(default_factory=dict)
-    requested: Counter[str] = field(default_factory=Counter)
+    requested: dict[str, int] = field(default_factory=dict)
     scored_cpu: int = 0
     scored_memory: int = 0
     ports: Counter[HostPort] = field(default_factory=Counter)
+    memo: dict[Any, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.name = name_of(self.node)
 
     def replace(self, node: Obj) -> None:
         """The node object has changed."""
         self.node = node
-        for computed in ("name", "allocatable", "labels", "taints", "images"):
+        self.memo = {}
+        for computed in ("allocatable", "labels", "taints", "images"):
             self.__dict__.pop(computed, None)
-
-    @cached_property
-    def name(self) -> str:
-        return name_of(self.node)
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -144,22 +82,34 @@ class NodeInfo:
         listed = dig(self.node, "status.images", [])
         return {name: int(i.get("sizeBytes") or 0) for i in listed for name in i.get("names") or ()}
 
+    def remember(self, about: Any, found: Any) -> None:
+        """Keep what was computed until the node changes."""
+        if len(self.memo) >= MEMOS:
+            self.memo.clear()
+        self.memo[about] = found
+
     def add(self, pod: PodInfo) -> None:
         self.remove(pod.uid)
+        self.memo = {}
         self.pods[pod.uid] = pod
-        self.requested.update(pod.requests)
-        self.scored_cpu += pod.scored_cpu
-        self.scored_memory += pod.scored_memory
-        self.ports.update(pod.ports)
+        requested = self.requested
+        for resource, wanted in pod.shape.requests.items():
+            requested[resource] = requested.get(resource, 0) + wanted
+        self.scored_cpu += pod.shape.scored_cpu
+        self.scored_memory += pod.shape.scored_memory
+        if pod.shape.ports:
+            self.ports.update(pod.shape.ports)
 
     def remove(self, uid: str) -> None:
         pod = self.pods.pop(uid, None)
         if pod is None:
             return
-        self.requested.subtract(pod.requests)
-        self.scored_cpu -= pod.scored_cpu
-        self.scored_memory -= pod.scored_memory
-        for port in pod.ports:
+        self.memo = {}
+        for resource, wanted in pod.shape.requests.items():
+            self.requested[resource] -= wanted
+        self.scored_cpu -= pod.shape.scored_cpu
+        self.scored_memory -= pod.shape.scored_memory
+        for port in pod.shape.ports:
             self.ports[port] -= 1
             if not self.ports[port]:
                 del self.ports[port]
@@ -168,10 +118,22 @@ class NodeInfo:
 class Snapshot:
     """All nodes by name, and where each pod is. Pods of nodes not known yet wait for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, objects: Objects | None = None) -> None:
+        self.objects: Objects = objects or NoObjects()
         self._nodes: dict[str, NodeInfo] = {}
         self._list: list[NodeInfo] | None = None
         self._places: dict[str, tuple[str, PodInfo]] = {}
+        self._images: Counter[str] = Counter()
+        self._tallies = Tallies(
+            lambda: (info.node for info in self._nodes.values()),
+            lambda: ((pod, node) for node, pod in self._places.values()),
+            self.namespace_labels,
+        )
+        self.nominated: dict[str, dict[str, PodInfo]] = {}
+        """By node, the pods for which others were evicted there, which are not placed yet."""
+        self._nominations: dict[str, str] = {}
+        self.reserved: dict[str, Key] = {}
+        """By name, the volumes that are being bound, with the claim that each is for."""
 
     @property
     def nodes(self) -> list[NodeInfo]:
@@ -186,34 +148,105 @@ class Snapshot:
     def node(self, name: str) -> NodeInfo | None:
         return self._nodes.get(name)
 
+    def namespace_labels(self, namespace: str) -> Mapping[str, str]:
+        return labels_of(self.objects.get(Namespace, Key("", namespace)) or {})
+
+    def tally(self, question: Question) -> Tally:
+        """The live count that answers a question."""
+        return self._tallies.ask(question)
+
+    @property
+    def standing(self) -> Standing:
+        """The live (anti-)affinity terms of placed pods."""
+        return self._tallies.standing()
+
+    def forget_tallies(self) -> None:
+        """Namespaces' labels are not what they were."""
+        self._tallies.forget()
+
+    def having_image(self, name: str) -> int:
+        """How many nodes have an image."""
+        return self._images[name]
+
     def put_node(self, node: Obj) -> None:
         """A node was added or has changed."""
         name = name_of(node)
-        if name in self._nodes:
-            self._nodes[name].replace(node)
+        info = self._nodes.get(name)
+        if info is not None:
+            old = info.node
+            self._count_images(info, -1)
+            info.replace(node)
+            self._count_images(info, 1)
+            if labels_of(old) != info.labels or dig(old, "spec.taints", []) != info.taints:
+                self._tallies.forget()
             return
         info = self._nodes[name] = NodeInfo(node)
         self._list = None
-        for _, pod in self._pods_at(name):
+        self._count_images(info, 1)
+        for pod in self._pods_at(name):
             info.add(pod)
+        self._tallies.forget()
 
-    def _pods_at(self, name: str) -> Iterator[tuple[str, PodInfo]]:
-        return ((uid, pod) for uid, (place, pod) in self._places.items() if place == name)
+    def _count_images(self, info: NodeInfo, by: int) -> None:
+        for image in info.images:
+            self._images[image] += by
+            if not self._images[image]:
+                del self._images[image]
+
+    def _pods_at(self, name: str) -> Iterator[PodInfo]:
+        return (pod for place, pod in self._places.values() if place == name)
 
     def remove_node(self, name: str) -> None:
-        if self._nodes.pop(name, None):
+        info = self._nodes.pop(name, None)
+        if info is not None:
             self._list = None
+            self._count_images(info, -1)
+            self._tallies.forget()
 
     def put_pod(self, pod: PodInfo, node: str) -> None:
         """A pod is on a node, or is assumed to be."""
         self.remove_pod(pod.uid)
         self._places[pod.uid] = (node, pod)
-        if node in self._nodes:
-            self._nodes[node].add(pod)
+        info = self._nodes.get(node)
+        if info is not None:
+            info.add(pod)
+            self._tallies.moved(pod, info.node, 1)
 
-    def remove_pod(self, uid: str) -> bool:
-        """The pod occupies nothing any more; whether it did."""
+    def remove_pod(self, uid: str) -> str:
+        """The pod occupies nothing any more; the name of the node that it did."""
         place = self._places.pop(uid, None)
-        if place and place[0] in self._nodes:
-            self._nodes[place[0]].remove(uid)
-        return place is not None
+        if place is None:
+            return ""
+        info = self._nodes.get(place[0])
+        if info is not None:
+            info.remove(uid)
+            self._tallies.moved(place[1], info.node, -1)
+        return place[0]
+
+    def placed(self, uid: str) -> tuple[str, PodInfo] | None:
+        """The pod with its node, where it is on one or assumed to be."""
+        return self._places.get(uid)
+
+    def nominate(self, pod: PodInfo, node: str) -> None:
+        """Others give way to the pod on `node`; its room is kept from pods that are less urgent."""
+        self.withdraw(pod.uid)
+        self._nominations[pod.uid] = node
+        self.nominated.setdefault(node, {})[pod.uid] = pod
+
+    def nomination(self, uid: str) -> str:
+        """The node that a pod is nominated to, or an empty text."""
+        return self._nominations.get(uid, "")
+
+    def withdraw(self, uid: str) -> None:
+        """The pod is placed, gone, or nominated no more."""
+        node = self._nominations.pop(uid, None)
+        if node is not None:
+            pods = self.nominated[node]
+            del pods[uid]
+            if not pods:
+                del self.nominated[node]
+
+    def nominated_before(self, pod: PodInfo, node: str) -> list[PodInfo]:
+        """The pods nominated to the node that are not less urgent than `pod`, without itself."""
+        pods: Iterable[PodInfo] = self.nominated.get(node, {}).values()
+        return [other for other in pods if other.priority >= pod.priority and other.uid != pod.uid]

@@ -3,10 +3,12 @@
 import random
 
 import pytest
-from builders import node, pod_info
+from builders import node, pod, pod_info
 
-from minikube_py.scheduler.cycle import Cycle, Placement, Unschedulable, normalized, sample_size
-from minikube_py.scheduler.scheduler import default_plugins
+from minikube_py.scheduler.configuration import Profile, plugins_of
+from minikube_py.scheduler.cycle import Cycle, Placement, Unschedulable, sample_size
+from minikube_py.scheduler.framework import normalized
+from minikube_py.scheduler.podinfo import PodReader
 from minikube_py.scheduler.snapshot import Snapshot
 
 
@@ -36,7 +38,7 @@ def test_normalized(how: str, raw: list[int], expected: list[int]) -> None:
 
 def test_pods_spread_over_equal_nodes() -> None:
     """Each pod goes where there is most room, so that equal nodes fill evenly."""
-    nodes, cycle = snapshot(4), Cycle(default_plugins(), random.Random(1))
+    nodes, cycle = snapshot(4), Cycle(plugins_of(Profile()), random.Random(1))
     for number in range(8):
         pod = pod_info(f"p{number}", cpu="100m", memory="100Mi")
         decision = cycle.decide(pod, nodes)
@@ -47,7 +49,7 @@ def test_pods_spread_over_equal_nodes() -> None:
 
 def test_search_goes_on_where_it_ended() -> None:
     """On many nodes each search takes up the next part of them."""
-    nodes, cycle = snapshot(300), Cycle(default_plugins(), random.Random(1))
+    nodes, cycle = snapshot(300), Cycle(plugins_of(Profile()), random.Random(1))
     enough, begin = sample_size(300), 0
     for number in range(4):
         decision = cycle.decide(pod_info(f"p{number}"), nodes)
@@ -61,7 +63,7 @@ def test_refusal_names_every_reason_with_its_count() -> None:
     """The message counts each reason over the nodes, in a stable order."""
     nodes = snapshot(2, cpu="1")
     nodes.put_node(node("t", taints=[{"key": "k", "value": "v", "effect": "NoSchedule"}]))
-    decision = Cycle(default_plugins()).decide(pod_info("p", cpu="4"), nodes)
+    decision = Cycle(plugins_of(Profile())).decide(pod_info("p", cpu="4"), nodes)
     assert isinstance(decision, Unschedulable)
     refusals = "1 node(s) had untolerated taint {k: v}, 2 Insufficient cpu"
     assert decision.message == f"0/3 nodes are available: {refusals}."
@@ -70,6 +72,14 @@ def test_refusal_names_every_reason_with_its_count() -> None:
 
 def test_no_nodes_at_all() -> None:
     """An empty cluster says so."""
-    decision = Cycle(default_plugins()).decide(pod_info("p"), Snapshot())
+    decision = Cycle(plugins_of(Profile())).decide(pod_info("p"), Snapshot())
     assert isinstance(decision, Unschedulable)
     assert decision.message == "no nodes available to schedule pods"
+
+
+def test_a_bound_pod_has_the_shape_it_was_decided_by() -> None:
+    """What is kept of a template on a node survives the binding, as the node's name is no part of a shape."""
+    reader = PodReader()
+    before, after = reader.read(pod("p", cpu="1")), reader.read(pod("p", cpu="1", nodeName="n1"))
+    assert before.shape is after.shape
+    assert before.shape is not reader.read(pod("p", cpu="2")).shape

@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
-from builders import node_info, pod_info
+from builders import node, node_info, pod_info
 
 from minikube_py.scheduler.framework import SKIP, Plugin
 from minikube_py.scheduler.plugins.balanced_allocation import NodeResourcesBalancedAllocation
+from minikube_py.scheduler.plugins.dynamic_resources import DynamicResources
 from minikube_py.scheduler.plugins.image_locality import ImageLocality, normalized_name
 from minikube_py.scheduler.plugins.node_affinity import NodeAffinity
 from minikube_py.scheduler.plugins.node_name import NodeName
@@ -14,7 +15,8 @@ from minikube_py.scheduler.plugins.node_ports import NodePorts, conflicts
 from minikube_py.scheduler.plugins.node_resources_fit import NodeResourcesFit
 from minikube_py.scheduler.plugins.node_unschedulable import NodeUnschedulable
 from minikube_py.scheduler.plugins.taint_toleration import TaintToleration
-from minikube_py.scheduler.snapshot import Snapshot, requests_of
+from minikube_py.scheduler.podinfo import requests_of
+from minikube_py.scheduler.snapshot import Snapshot
 
 TAINT = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
 BY_NAME = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}
@@ -37,6 +39,13 @@ def expression(key: str, operator: str, *values: str) -> dict[str, Any]:
         (NodeUnschedulable(), {"tolerations": [{"operator": "Exists"}]}, {"unschedulable": True}, None),
         (NodeName(), {"nodeName": "other"}, {}, ("node(s) didn't match the requested node name",)),
         (NodeName(), {"nodeName": "n1"}, {}, None),
+        (
+            DynamicResources(),
+            {"resourceClaims": [{"name": "gpu", "resourceClaimName": "one"}]},
+            {},
+            ("cannot allocate all claims",),
+        ),
+        (DynamicResources(), {}, {}, None),
         (TaintToleration(), {}, {"taints": [TAINT]}, ("node(s) had untolerated taint {gpu: yes}",)),
         (TaintToleration(), {"tolerations": [{"key": "gpu", "value": "yes"}]}, {"taints": [TAINT]}, None),
         (TaintToleration(), {"tolerations": [{"key": "gpu", "operator": "Exists"}]}, {"taints": [TAINT]}, None),
@@ -85,12 +94,12 @@ def test_filter(plugin: Plugin, spec: Any, on: Any, expected: tuple[str, ...] | 
 
 def test_room_shrinks_with_pods() -> None:
     """What pods on a node ask for is no longer free, and is again when they go."""
-    node, wanted = node_info("n1", cpu="2"), pod_info("b", cpu="1500m")
-    node.add(pod_info("a", cpu="1"))
-    refusal = NodeResourcesFit().filter(wanted, node, None)
+    there, wanted = node_info("n1", cpu="2"), pod_info("b", cpu="1500m")
+    there.add(pod_info("a", cpu="1"))
+    refusal = NodeResourcesFit().filter(wanted, there, None)
     assert (refusal and refusal.reasons) == ("Insufficient cpu",)
-    node.remove("uid-a")
-    assert NodeResourcesFit().filter(wanted, node, None) is None
+    there.remove("uid-a")
+    assert NodeResourcesFit().filter(wanted, there, None) is None
 
 
 @pytest.mark.parametrize(
@@ -142,9 +151,10 @@ def test_emptier_and_balanced_nodes_score_higher() -> None:
 def test_image_locality_prefers_the_node_with_the_image() -> None:
     """A large image at hand is worth points, by its name with the default tag."""
     snapshot = Snapshot()
-    for name in ("n1", "n2"):
-        snapshot.put_node(node_info(name).node)
-    snapshot.nodes[0].node["status"]["images"] = [{"names": ["web:latest"], "sizeBytes": 2_000_000_000}]
+    having, lacking = node("n1"), node("n2")
+    having["status"]["images"] = [{"names": ["web:latest"], "sizeBytes": 2_000_000_000}]
+    snapshot.put_node(having)
+    snapshot.put_node(lacking)
     pod = pod_info("p")
     pod.pod["spec"]["containers"][0]["image"] = "web"
     plugin = ImageLocality()

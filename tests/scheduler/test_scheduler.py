@@ -75,7 +75,8 @@ async def test_a_refused_pod_says_why_and_is_woken_by_room(world: World) -> None
     await world.pod("second", cpu="1")
     await world.clock.advance(1)
     waiting = world.client.cache.get(Pod, Key("default", "second"))
-    message = "0/1 nodes are available: 1 Insufficient cpu."
+    nobody = "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
+    message = f"0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, {nobody}"
     scheduled = condition(waiting or {}, "PodScheduled") or {}
     assert ("Unschedulable", message) == (scheduled.get("reason"), scheduled.get("message"))
     assert [message] == world.events("FailedScheduling")

@@ -2,22 +2,26 @@
 
 from typing import Any
 
-from minikube_py.scheduler.framework import MAX_SCORE, Plugin
-from minikube_py.scheduler.snapshot import NodeInfo, PodInfo
+from minikube_py.scheduler.framework import MAX_SCORE, SKIP, Plugin
+from minikube_py.scheduler.podinfo import PodInfo
+from minikube_py.scheduler.snapshot import NodeInfo, Snapshot
 
 
 class NodeResourcesBalancedAllocation(Plugin):
-    """100 less the standard deviation of the used fractions, in percent."""
+    """100 less the standard deviation of the used fractions, in percent; not for pods that ask for nothing."""
 
     order = 6
+    local = True
+
+    def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Any:
+        requests = pod.shape.requests
+        return None if requests.get("cpu") or requests.get("memory") else SKIP
 
     def score(self, pod: PodInfo, node: NodeInfo, prepared: Any) -> int:
-        cpu = _fraction(node.requested["cpu"] + pod.requests.get("cpu", 0), node.allocatable.get("cpu", 0))
-        memory = _fraction(
-            node.requested["memory"] + pod.requests.get("memory", 0), node.allocatable.get("memory", 0)
-        )
-        return int((1 - abs(cpu - memory) / 2) * MAX_SCORE)
-
-
-def _fraction(requested: int, allocatable: int) -> float:
-    return min(1.0, requested / allocatable) if allocatable else 1.0
+        fractions = [
+            min(1.0, (node.requested.get(resource, 0) + pod.shape.requests.get(resource, 0)) / allocatable)
+            for resource in ("cpu", "memory")
+            if (allocatable := node.allocatable.get(resource, 0))
+        ]
+        spread = abs(fractions[0] - fractions[1]) / 2 if len(fractions) == 2 else 0.0
+        return int((1 - spread) * MAX_SCORE)

@@ -3,7 +3,8 @@
 from typing import Any
 
 from minikube_py.scheduler.framework import MAX_SCORE, SKIP, Plugin
-from minikube_py.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
+from minikube_py.scheduler.podinfo import PodInfo
+from minikube_py.scheduler.snapshot import NodeInfo, Snapshot
 
 MEBIBYTE = 1024 * 1024
 SMALLEST, LARGEST = 23 * MEBIBYTE, 1000 * MEBIBYTE
@@ -13,15 +14,15 @@ SMALLEST, LARGEST = 23 * MEBIBYTE, 1000 * MEBIBYTE
 class ImageLocality(Plugin):
     """The sum of the sizes of images at hand, each weighed by the share of nodes that have it."""
 
-    order = 7
+    order = 30
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Any:
         if len(snapshot) < 2:
             return SKIP
-        names = [normalized_name(c["image"]) for c in pod.spec.get("containers") or () if c.get("image")]
-        spread = {
-            name: sum(name in node.images for node in snapshot.nodes) / len(snapshot) for name in set(names)
-        }
+        fields = ("initContainers", "containers")
+        images = (c.get("image") for field in fields for c in pod.spec.get(field) or ())
+        names = [normalized_name(image) for image in images if image]
+        spread = {name: snapshot.having_image(name) / len(snapshot) for name in set(names)}
         return (names, spread) if any(spread.values()) else SKIP
 
     def score(self, pod: PodInfo, node: NodeInfo, prepared: Any) -> int:

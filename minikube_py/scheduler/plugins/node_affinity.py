@@ -2,50 +2,58 @@
 
 from typing import Any
 
+from minikube_py.kinds.podspec.nodefit import matches_term, selects
 from minikube_py.meta.objects import Obj, dig
-from minikube_py.scheduler.framework import SKIP, Change, Plugin, Reject, label_terms_match, reject
-from minikube_py.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
+from minikube_py.scheduler.framework import SKIP, Change, NodeRule, Reject, reject
+from minikube_py.scheduler.podinfo import PodInfo
+from minikube_py.scheduler.snapshot import NodeInfo, Snapshot
+from minikube_py.scheduler.terms import PREFERRED, REQUIRED
 
 
-class NodeAffinity(Plugin):
+class NodeAffinity(NodeRule):
     """spec.nodeSelector and spec.affinity.nodeAffinity."""
 
     order = 3
     weight = 2
     normalize = "max"
+    local = True
     wakes_on = (Change.NODE_ADDED, Change.NODE_LABELS)
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Any:
-        selector = pod.spec.get("nodeSelector") or {}
         affinity = dig(pod.spec, "affinity.nodeAffinity", {})
-        required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-        preferred = affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or []
-        if not selector and required is None and not preferred:
+        preferred = affinity.get(PREFERRED) or []
+        if not pod.spec.get("nodeSelector") and affinity.get(REQUIRED) is None and not preferred:
             return SKIP
-        return selector, required, preferred
+        return preferred
+
+    def only(self, pod: PodInfo) -> frozenset[str] | None:
+        """The nodes that a required affinity names, as that of a DaemonSet's pods does."""
+        terms = dig(pod.spec, f"affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms")
+        if not terms:
+            return None
+        named = [_names(term) for term in terms]
+        if any(names is None for names in named):
+            return None
+        return frozenset().union(*(names for names in named if names is not None))
 
     def filter(self, pod: PodInfo, node: NodeInfo, prepared: Any) -> Reject | None:
-        selector, required, _ = prepared
-        if any(node.labels.get(key) != value for key, value in selector.items()) or not _any_term(
-            required, node
-        ):
-            return reject("node(s) didn't match Pod's node affinity/selector", resolvable=False)
-        return None
+        if selects(pod.spec, node.node):
+            return None
+        return reject("node(s) didn't match Pod's node affinity/selector", resolvable=False)
 
     def score(self, pod: PodInfo, node: NodeInfo, prepared: Any) -> int:
-        terms = prepared[2]
-        return sum(int(t.get("weight") or 0) for t in terms if _term_matches(t.get("preference") or {}, node))
+        return sum(
+            int(wish.get("weight") or 0)
+            for wish in prepared
+            if not (wish.get("preference") or {}) or matches_term(wish["preference"], node.node)
+        )
 
 
-def _any_term(required: Obj | None, node: NodeInfo) -> bool:
-    """Terms are alternatives; a required affinity without any term matches no node."""
-    if required is None:
-        return True
-    return any(_term_matches(term, node) for term in required.get("nodeSelectorTerms") or ())
-
-
-def _term_matches(term: Obj, node: NodeInfo) -> bool:
-    expressions, fields = term.get("matchExpressions"), term.get("matchFields")
-    if not expressions and not fields:
-        return False
-    return label_terms_match(node.labels, expressions, {"metadata.name": node.name}, fields)
+def _names(term: Obj) -> frozenset[str] | None:
+    """The nodes that a term names; None where it names none."""
+    named = [
+        frozenset(field.get("values") or ())
+        for field in term.get("matchFields") or ()
+        if field.get("key") == "metadata.name" and field.get("operator") == "In"
+    ]
+    return frozenset.intersection(*named) if named else None

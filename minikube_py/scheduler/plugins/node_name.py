@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from minikube_py.scheduler.framework import SKIP, Plugin, Reject, reject
-from minikube_py.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
+from minikube_py.scheduler.framework import SKIP, NodeRule, Reject, reject
+from minikube_py.scheduler.podinfo import PodInfo
+from minikube_py.scheduler.snapshot import NodeInfo, Snapshot
 
 
-class NodeName(Plugin):
+class NodeName(NodeRule):
     """spec.nodeName of a pod that is still to be bound."""
 
     order = 1

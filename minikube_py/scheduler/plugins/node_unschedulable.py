@@ -2,22 +2,24 @@
 
 from typing import Any
 
+from minikube_py.kinds.podspec.nodefit import NO_SCHEDULE, UNSCHEDULABLE, tolerates
 from minikube_py.meta.objects import dig
-from minikube_py.scheduler.framework import Change, Plugin, Reject, reject
-from minikube_py.scheduler.plugins.taint_toleration import tolerated
-from minikube_py.scheduler.snapshot import NodeInfo, PodInfo, Snapshot
+from minikube_py.scheduler.framework import Change, NodeRule, Reject, reject
+from minikube_py.scheduler.podinfo import PodInfo
+from minikube_py.scheduler.snapshot import NodeInfo, Snapshot
 
-CORDONED = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+CORDONED = {"key": UNSCHEDULABLE, "effect": NO_SCHEDULE}
 
 
-class NodeUnschedulable(Plugin):
+class NodeUnschedulable(NodeRule):
     """spec.unschedulable."""
 
     order = 0
+    local = True
     wakes_on = (Change.NODE_ADDED, Change.NODE_TAINTS)
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> bool:
-        return tolerated(CORDONED, pod.spec.get("tolerations") or ())
+        return any(tolerates(toleration, CORDONED) for toleration in pod.spec.get("tolerations") or ())
 
     def filter(self, pod: PodInfo, node: NodeInfo, prepared: Any) -> Reject | None:
         if prepared or not dig(node.node, "spec.unschedulable", False):

@@ -1,0 +1,160 @@
+"""Counts of pods by topology domain, kept up to date with each pod that comes or goes.
+
+A `Tally` answers one Question; `Standing` keeps the (anti-)affinity terms of the pods that are placed, by
+domain. Both are live: those who hold one see later changes. They are rebuilt lazily when nodes' labels or
+taints, or namespaces' labels, change. A test proves that they equal a plain count.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from minikube_py.kinds.podspec.nodefit import NO_EXECUTE, NO_SCHEDULE, selects, taints_of, untolerated
+from minikube_py.meta.objects import Obj, labels_of, name_of
+from minikube_py.scheduler.podinfo import Group, PodInfo
+from minikube_py.scheduler.terms import PodTerm, Question
+
+KEPT = 256
+"""Tallies that are kept, the last used."""
+MEMBERS = 20_000
+"""Groups of pods of which a tally remembers whether it means them."""
+
+NamespaceLabels = Callable[[str], Mapping[str, str]]
+
+
+def eligible(question: Question, node: Obj) -> bool:
+    """Whether the pods on a node, and the node's domain, count."""
+    labels = labels_of(node)
+    if question.key not in labels or any(key not in labels for key in question.needs):
+        return False
+    if not question.eligible:
+        return True
+    spec = orjson.loads(question.eligible)
+    if "affinity" in spec and not selects(spec, node):
+        return False
+    effects = (NO_SCHEDULE, NO_EXECUTE)
+    return "tolerations" not in spec or not untolerated(taints_of(node), spec["tolerations"], effects)
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many pods there are in each domain; `counts` has a zero for a domain without any."""
+
+    question: Question
+    values: dict[str, str]
+    """The domain of each node that counts."""
+    counts: dict[str, int]
+    _members: dict[Group, bool] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, question: Question, nodes: Iterable[Obj]) -> "Tally":
+        """The tally over nodes without pods."""
+        values = {name_of(node): labels_of(node)[question.key] for node in nodes if eligible(question, node)}
+        return cls(question, values, dict.fromkeys(values.values(), 0))
+
+    def moved(self, pod: PodInfo, node: str, by: int, namespaces: NamespaceLabels) -> None:
+        """A pod came to a node (`by` 1) or left it (-1)."""
+        value = self.values.get(node)
+        if value is None or (pod.terminating and self.question.leaves_out_terminating):
+            return
+        means = self._members.get(pod.group)
+        if means is None:
+            if len(self._members) >= MEMBERS:
+                self._members.clear()
+            means = self._members[pod.group] = self.means(pod, namespaces)
+        if means:
+            self.counts[value] += by
+
+    def means(self, pod: PodInfo, namespaces: NamespaceLabels) -> bool:
+        """Whether all terms mean the pod."""
+        namespace = pod.key.namespace
+        around = namespaces(namespace)
+        return all(term.matches(namespace, pod.labels, around) for term in self.question.terms)
+
+
+Weighted = tuple[PodTerm, int]
+
+
+@dataclass(slots=True)
+class Standing:
+    """The terms of placed pods, with how many pods have each in each domain. `scored` has the weight of a wish,
+    0 for what is required (which counts by the hard pod affinity weight)."""
+
+    anti_affinity: dict[PodTerm, dict[str, int]] = field(default_factory=dict)
+    scored: dict[Weighted, dict[str, int]] = field(default_factory=dict)
+
+    def moved(self, pod: PodInfo, labels: Mapping[str, str], by: int) -> None:
+        """A pod came to a node with these labels (`by` 1) or left it (-1)."""
+        terms = pod.terms
+        for term in terms.anti_affinity:
+            _count(self.anti_affinity, term, labels.get(term.key), by)
+        for wish in terms.preferred:
+            _count(self.scored, wish, labels.get(wish[0].key), by)
+        for term in terms.affinity:
+            _count(self.scored, (term, 0), labels.get(term.key), by)
+
+
+def _count(found: dict[Any, dict[str, int]], asked: Any, value: str | None, by: int) -> None:
+    if value is None:
+        return
+    counts = found.setdefault(asked, {})
+    left = counts.get(value, 0) + by
+    if left:
+        counts[value] = left
+        return
+    counts.pop(value, None)
+    if not counts:
+        del found[asked]
+
+
+class Tallies:
+    """Every tally that is asked for, and what placed pods demand."""
+
+    def __init__(
+        self,
+        nodes: Callable[[], Iterable[Obj]],
+        pods: Callable[[], Iterable[tuple[PodInfo, str]]],
+        namespaces: NamespaceLabels,
+    ) -> None:
+        self._nodes, self._pods, self._namespaces = nodes, pods, namespaces
+        self._kept: OrderedDict[Question, Tally] = OrderedDict()
+        self._standing: Standing | None = None
+
+    def ask(self, question: Question) -> Tally:
+        """The live tally of a question."""
+        tally = self._kept.get(question)
+        if tally is not None:
+            self._kept.move_to_end(question)
+            return tally
+        tally = self._kept[question] = Tally.of(question, self._nodes())
+        for pod, node in self._pods():
+            tally.moved(pod, node, 1, self._namespaces)
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return tally
+
+    def standing(self) -> Standing:
+        """The live terms of placed pods."""
+        if self._standing is None:
+            standing = self._standing = Standing()
+            labels = {name_of(node): labels_of(node) for node in self._nodes()}
+            for pod, node in self._pods():
+                if pod.terms.any_affinity and node in labels:
+                    standing.moved(pod, labels[node], 1)
+        return self._standing
+
+    def moved(self, pod: PodInfo, node: Obj, by: int) -> None:
+        """A pod came to a node (`by` 1) or left it (-1)."""
+        name = name_of(node)
+        for tally in self._kept.values():
+            tally.moved(pod, name, by, self._namespaces)
+        if self._standing is not None and pod.terms.any_affinity:
+            self._standing.moved(pod, labels_of(node), by)
+
+    def forget(self) -> None:
+        """Nodes or namespaces are not what they were: count anew when asked."""
+        self._kept.clear()
+        self._standing = None
