@@ -7,7 +7,7 @@ from typing import Protocol
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
     """One request: a bearer token, or the subject of a client certificate; and what it asks for. `verb` is the
-    API verb (get, create), `subresource` that of nodes: log, stats, metrics, or proxy for all else."""
+    API verb (get, create), `subresource` that of nodes: stats, metrics, pods, ..., or proxy for all else."""
 
     node: str
     verb: str

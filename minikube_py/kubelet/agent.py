@@ -7,6 +7,8 @@ their labels and goes on; those whose pods are gone are removed. A slow relist c
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from minikube_py.aio.clock import Clock
@@ -14,29 +16,49 @@ from minikube_py.aio.tasks import Tasks
 from minikube_py.client.base import Change, Client
 from minikube_py.client.events import EventRecorder
 from minikube_py.kinds.core.configmap import ConfigMap
+from minikube_py.kinds.core.node import Node
+from minikube_py.kinds.core.persistentvolume import PersistentVolume
+from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.secret import Secret
+from minikube_py.kinds.node.runtimeclass import RuntimeClass
 from minikube_py.kubelet.access import Access
-from minikube_py.kubelet.cgroups import PodCgroups, find
+from minikube_py.kubelet.allocatable import allocatable, capacity
+from minikube_py.kubelet.cgroups import PodCgroups, find, host_limits
 from minikube_py.kubelet.config import KubeletConfig
+from minikube_py.kubelet.ephemeralstorage import StorageLimits
+from minikube_py.kubelet.gate import Gate, node_with
 from minikube_py.kubelet.images import ImagePuller
-from minikube_py.kubelet.machine import Machine, read_machine
-from minikube_py.kubelet.node import NodeReporter, resources
+from minikube_py.kubelet.isolation import Isolation
+from minikube_py.kubelet.machine import Machine, has_apparmor, read_machine
+from minikube_py.kubelet.manifests import is_mirror
+from minikube_py.kubelet.node import NodeReporter
+from minikube_py.kubelet.node_status import node_object
+from minikube_py.kubelet.oom import OomWatch
 from minikube_py.kubelet.orphans import Orphans
+from minikube_py.kubelet.plugins import PluginWatch
 from minikube_py.kubelet.pod_volumes import volume_kinds
+from minikube_py.kubelet.pressure import Pressure, Rest
 from minikube_py.kubelet.rotation import LogRotation
 from minikube_py.kubelet.sandbox import Resolver, parse_resolv_conf
 from minikube_py.kubelet.server import KubeletServer
 from minikube_py.kubelet.shared import Shared
+from minikube_py.kubelet.signals import read_signals
+from minikube_py.kubelet.static_pods import StaticPods, Workers
+from minikube_py.kubelet.stats_handlers import StatsHandlers
+from minikube_py.kubelet.usernamespaces import UserNamespaces
 from minikube_py.kubelet.view import RuntimeView
-from minikube_py.kubelet.volumes.base import ObjectRef
-from minikube_py.kubelet.worker import PodWorker
-from minikube_py.meta.objects import Obj, dig, key_of, uid_of
+from minikube_py.kubelet.volumes.base import ANY_DRIVER, Mounted, ObjectRef
+from minikube_py.kubelet.volumes.localpath import LocalPaths
+from minikube_py.kubelet.volumes.storage import Storage
+from minikube_py.kubelet.worker import Mirror, PodWorker
+from minikube_py.meta.objects import Key, Obj, dig, key_of, uid_of
 from minikube_py.runtime.base import Runtime, RuntimeFailed
 
 log = logging.getLogger(__name__)
 
 RECONNECT = 1.0  # seconds until the runtime's events are asked for again
+EVICTION_GRACE = 1.0  # seconds that an evicted pod has
 RESTART_WORKER = 5.0  # seconds until a pod whose worker failed gets a new one
 
 
@@ -60,8 +82,11 @@ class Kubelet:
         self._needed_by: dict[ObjectRef, set[str]] = {}
         self._empty = asyncio.Event()
         self._empty.set()
+        self._static: StaticPods | None = None
         self._tasks = Tasks("kubelet")
         self._node = NodeReporter(client, runtime, clock, config)
+        self.read_signals = partial(read_signals, config.root_dir, config.image_disk)
+        """Reads the eviction signals of the machine; may block."""
 
     async def idle(self) -> None:
         """Wait until nothing of any pod is left on this node."""
@@ -74,34 +99,58 @@ class Kubelet:
             directory.mkdir(parents=True, exist_ok=True)
         machine = await asyncio.to_thread(read_machine, config.root_dir)
         recorder = EventRecorder(self._client, self._clock, "kubelet", host=config.node_name)
-        images = ImagePuller(self._runtime.images, self._clock, parallel=config.parallel_pulls)
+        images = ImagePuller(
+            self._runtime.images,
+            self._clock,
+            parallel=config.parallel_pulls,
+            node_config=config.root_dir / "config.json",
+        )
         view = RuntimeView(self._runtime, self._wake)
         shared = self._shared(machine, (recorder, images, view))
+        self._static = self._static_pods(shared)
+        self._gate = Gate(
+            config,
+            self._client.cache,
+            node_with(node_object(config, machine), shared.allocatable),
+            lambda: self._node.info,
+        )
+        self._gate.apparmor = await asyncio.to_thread(has_apparmor)
+        pressure = self._pressure(shared)
+        self._node.recorder = recorder
+        self._node.tell("Normal", "Starting", "Starting kubelet.")
         unsubscribe = []
         try:
             async with recorder, self._tasks:
-                await asyncio.to_thread(shared.cgroups.make_tiers, machine.cores, machine.memory)
+                await asyncio.to_thread(shared.cgroups.make_tiers, shared.allocatable)
                 self._tasks.spawn(self._follow_runtime(view), "runtime-events")
                 await view.relist()
+                await pressure.evictor.look()
                 await self._node.register(machine)
+                plugins = await self._watch_plugins(shared.storage)
+                self._gate.remember(filter(self._is_ours, self._client.cache.list(Pod)), view.uids())
                 unsubscribe += [
+                    self._client.cache.subscribe(Node, self._on_node),
                     self._client.cache.subscribe(Pod, lambda change: self._on_pod(change, shared)),
                     self._client.cache.subscribe(ConfigMap, self._on_object),
                     self._client.cache.subscribe(Secret, self._on_object),
+                    self._client.cache.subscribe(PersistentVolumeClaim, self._on_object),
+                    self._client.cache.subscribe(PersistentVolume, self._on_volume),
                 ]
                 orphans = Orphans(shared, lambda: self._workers.keys())
-                await self._serve(shared, orphans, ready)
+                await self._serve(shared, [*self._lasting(shared, orphans, pressure), plugins], pressure, ready)
         finally:
             for stop in unsubscribe:
                 stop()
             await images.close()
+            await shared.storage.close()
             self._workers.clear()
             self._needed_by.clear()
 
     def _shared(self, machine: Machine, parts: tuple[EventRecorder, ImagePuller, RuntimeView]) -> Shared:
         config = self._config
         recorder, images, view = parts
-        mounts = Path("/proc/mounts").read_text() if config.cgroup_root else ""
+        hierarchies = find(Path("/proc/mounts").read_text() if config.cgroup_root else "")
+        whole = capacity(config, machine)
         return Shared(
             self._client,
             self._runtime,
@@ -109,32 +158,121 @@ class Kubelet:
             config,
             view,
             images,
-            PodCgroups(config.cgroup_root, find(mounts)),
+            PodCgroups(config.cgroup_root, hierarchies, config.pod_pids_limit),
             recorder,
             volume_kinds(),
+            Storage(self._client, self._clock, config, recorder),
             _host_resolver(config),
             machine.memory,
-            resources(config, machine),
+            allocatable(config, whole),
+            isolation=Isolation(
+                lambda name: self._client.cache.get(RuntimeClass, Key("", name)),
+                lambda: self._node.info.handlers if self._node.info else {},
+                UserNamespaces(config.root_dir / "pods", config.max_pods),
+            ),
+            host_limits=host_limits(hierarchies, machine.hugepages),
         )
 
-    async def _serve(self, shared: Shared, orphans: Orphans, ready: asyncio.Event) -> None:
-        """Run the lasting tasks; the first one that fails ends the service."""
+    async def _watch_plugins(self, storage: Storage) -> asyncio.Task[None]:
+        """The task that registers node plugins, once it has asked those that are there already."""
+        storage.changed = lambda: self._tell_users(ANY_DRIVER)
+        await storage.open()
+        asked = asyncio.Event()
+        task = self._tasks.spawn(PluginWatch(storage).run(asked), "plugins")
+        waiter = self._tasks.spawn(asked.wait(), "plugins/asked")
+        await asyncio.wait((task, waiter), return_when=asyncio.FIRST_COMPLETED)
+        return task
+
+    def _pressure(self, shared: Shared) -> Pressure:
+        """What watches over memory and disk of the node, wired to the rest of this kubelet."""
+        workers = self._workers
+
+        def pressed() -> None:
+            self._gate.pressures = pressure.evictor.pressures
+            self._node.changed()
+
+        def mounted(uid: str) -> Mapping[str, Mounted]:
+            worker = workers.get(uid)
+            return worker.mounted() if worker is not None else {}
+
+        def evict(uid: str, message: str, grace: float) -> None:
+            if worker := workers.get(uid):
+                worker.evict("Evicted", message, grace, disrupted=True)
+
+        kubelet = Rest(self._pods, mounted, evict, self._node.tell, pressed, lambda: self.read_signals())
+        pressure = Pressure(shared, kubelet)
+        self._node.pressures = lambda: pressure.evictor.pressures
+        return pressure
+
+    def _pods(self) -> list[Obj]:
+        return [worker.pod for worker in self._workers.values()]
+
+    def _lasting(self, shared: Shared, orphans: Orphans, pressure: Pressure) -> list[asyncio.Task[None]]:
+        """The tasks that run as long as the kubelet does."""
+        config, spawn = self._config, self._tasks.spawn
+        rotation = LogRotation(self._runtime, shared.view, self._clock, config)
+        limits = StorageLimits(config, self._clock, self._runtime.monitor, self._pods)
         lasting = [
-            self._tasks.spawn(self._node.keep_status(), "node-status"),
-            self._tasks.spawn(self._node.keep_lease(), "lease"),
-            self._tasks.spawn(self._relist(shared.view, orphans), "relist"),
-            self._tasks.spawn(
-                LogRotation(self._runtime, shared.view, self._clock, self._config).run(), "log-rotation"
-            ),
+            spawn(self._node.keep_status(), "node-status"),
+            spawn(self._node.keep_lease(), "lease"),
+            spawn(LocalPaths(shared.storage).run(), "local-paths"),
+            spawn(self._relist(shared.view, orphans), "relist"),
+            spawn(rotation.run(), "log-rotation"),
+            spawn(limits.run(shared.view, self._evict), "storage-limits"),
+            spawn(pressure.evictor.run(), "eviction"),
+            spawn(pressure.images.run(config.image_disk), "image-gc"),
+            spawn(OomWatch(partial(self._node.tell, "Warning", "SystemOOM")).run(), "oom"),
         ]
+        if self._static is not None:
+            lasting.append(spawn(self._static.run(), "static-pods"))
+        return lasting
+
+    async def _serve(
+        self, shared: Shared, lasting: list[asyncio.Task[None]], pressure: Pressure, ready: asyncio.Event
+    ) -> None:
+        """Run the lasting tasks; the first one that fails ends the service."""
         if self._config.server is None:
             ready.set()
             await _first(lasting)
             return
-        server = KubeletServer(shared, self._config.server, self._access)
-        async with server:
+        machine = await asyncio.to_thread(read_machine, self._config.root_dir)
+        stats = StatsHandlers(
+            shared,
+            pressure.measuring,
+            lambda: [worker.probe_counts for worker in self._workers.values()],
+            (machine.cores, machine.kernel),
+        )
+        async with KubeletServer(shared, self._config.server, self._access, stats):
             ready.set()
             await _first(lasting)
+
+    def _evict(self, uid: str, message: str) -> None:
+        if worker := self._workers.get(uid):
+            worker.evict("Evicted", message, EVICTION_GRACE)
+
+    def _is_ours(self, pod: Obj) -> bool:
+        return bool(dig(pod, "spec.nodeName") == self._config.node_name) and not is_mirror(pod)
+
+    def _static_pods(self, shared: Shared) -> StaticPods | None:
+        folder, workers = self._config.static_pod_path, self._workers
+        if folder is None:
+            return None
+
+        def end(uid: str) -> None:
+            if worker := workers.get(uid):
+                worker.removed()
+
+        def retell(uid: str) -> None:
+            if worker := workers.get(uid):
+                worker.told_anew()
+
+        return StaticPods(
+            shared, folder, Workers(lambda pod, mirror: self._begin(pod, shared, mirror), end, retell)
+        )
+
+    def _on_node(self, change: Change) -> None:
+        if change.object["metadata"]["name"] == self._config.node_name:
+            self._node.seen(change.object)
 
     def _wake(self, uid: str) -> None:
         if worker := self._workers.get(uid):
@@ -142,8 +280,11 @@ class Kubelet:
 
     def _on_pod(self, change: Change, shared: Shared) -> None:
         pod = change.object
-        if dig(pod, "spec.nodeName") != self._config.node_name:
+        if is_mirror(pod) and self._static is not None:
+            self._static.mirror_changed(change)
+        if not self._is_ours(pod):
             return
+        self._gate.update(pod)
         worker = self._workers.get(uid_of(pod))
         if change.type == "DELETED":
             if worker is not None:
@@ -153,15 +294,17 @@ class Kubelet:
         else:
             self._begin(pod, shared)
 
-    def _begin(self, pod: Obj, shared: Shared) -> None:
-        worker = PodWorker(pod, shared)
+    def _begin(self, pod: Obj, shared: Shared, mirror: Mirror | None = None) -> None:
+        worker = PodWorker(pod, shared, mirror)
+        if rejections := self._gate.admit(pod):
+            worker.reject(rejections[0])
         self._workers[worker.uid] = worker
         self._empty.clear()
         for ref in worker.needs():
             self._needed_by.setdefault(ref, set()).add(worker.uid)
-        self._tasks.spawn(self._drive(worker, shared), f"pod/{key_of(pod)}")
+        self._tasks.spawn(self._drive(worker, shared, mirror), f"pod/{key_of(pod)}")
 
-    async def _drive(self, worker: PodWorker, shared: Shared) -> None:
+    async def _drive(self, worker: PodWorker, shared: Shared, mirror: Mirror | None) -> None:
         """Run a worker to its end; one that fails is replaced by a new one."""
         try:
             await worker.run()
@@ -169,7 +312,7 @@ class Kubelet:
             log.exception("the worker of pod %s failed; a new one follows", key_of(worker.pod))
             await self._clock.sleep(RESTART_WORKER)
             self._drop(worker)
-            current = self._client.cache.get(Pod, key_of(worker.pod))
+            current = None if mirror else self._client.cache.get(Pod, key_of(worker.pod))
             if current is not None and uid_of(current) == worker.uid:
                 self._begin(current, shared)
             return
@@ -177,6 +320,11 @@ class Kubelet:
 
     def _drop(self, worker: PodWorker) -> None:
         self._workers.pop(worker.uid, None)
+        self._gate.release(worker.uid)
+        if self._static is not None:
+            self._static.ended(worker.uid)
+        for other in self._workers.values():
+            other.room_made()
         if not self._workers:
             self._empty.set()
         for ref in worker.needs():
@@ -188,7 +336,16 @@ class Kubelet:
 
     def _on_object(self, change: Change) -> None:
         meta = change.object["metadata"]
-        ref = ObjectRef(change.kind.kind, meta.get("namespace", ""), meta["name"])
+        self._tell_users(ObjectRef(change.kind.kind, meta.get("namespace", ""), meta["name"]))
+
+    def _on_volume(self, change: Change) -> None:
+        """A PersistentVolume concerns the pods that use its claim."""
+        if claim := dig(change.object, "spec.claimRef"):
+            self._tell_users(
+                ObjectRef(PersistentVolumeClaim.kind, claim.get("namespace", ""), claim.get("name", ""))
+            )
+
+    def _tell_users(self, ref: ObjectRef) -> None:
         for uid in self._needed_by.get(ref, ()):
             self._workers[uid].object_changed()
 

@@ -7,16 +7,27 @@ not allow a limit, the pod runs without it and a warning is logged. All calls bl
 import errno
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from minikube_py.kubelet.qos import MIN_SHARES, cgroup_path, cpu_shares, pod_resources, pod_total, qos_class
+from minikube_py.kubelet.qos import (
+    MIN_SHARES,
+    HostLimits,
+    cgroup_path,
+    cpu_requested,
+    cpu_shares,
+    page_size,
+    pod_resources,
+    qos_class,
+)
 from minikube_py.meta.objects import Obj
+from minikube_py.meta.quantity import int_value, parse_quantity
 from minikube_py.runtime.base import Resources
 
 log = logging.getLogger(__name__)
 
-V2_CONTROLLERS = ("cpu", "memory", "pids", "cpuset", "io")
+V2_CONTROLLERS = ("cpu", "memory", "pids", "cpuset", "io", "hugetlb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +63,30 @@ def find(mounts: str) -> Hierarchies:
     return Hierarchies(controllers, unified)
 
 
-class PodCgroups:
-    """The cgroups of pods below `root`; an empty root means none are made."""
+def host_limits(at: Hierarchies, hugepages: Mapping[str, str]) -> HostLimits:
+    """What this machine's cgroups can limit; `hugepages` are its resources of that kind (hugepages-2Mi)."""
+    if at.v2 and at.unified is not None:
+        swap = any(at.unified.glob("*/memory.swap.max"))  # the topmost cgroup has none
+    else:
+        memory = at.controllers.get("memory")
+        swap = memory is not None and (memory / "memory.memsw.limit_in_bytes").exists()
+    return HostLimits(at.v2, swap, tuple(page_size(resource) for resource in hugepages))
 
-    def __init__(self, root: str, hierarchies: Hierarchies) -> None:
-        self._root, self._at = root, hierarchies
+
+class PodCgroups:
+    """The cgroups of pods below `root`; an empty root means none are made. `pids`: how many processes each pod
+    may have (0: any number)."""
+
+    def __init__(self, root: str, hierarchies: Hierarchies, pids: int = 0) -> None:
+        self._root, self._at, self._pids = root, hierarchies, pids
         self._asked: dict[str, float] = {}  # uid of a burstable pod > the CPU that it asks for
 
-    def make_tiers(self, cores: int, memory: int) -> None:
-        """Make the root and the burstable and besteffort tiers for a node of that size."""
+    def make_tiers(self, allocatable: Mapping[str, str]) -> None:
+        """Make the root, limited to what is `allocatable`, and the burstable and besteffort tiers."""
         if not self._root:
             return
-        self._limit(self._root, Resources(cpu_shares=cpu_shares(cores), memory=memory))
+        cores, memory = parse_quantity(allocatable.get("cpu", "0")), int_value(allocatable.get("memory", "0"))
+        self._limit(self._root, Resources(cpu_shares=cpu_shares(float(cores)), memory=memory))
         for tier in ("burstable", "besteffort"):
             self._limit(f"{self._root}/{tier}", Resources(cpu_shares=MIN_SHARES))
 
@@ -71,9 +94,9 @@ class PodCgroups:
         """Make the pod's cgroup with its limits, or find it made."""
         if not self._root:
             return
-        self._limit(cgroup_path(self._root, pod), pod_resources(pod))
+        self._limit(cgroup_path(self._root, pod), pod_resources(pod, self._pids))
         if qos_class(pod) == "Burstable":
-            self._asked[pod["metadata"]["uid"]] = pod_total(pod, "requests", "cpu")
+            self._asked[pod["metadata"]["uid"]] = cpu_requested(pod)
             self._share()
 
     def _share(self) -> None:
@@ -117,7 +140,8 @@ class PodCgroups:
             "cpu": {"cpu.shares": limits.cpu_shares}
             | ({"cpu.cfs_quota_us": limits.cpu_quota} if limits.cpu_quota else {}),
             "memory": {"memory.limit_in_bytes": limits.memory} if limits.memory else {},
-            "pids": {},
+            "pids": {"pids.max": limits.pids} if limits.pids else {},
+            "hugetlb": {f"hugetlb.{size}.limit_in_bytes": most for size, most in limits.hugepages.items()},
         }
         for controller, values in files.items():
             if mounted := self._at.controllers.get(controller):
@@ -141,6 +165,10 @@ class PodCgroups:
             _write(directory / "cpu.max", f"{limits.cpu_quota} {limits.cpu_period}")
         if limits.memory:
             _write(directory / "memory.max", str(limits.memory))
+        if limits.pids:
+            _write(directory / "pids.max", str(limits.pids))
+        for size, most in limits.hugepages.items():
+            _write(directory / f"hugetlb.{size}.max", str(most))
 
 
 def _write(file: Path, text: str) -> None:

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from minikube_py.kubelet.image_gc import ImageGcConfig
+from minikube_py.kubelet.thresholds import EvictionConfig
+
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
@@ -33,11 +36,22 @@ class KubeletConfig:
     cluster_domain: str = "cluster.local"
     kubernetes_service: tuple[str, int] = ("10.96.0.1", 443)
     """Where KUBERNETES_SERVICE_HOST points while the Service default/kubernetes is not known."""
+    static_pod_path: Path | None = None
+    """The folder whose files are static pods; None: there are none."""
+    local_path_root: Path | None = None
+    """The folder that holds this node's local-path volumes; None: it has none."""
     resolv_conf: Path = Path("/etc/resolv.conf")
     hosts_file: Path = Path("/etc/hosts")
     cgroup_root: str = "/kubepods"
     """The cgroup above all pods, such as /minikube-py/<profile>/kubepods; empty: no pod cgroups."""
     max_pods: int = 110
+    system_reserved: Mapping[str, str] = field(default_factory=dict)
+    """What of the node's capacity is not for pods, by resource: the system's, and Kubernetes' own."""
+    kube_reserved: Mapping[str, str] = field(default_factory=dict)
+    pod_pids_limit: int = 0
+    """How many processes a pod may have; 0: any number."""
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
+    """Sysctls, or starts of their names with a star, that pods may set besides the safe ones."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Node labels besides the well-known ones."""
     memory_volumes: bool = True
@@ -50,11 +64,25 @@ class KubeletConfig:
     log_max_size: int = 10 * 1024 * 1024
     log_max_files: int = 5
     log_check_interval: float = 10.0
+    eviction: EvictionConfig = field(default_factory=EvictionConfig)
+    image_gc: ImageGcConfig = field(default_factory=ImageGcConfig)
+    image_dir: Path | None = None
+    """A folder on the disk that holds images and writable layers; None: it is that of `root_dir`."""
     server: ServerConfig | None = None
 
     def pod_dir(self, uid: str) -> Path:
         """The directory of one pod."""
         return self.root_dir / "pods" / uid
+
+    @property
+    def image_disk(self) -> Path:
+        """A folder on the disk that holds images."""
+        return self.image_dir or self.root_dir
+
+    @property
+    def seccomp_dir(self) -> Path:
+        """Where Localhost seccomp profiles lie."""
+        return self.root_dir / "seccomp"
 
     def pod_log_dir(self, namespace: str, name: str, uid: str) -> Path:
         """The directory of one pod's logs."""

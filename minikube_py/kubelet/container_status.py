@@ -14,6 +14,7 @@ from minikube_py.runtime.base import Container
 if TYPE_CHECKING:
     from minikube_py.kubelet.status import Facts
 
+MESSAGES = 12 * 1024  # bytes of termination messages in one pod's status, shared evenly by its containers
 LOST = "The container could not be located when the pod was terminated"
 
 
@@ -25,6 +26,8 @@ class Known:
     ready: bool = False
     started: bool = False
     termination_message: str = ""
+    resources: Obj | None = None
+    """What the runtime was told of its resources; None: what it was allocated."""
 
 
 def container_statuses(pod: Obj, specs: Sequence[Obj], name: str, facts: Facts) -> list[Obj]:
@@ -63,8 +66,26 @@ def _entry(pod: Obj, spec: Obj, old: Obj, facts: Facts, init: bool) -> Obj:
     now, last = (entry[field].get("terminated") or {} for field in ("state", "lastState"))
     if now and now.get("containerID") == last.get("containerID"):  # told as past while another start was due
         entry["lastState"] = {}
-    _resources(entry, spec, running)
+    allocated = facts.allocated.get(spec["name"]) or spec.get("resources") or {}
+    _resources(entry, spec, allocated, newest if running else None)
     return entry
+
+
+def limit_messages(status: Obj) -> None:
+    """Cut the termination messages of a status so that all together are no longer than MESSAGES."""
+    entries = [
+        entry
+        for field in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+        for entry in status.get(field) or ()
+    ]
+    most = MESSAGES // max(1, len(entries))
+    for entry in entries:
+        for field in ("state", "lastState"):
+            ended = entry[field].get("terminated") or {}
+            said = ended.get("message", "").encode()
+            if len(said) > most:
+                cut = ended | {"message": said[:most].decode(errors="ignore")}
+                entry[field] = {"terminated": cut}
 
 
 def _from_runs(entry: Obj, runs: Sequence[Known], old: Obj) -> None:
@@ -144,20 +165,24 @@ def _default_wait(pod: Obj, init: bool) -> tuple[str, str]:
     return ("PodInitializing" if waits_for_init else "ContainerCreating", "")
 
 
-def _resources(entry: Obj, spec: Obj, running: bool) -> None:
-    resources = spec.get("resources") or {}
-    if requests := resources.get("requests"):
+def _resources(entry: Obj, spec: Obj, allocated: Obj, running: Known | None) -> None:
+    """What the container was allocated, what is applied to it, and its mounts while it runs."""
+    if requests := allocated.get("requests"):
         entry["allocatedResources"] = requests
-    if running:
-        entry["resources"] = {side: resources[side] for side in ("limits", "requests") if resources.get(side)}
+    applied = allocated
+    if running is not None:
+        applied = allocated if running.resources is None else running.resources
         if mounts := spec.get("volumeMounts"):
-            entry["volumeMounts"] = [_mount(mount) for mount in mounts]
+            deep = {mount.container_path for mount in running.container.mounts if mount.recursive}
+            entry["volumeMounts"] = [_mount(mount, deep) for mount in mounts]
+    entry["resources"] = {side: applied[side] for side in ("limits", "requests") if applied.get(side)}
 
 
-def _mount(mount: Obj) -> Obj:
+def _mount(mount: Obj, deep: set[str]) -> Obj:
     seen: Obj = {"name": mount["name"], "mountPath": mount["mountPath"]}
     if mount.get("readOnly"):
-        seen |= {"readOnly": True, "recursiveReadOnly": "Disabled"}
+        state = "Enabled" if mount["mountPath"] in deep else "Disabled"
+        seen |= {"readOnly": True, "recursiveReadOnly": state}
     return seen
 
 

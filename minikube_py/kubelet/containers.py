@@ -1,16 +1,18 @@
 """From a container's spec to what the runtime is told: command, environment, security, limits. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from minikube_py.kubelet.config import KubeletConfig
-from minikube_py.kubelet.environment import ConfigRefused, expand
+from minikube_py.kubelet.environment import expand
 from minikube_py.kubelet.plan import HASH_ANNOTATION, container_hash
-from minikube_py.kubelet.qos import container_resources
-from minikube_py.kubelet.sandbox import GRACE, identity, namespaces, seccomp
+from minikube_py.kubelet.qos import HostLimits, container_resources
+from minikube_py.kubelet.sandbox import GRACE, identity, namespaces
+from minikube_py.kubelet.security import security
 from minikube_py.kubelet.view import CONTAINER_NAME
-from minikube_py.meta.objects import Obj, name_of, namespace_of
-from minikube_py.runtime.base import ContainerConfig, Device, Image, Mount, Security
+from minikube_py.meta.objects import Obj
+from minikube_py.runtime.base import ContainerConfig, Device, Image, Mount, UserNamespace
 
 RESTARTS = "io.kubernetes.container.restartCount"
 MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
@@ -28,6 +30,9 @@ class Parts:
     capacity: int  # the node's memory in bytes
     devices: Sequence[Device] = ()
     target: str = ""  # the id of the container whose processes an ephemeral container is to see
+    user: UserNamespace | None = None
+    host: HostLimits = field(default_factory=HostLimits)
+    profiles: Path = Path("/var/lib/kubelet/seccomp")  # where Localhost seccomp profiles lie
 
 
 def log_path(name: str, attempt: int) -> str:
@@ -66,59 +71,7 @@ def container_config(pod: Obj, spec: Obj, parts: Parts) -> ContainerConfig:
         stdin=bool(spec.get("stdin")),
         stdin_once=bool(spec.get("stdinOnce")),
         tty=bool(spec.get("tty")),
-        resources=container_resources(pod, spec, parts.capacity),
-        security=security(pod, spec, parts.image),
-        namespaces=replace(namespaces(pod), target=parts.target),
+        resources=container_resources(pod, spec, parts.capacity, parts.host),
+        security=security(pod, spec, parts.image, parts.profiles),
+        namespaces=replace(namespaces(pod), target=parts.target, user=parts.user),
     )
-
-
-def security(pod: Obj, spec: Obj, image: Image) -> Security:
-    """The container's security context over the pod's. Errors: ConfigRefused where runAsNonRoot forbids it."""
-    whole = pod["spec"].get("securityContext") or {}
-    own = spec.get("securityContext") or {}
-    merged = {**{k: v for k, v in whole.items() if v is not None}, **own}
-    user, group = merged.get("runAsUser"), merged.get("runAsGroup")
-    if merged.get("runAsNonRoot"):
-        _require_non_root(pod, spec, user, image)
-    groups = list(whole.get("supplementalGroups") or ())
-    if whole.get("fsGroup") is not None:
-        groups.insert(0, whole["fsGroup"])
-    username = ""
-    if user is None:
-        user = image.uid
-        username = image.username if user is None else ""
-    if user is None and not username and group is not None:
-        user = 0
-    capabilities = own.get("capabilities") or {}
-    privileged = bool(own.get("privileged"))
-    unmasked = own.get("procMount") == "Unmasked"
-    return Security(
-        run_as_user=user,
-        run_as_username=username,
-        run_as_group=group,
-        supplemental_groups=groups,
-        privileged=privileged,
-        read_only_rootfs=bool(own.get("readOnlyRootFilesystem")),
-        no_new_privileges=own.get("allowPrivilegeEscalation") is False,
-        add_capabilities=[name.removeprefix("CAP_") for name in capabilities.get("add") or ()],
-        drop_capabilities=[name.removeprefix("CAP_") for name in capabilities.get("drop") or ()],
-        seccomp=seccomp(merged.get("seccompProfile")) or "Unconfined",
-        apparmor=seccomp(merged.get("appArmorProfile")),
-        masked_paths=() if unmasked else None,
-        readonly_paths=() if unmasked else None,
-    )
-
-
-def _require_non_root(pod: Obj, spec: Obj, user: int | None, image: Image) -> None:
-    where = f'(pod: "{name_of(pod)}_{namespace_of(pod)}({pod["metadata"]["uid"]})", container: {spec["name"]})'
-    if user == 0:
-        raise ConfigRefused(f"container's runAsUser breaks non-root policy {where}")
-    if user is not None:
-        return
-    if image.username and image.uid is None:
-        raise ConfigRefused(
-            f"container has runAsNonRoot and image has non-numeric user ({image.username}), "
-            f"cannot verify user is non-root {where}"
-        )
-    if not image.uid:
-        raise ConfigRefused(f"container has runAsNonRoot and image will run as root {where}")

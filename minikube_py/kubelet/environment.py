@@ -133,7 +133,7 @@ def field_value(path: str, pod: Obj, facts: PodFacts) -> str:
         return source.get(match.group(2), "")
     if path in ("metadata.labels", "metadata.annotations"):
         source = labels_of(pod) if path.endswith("labels") else annotations_of(pod)
-        return "\n".join(f"{key}={_quoted(source[key])}" for key in sorted(source))
+        return "\n".join(f"{key}={quoted(source[key])}" for key in sorted(source))
     values: dict[str, str] = {
         "metadata.name": name_of(pod),
         "metadata.namespace": namespace_of(pod),
@@ -150,7 +150,8 @@ def field_value(path: str, pod: Obj, facts: PodFacts) -> str:
     return values[path]
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """`text` in double quotes, as Go's %q prints it."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
     return f'"{escaped}"'
 

@@ -5,9 +5,16 @@ from datetime import datetime, timedelta
 
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kubelet.logs import LogOptions
+from minikube_py.kubelet.manifests import as_run
 from minikube_py.kubelet.shared import Shared
 from minikube_py.meta.objects import Key, Obj, containers_of, dig, name_of, parse_time, uid_of
 from minikube_py.runtime.base import Container
+
+IMAGE_WAITS = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
+"""What the reader of a log is told of a container that waits for its image."""
 
 
 class Refused(Exception):
@@ -25,7 +32,7 @@ def find_pod(shared: Shared, parts: Sequence[str]) -> Obj:
     pod = shared.client.cache.get(Pod, Key(parts[0], parts[1]))
     if pod is None or dig(pod, "spec.nodeName") != shared.config.node_name:
         raise Refused(404, f'pod "{parts[1]}" does not exist')
-    return pod
+    return as_run(pod)
 
 
 def find_container(shared: Shared, parts: Sequence[str]) -> tuple[Obj, str]:
@@ -48,7 +55,7 @@ def picked_run(
     if running:
         live = next((run for run in runs if run.state == "running"), None)
         if live is None:
-            raise Refused(404, f'container not found ("{name}")')
+            raise Refused(500, f'container not found ("{name}")')
         return live
     begun = [run for run in runs if run.state in ("running", "exited")]
     if previous:
@@ -63,9 +70,19 @@ def picked_run(
     return begun[0]
 
 
+def attached_run(shared: Shared, pod: Obj, name: str) -> Container:
+    """The run of a container that an attach means: the newest that has begun. Errors: Refused."""
+    runs = shared.view.of(uid_of(pod)).by_name().get(name, [])
+    begun = next((run for run in runs if run.state in ("running", "exited")), None)
+    if begun is None:
+        place = pod["metadata"]
+        raise Refused(500, f"container {name} not found in pod {place['name']}_{place['namespace']}")
+    return begun
+
+
 def _state(pod: Obj, name: str) -> Obj:
     """The state of a container as the API tells it, or an empty dict."""
-    for field in ("containerStatuses", "initContainerStatuses"):
+    for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
         for entry in dig(pod, f"status.{field}", []):
             if entry["name"] == name:
                 return entry.get("state") or {}
@@ -74,9 +91,7 @@ def _state(pod: Obj, name: str) -> Obj:
 
 def _waiting_reason(pod: Obj, name: str) -> str:
     reason = (_state(pod, name).get("waiting") or {}).get("reason") or "ContainerCreating"
-    if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName"):
-        return "trying and failing to pull image"
-    return reason
+    return IMAGE_WAITS.get(reason, reason)
 
 
 def log_options(query: Mapping[str, str], now: datetime) -> LogOptions:

@@ -1,4 +1,4 @@
-"""The actions of probes and lifecycle hooks: an HTTP request, a TCP connection, a command.
+"""The actions of probes and lifecycle hooks: an HTTP request, a TCP connection, a gRPC health check, a command.
 
 Each returns an `Answer`; none raises for what the container does. A request costs one connection and no
 library: it is HTTP/1.1 with `Connection: close`, of which only the status line, the headers and the
@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 from minikube_py.aio.clock import Clock, within
 from minikube_py.meta.objects import Obj
 from minikube_py.runtime.base import RuntimeFailed, Streams
+from minikube_py.runtime.health import Health, check
 
 USER_AGENT = "kube-probe/1.34"
 MAX_REDIRECTS = 10
@@ -25,11 +26,13 @@ BODY_LIMIT = 10 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether the action succeeded, and what it said. `known` is False where it could not even be tried."""
+    """Whether the action succeeded, and what it said. `known` is False where it could not even be tried,
+    `doubtful` where a success is worth a warning."""
 
     ok: bool
     message: str = ""
     known: bool = True
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ async def fetch(request: HttpRequest) -> HttpAnswer:
             name.strip().lower(): value.strip() for name, _, value in (h.partition(":") for h in head[1:])
         }
         status = int(words[1])
-        body = b"" if 200 <= status < 400 else await reader.read(BODY_LIMIT)
+        body = b"" if 200 <= status < 300 else await reader.read(BODY_LIMIT)
         return HttpAnswer(status, fields.get("location", ""), body.decode(errors="replace"))
     finally:
         writer.close()
@@ -128,23 +131,26 @@ async def http_get(request: HttpRequest) -> Answer:
         try:
             answer = await fetch(request)
         except (OSError, ValueError) as error:
-            return Answer(False, f'Get "{request.url}": {_reason(error, request.host, request.port)}')
+            return Answer(False, f'Get "{request.url}": {reason_of(error, request.host, request.port)}')
         if not (300 <= answer.status < 400 and answer.location):
             break
         target = urlsplit(urljoin(request.url, answer.location))
         if target.hostname != request.host:
-            return Answer(True, "Probe terminated redirects")
+            return Answer(True, f"Probe terminated redirects, Response body: {answer.body}", doubtful=True)
         path = (target.path or "/") + (f"?{target.query}" if target.query else "")
         port = target.port or (443 if target.scheme == "https" else 80)
         request = HttpRequest(target.scheme, request.host, port, path, request.headers)
     else:
         return Answer(False, f"stopped after {MAX_REDIRECTS} redirects")
-    if 200 <= answer.status < 400:
+    if 300 <= answer.status < 400:
+        return Answer(True, f"Probe terminated redirects, Response body: {answer.body}", doubtful=True)
+    if 200 <= answer.status < 300:
         return Answer(True)
     return Answer(False, f"HTTP probe failed with statuscode: {answer.status}")
 
 
-def _reason(error: Exception, host: str, port: int) -> str:
+def reason_of(error: Exception, host: str, port: int) -> str:
+    """A failed connection in Go's words."""
     if isinstance(error, ConnectionRefusedError):
         return f"dial tcp {_endpoint(host, port)}: connect: connection refused"
     if isinstance(error, OSError) and error.strerror:
@@ -161,11 +167,32 @@ async def tcp_connect(host: str, port: int) -> Answer:
     try:
         _, writer = await asyncio.open_connection(host, port)
     except OSError as error:
-        return Answer(False, _reason(error, host, port))
+        return Answer(False, reason_of(error, host, port))
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
     return Answer(True)
+
+
+def grpc_answer(health: Health, address: str, timeout: float) -> Answer:
+    """What a health check means, in Kubernetes' words."""
+    if health.status == "SERVING":
+        return Answer(True, "service healthy")
+    if health.status:
+        return Answer(False, f'service unhealthy (responded with "{health.status}")')
+    match health.code:
+        case "":
+            why = f'failed to connect service "{address}" within {timeout:g}s: context deadline exceeded'
+            return Answer(False, f"timeout: {why}")
+        case "UNIMPLEMENTED":
+            protocol = "the grpc health protocol (grpc.health.v1.Health)"
+            return Answer(False, f"error: this server does not implement {protocol}: {health.message}")
+        case "DEADLINE_EXCEEDED":
+            return Answer(False, f"timeout: health rpc did not complete within {timeout:g}s")
+        case code:
+            name = "".join(word.capitalize() for word in code.split("_"))
+            told = f"rpc error: code = {name} desc = {health.message}"
+            return Answer(False, f"error: health rpc probe failed: {told}")
 
 
 async def execute(streams: Streams, id: str, command: Sequence[str], timeout: float) -> Answer:
@@ -193,12 +220,13 @@ class Target:
 
 
 async def act(action: Obj, target: Target, timeout: float) -> Answer:
-    """Run a probe's or hook's action (exec, httpGet, tcpSocket, sleep) within `timeout` seconds."""
+    """Run a probe's action (exec, httpGet, tcpSocket, grpc) within `timeout` seconds."""
     if "exec" in action:
         return await execute(target.streams, target.id, action["exec"].get("command") or [], timeout)
-    if "sleep" in action:
-        await target.clock.sleep(min(timeout, float(action["sleep"]["seconds"])))
-        return Answer(True)
+    if grpc := action.get("grpc"):
+        address = _endpoint(target.ip, int(grpc["port"]))
+        health = await check(address, grpc.get("service") or "", timeout, USER_AGENT)
+        return grpc_answer(health, address, timeout)
     try:
         if request := action.get("httpGet"):
             get = http_request(request, target.spec, target.ip)

@@ -6,15 +6,14 @@ container's waiting reason.
 """
 
 import asyncio
-from base64 import b64decode
 from collections.abc import Callable, Sequence
 from functools import partial
-
-import orjson
+from pathlib import Path
 
 from minikube_py.aio.clock import Clock
 from minikube_py.aio.tasks import Tasks
 from minikube_py.kubelet.backoff import Backoff
+from minikube_py.kubelet.keyring import credentials_for
 from minikube_py.meta.objects import Obj, namespace_of, uid_of
 from minikube_py.runtime.base import Credentials, Image, ImagePullFailed, Images, RuntimeFailed
 from minikube_py.runtime.reference import BadReference, parse
@@ -39,8 +38,11 @@ class ImageRefused(Exception):
 class ImagePuller:
     """Makes images ready for containers."""
 
-    def __init__(self, images: Images, clock: Clock, *, parallel: int = 3) -> None:
-        self._images, self._clock = images, clock
+    def __init__(
+        self, images: Images, clock: Clock, *, parallel: int = 3, node_config: Path | None = None
+    ) -> None:
+        """`parallel` pulls at once; `node_config` is the node's own docker config.json, where there is one."""
+        self._images, self._clock, self._node_config = images, clock, node_config
         self._slots = asyncio.Semaphore(parallel)
         self._backoff = Backoff(10.0, 300.0)
         self._last_error: dict[str, str] = {}
@@ -64,15 +66,23 @@ class ImagePuller:
         policy = container.get("imagePullPolicy") or (
             "Always" if reference.tag == "latest" and not reference.digest else "IfNotPresent"
         )
-        present = await self._status(text, tell)
-        if present is not None and policy != "Always":
+        present = None if policy == "Always" else await self._status(text, tell)
+        if present is not None:
             tell("Normal", "Pulled", f'Container image "{text}" already present on machine')
             return present
         if policy == "Never":
             why = f'Container image "{text}" is not present with pull policy of Never'
             tell("Warning", "ErrImageNeverPull", why)
             raise ImageRefused("ErrImageNeverPull", why)
-        return await self._pull(f"{uid_of(pod)}_{text}", text, keyring(credentials, reference.domain), tell)
+        node_config = await asyncio.to_thread(self._read_node_config)
+        keys = credentials_for(f"{reference.domain}/{reference.path}", credentials, node_config)
+        return await self._pull(f"{uid_of(pod)}_{text}", text, keys, tell)
+
+    def _read_node_config(self) -> bytes:
+        try:
+            return self._node_config.read_bytes() if self._node_config is not None else b""
+        except OSError:
+            return b""
 
     async def _status(self, text: str, tell: Tell) -> Image | None:
         try:
@@ -115,7 +125,7 @@ class ImagePuller:
 
     async def _try_each(self, text: str, keys: Sequence[Credentials | None]) -> tuple[Image, float]:
         """The image by the first credentials that work, and how long the last pull waited for its turn."""
-        failure = ImagePullFailed("no credentials")
+        failures: dict[str, None] = {}
         for credentials in keys:
             task = self._pulls.get((text, credentials))
             if task is None:
@@ -125,8 +135,8 @@ class ImagePuller:
             answer = await asyncio.shield(task)
             if not isinstance(answer, Exception):
                 return answer
-            failure = ImagePullFailed(str(answer))
-        raise failure
+            failures[str(answer)] = None
+        raise ImagePullFailed(next(iter(failures)) if len(failures) == 1 else f"[{', '.join(failures)}]")
 
     def _forget_pull(self, key: tuple[str, Credentials | None], _: object) -> None:
         self._pulls.pop(key, None)
@@ -141,45 +151,26 @@ class ImagePuller:
                 return error  # each who waits for it raises its own
 
 
-def keyring(secrets: Sequence[Obj], domain: str) -> list[Credentials]:
-    """The credentials for a registry in image pull secrets (kubernetes.io/dockerconfigjson or dockercfg)."""
-    found: list[Credentials] = []
-    for secret in secrets:
-        data = secret.get("data") or {}
-        try:
-            if ".dockerconfigjson" in data:
-                entries = orjson.loads(b64decode(data[".dockerconfigjson"])).get("auths") or {}
-            elif ".dockercfg" in data:
-                entries = orjson.loads(b64decode(data[".dockercfg"]))
-            else:
-                continue
-        except ValueError:
-            continue  # a secret that is not well formed cannot help
-        found += [_credentials(entry) for server, entry in entries.items() if _serves(server, domain)]
-    return found
-
-
-def _serves(server: str, domain: str) -> bool:
-    host = server.removeprefix("https://").removeprefix("http://").split("/")[0]
-    return host == domain or (domain == "docker.io" and host in ("index.docker.io", "registry-1.docker.io"))
-
-
-def _credentials(entry: Obj) -> Credentials:
-    user, password = entry.get("username", ""), entry.get("password", "")
-    if not user and (auth := entry.get("auth")):
-        user, _, password = b64decode(auth).decode(errors="replace").partition(":")
-    return Credentials(user, password, entry.get("registrytoken", ""))
-
-
 def _span(seconds: float) -> str:
-    """A duration as Go prints one: 1.204s, 87ms."""
-    if seconds >= 1:
-        return f"{round(seconds, 3):g}s"
-    return f"{max(0, round(seconds * 1000))}ms"
+    """A duration in whole milliseconds as Go prints one: 87ms, 1.204s, 1m0.5s."""
+    whole = max(0, int(seconds * 1000))
+    if whole < 1000:
+        return f"{whole}ms" if whole else "0s"
+    minutes, rest = divmod(whole, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{rest / 1000:g}s"
+    return f"{hours}h{minutes}m{text}" if hours else f"{minutes}m{text}" if minutes else text
 
 
-def namespace_secrets(pod: Obj, lookup: Callable[[str, str, str], Obj | None]) -> list[Obj]:
-    """The pod's image pull secrets that exist."""
+def namespace_secrets(pod: Obj, lookup: Callable[[str, str, str], Obj | None], tell: Tell) -> list[Obj]:
+    """The pod's image pull secrets that exist; the pod is told of those that do not."""
     names = [ref.get("name", "") for ref in pod["spec"].get("imagePullSecrets") or ()]
-    found = (lookup("Secret", namespace_of(pod), name) for name in names)
-    return [secret for secret in found if secret is not None]
+    found = {name: lookup("Secret", namespace_of(pod), name) for name in names if name}
+    if missing := [name for name, secret in found.items() if secret is None]:
+        tell(
+            "Warning",
+            "FailedToRetrieveImagePullSecret",
+            f"Unable to retrieve some image pull secrets ({', '.join(missing)}); "
+            "attempting to pull the image may not succeed.",
+        )
+    return [secret for secret in found.values() if secret is not None]

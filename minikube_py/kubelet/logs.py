@@ -38,6 +38,14 @@ class Line:
     text: bytes
 
 
+def split_lines(data: bytes) -> list[bytes]:
+    """The lines of `data` with their newlines; what follows the last newline comes last. A carriage return ends
+    no line."""
+    lines = [line + b"\n" for line in data.split(b"\n")]
+    last = lines.pop()[:-1]
+    return [*lines, last] if last else lines
+
+
 def parse_line(raw: bytes) -> Line | None:
     """The record that a line of the file stands for; None where it is none."""
     parts = raw.rstrip(b"\n").split(b" ", 3)
@@ -77,7 +85,7 @@ def tail_text(path: Path, lines: int, limit: int) -> str:
         raw = os.pread(file, 16 * limit, start)
     finally:
         os.close(file)
-    records = (parse_line(line) for line in raw.splitlines(keepends=True))
+    records = map(parse_line, split_lines(raw))
     return b"".join(record.text for record in records if record)[-limit:].decode(errors="replace")
 
 
@@ -89,6 +97,7 @@ class _Filter:
         self._since = options.since
         self._left = options.limit
         self._stream = options.stream.lower().encode() if options.stream in ("Stdout", "Stderr") else b""
+        self._begins = True  # whether the next record begins a line, or goes on with one
         self.done = options.limit == 0
 
     def output(self, lines: list[bytes]) -> bytes:
@@ -109,7 +118,18 @@ class _Filter:
                 if parse_time(_microseconds(record.time)) < self._since:
                     continue
                 self._since = None
-            yield record.time + b" " + record.text if self._options.timestamps else record.text
+            stamped = self._options.timestamps and self._begins
+            yield _nanoseconds(record.time) + b" " + record.text if stamped else record.text
+            self._begins = record.text.endswith(b"\n")
+
+
+def _nanoseconds(time: bytes) -> bytes:
+    """The time with nine decimals, as a kubelet prints it; the runtime leaves zeros at the end out."""
+    head, dot, rest = time.partition(b".")
+    if not dot:
+        head, rest = time.rstrip(b"Z"), b"Z" if time.endswith(b"Z") else b""
+    digits = len(rest) - len(rest.lstrip(b"0123456789"))
+    return head + b"." + rest[:digits].ljust(9, b"0") + rest[digits:]
 
 
 def _microseconds(time: bytes) -> str:
@@ -126,6 +146,7 @@ async def read_log(path: Path, options: LogOptions, is_running: Callable[[], boo
     """The log's output in pieces; with `follow`, until the container no longer runs.
     Errors: FileNotFoundError."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fresh: int | None = None  # the file that follows this one, which is read to its end first
     try:
         position = tail_offset(file, options.tail) if options.tail is not None else 0
         chosen, rest = _Filter(options), b""
@@ -134,22 +155,22 @@ async def read_log(path: Path, options: LogOptions, is_running: Callable[[], boo
             piece = os.pread(file, PIECE, position)
             if piece:
                 position += len(piece)
-                lines = (rest + piece).splitlines(keepends=True)
+                lines = split_lines(rest + piece)
                 rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
                 if output := chosen.output(lines):
                     yield output
                 await asyncio.sleep(0)
-                continue
-            fresh = _rotated(path, file) if options.follow else None
-            if fresh is not None:
+            elif fresh is not None:
                 os.close(file)
-                file, position, rest = fresh, 0, b""
-                continue
-            if not alive:
-                break
-            await asyncio.sleep(FOLLOW_INTERVAL)
+                file, fresh, position, rest = fresh, None, 0, b""
+            elif (fresh := _rotated(path, file) if options.follow else None) is None:
+                if not alive:
+                    break
+                await asyncio.sleep(FOLLOW_INTERVAL)
     finally:
         os.close(file)
+        if fresh is not None:
+            os.close(fresh)
 
 
 def _rotated(path: Path, file: int) -> int | None:

@@ -1,16 +1,15 @@
-"""The machine as the Node object tells it: capacity, identity, pressure. Reads /proc, /sys and /etc only."""
+"""The machine as the Node object tells it: capacity, identity. Reads /proc, /sys and /etc only."""
 
 import os
 import platform
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from minikube_py.meta.quantity import canonical
+
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-MEMORY_FLOOR = 100 << 20  # bytes available below which the node is under memory pressure
-DISK_FLOOR = 0.10  # share of the disk available below which it is under disk pressure
-INODE_FLOOR = 0.05
-PID_FLOOR = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +25,9 @@ class Machine:
     machine_id: str
     system_uuid: str
     boot_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pressure:
-    """Whether the machine runs short of something."""
-
-    memory: bool = False
-    disk: bool = False
-    pids: bool = False
+    swap: int = 0
+    hugepages: Mapping[str, str] = field(default_factory=dict)
+    """Huge pages set aside, such as hugepages-2Mi > 64Mi."""
 
 
 def _text(path: str) -> str:
@@ -44,10 +37,20 @@ def _text(path: str) -> str:
         return ""
 
 
-def _meminfo() -> dict[str, int]:
+def memory_fields() -> dict[str, int]:
     """/proc/meminfo in bytes."""
     fields = (line.split() for line in _text("/proc/meminfo").splitlines())
     return {words[0].rstrip(":"): int(words[1]) * 1024 for words in fields if len(words) > 1}
+
+
+def _hugepages(folder: Path = Path("/sys/kernel/mm/hugepages")) -> dict[str, str]:
+    """The huge pages set aside, by resource (hugepages-2Mi)."""
+    found = {}
+    for size in sorted(folder.glob("hugepages-*kB")):
+        each = int(size.name.removeprefix("hugepages-").removesuffix("kB")) * 1024
+        count = int(_text(str(size / "nr_hugepages")) or 0)
+        found[f"hugepages-{canonical(f'{each // 1024}Ki')}"] = canonical(f"{each * count // 1024}Ki")
+    return found
 
 
 def _os_image() -> str:
@@ -63,7 +66,7 @@ def read_machine(root: Path) -> Machine:
     machine_id = _text("/etc/machine-id") or _text("/proc/sys/kernel/random/boot_id").replace("-", "")
     return Machine(
         cores=len(os.sched_getaffinity(0)),
-        memory=_meminfo().get("MemTotal", 0),
+        memory=memory_fields().get("MemTotal", 0),
         disk=shutil.disk_usage(root).total,
         architecture=ARCHITECTURES.get(machine, machine),
         kernel=platform.release(),
@@ -71,22 +74,23 @@ def read_machine(root: Path) -> Machine:
         machine_id=machine_id,
         system_uuid=_text("/sys/class/dmi/id/product_uuid").lower() or machine_id,
         boot_id=_text("/proc/sys/kernel/random/boot_id"),
+        swap=memory_fields().get("SwapTotal", 0),
+        hugepages=_hugepages(),
     )
 
 
-def read_pressure(root: Path) -> Pressure:
-    """What the machine runs short of now."""
-    info = _meminfo()
-    disk = os.statvfs(root)
-    pid_max = int(_text("/proc/sys/kernel/pid_max") or 0)
-    threads = _text("/proc/loadavg").split()
-    used = int(threads[3].partition("/")[2]) if len(threads) > 3 else 0
-    return Pressure(
-        memory=info.get("MemAvailable", MEMORY_FLOOR) < MEMORY_FLOOR,
-        disk=disk.f_bavail < DISK_FLOOR * disk.f_blocks
-        or (disk.f_files > 0 and disk.f_favail < INODE_FLOOR * disk.f_files),
-        pids=pid_max > 0 and pid_max - used < PID_FLOOR * pid_max,
-    )
+def process_counts() -> tuple[int, int]:
+    """How many processes and threads there may be (0: unknown), and how many there are."""
+    limits = [int(_text(f"/proc/sys/kernel/{name}") or 0) for name in ("pid_max", "threads-max")]
+    words = _text("/proc/loadavg").split()
+    used = int(words[3].partition("/")[2]) if len(words) > 3 else 0
+    return min((limit for limit in limits if limit), default=0), used
+
+
+def has_apparmor() -> bool:
+    """Whether the kernel enforces AppArmor profiles."""
+    enabled = _text("/sys/module/apparmor/parameters/enabled").startswith("Y")
+    return enabled and Path("/sys/kernel/security/apparmor").exists()
 
 
 def uptime() -> float:
@@ -94,13 +98,22 @@ def uptime() -> float:
     return float((_text("/proc/uptime") or "0").split()[0])
 
 
-def available_memory() -> int:
-    """Bytes of memory that could be given out without swapping."""
-    return _meminfo().get("MemAvailable", 0)
-
-
 def cpu_seconds() -> float:
     """Seconds of CPU used by everything on the machine since it booted."""
     words = _text("/proc/stat").partition("\n")[0].split()[1:]
     busy = [int(word) for place, word in enumerate(words[:8]) if place not in (3, 4)]
     return sum(busy) / os.sysconf("SC_CLK_TCK")
+
+
+def process_usage(pid: int) -> dict[str, float]:
+    """Memory (bytes, resident) and CPU (seconds) that a process has used; empty once it is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, IndexError):
+        return {}
+    ticks = int(fields[11]) + int(fields[12])
+    return {
+        "memoryBytes": pages * os.sysconf("SC_PAGE_SIZE"),
+        "cpuSeconds": ticks / os.sysconf("SC_CLK_TCK"),
+    }

@@ -3,7 +3,7 @@
 It turns the view of the runtime into what plan.py and status.py ask for.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from pathlib import Path
 
 from minikube_py.kubelet.backoff import Backoff
@@ -12,6 +12,7 @@ from minikube_py.kubelet.containers import MESSAGE_PATH, MESSAGE_POLICY, message
 from minikube_py.kubelet.logs import tail_text
 from minikube_py.kubelet.plan import Kill, Seen
 from minikube_py.kubelet.probes import FIELDS, PodProbes
+from minikube_py.kubelet.resizer import Resizer
 from minikube_py.kubelet.shared import Shared
 from minikube_py.kubelet.start import StartRefused
 from minikube_py.kubelet.status import Facts
@@ -41,15 +42,16 @@ class PodMemory:
         self._retry_at: dict[str, float] = {}
         self._announced: dict[str, float] = {}
         self._last_words: dict[str, str] = {}
+        self._replaced: set[str] = set()
         self.terminal = False
 
-    def seen(self, pod: Obj, probes: PodProbes, now: float) -> Seen:
-        """What the plan is made from."""
+    def seen(self, pod: Obj, probes: PodProbes, now: float, resized: Set[str] = frozenset()) -> Seen:
+        """What the plan is made from; `resized` are the containers to be restarted for their new resources."""
         view = self._shared.view.of(self._uid)
         containers = view.by_name()
         not_before = dict(self._retry_at)
         for name, runs in containers.items():
-            if runs[0].state == "exited":
+            if runs[0].state == "exited" and name not in self._replaced:
                 ended = runs[0].finished_at or runs[0].created_at
                 until = ended + self._backoff.delay(name, ended)
                 not_before[name] = max(until, not_before.get(name, 0.0))
@@ -64,6 +66,7 @@ class PodMemory:
             failed=probes.failed(),
             started=probes.started(),
             not_before=not_before,
+            resized=resized,
             restarts={s["name"]: s["restartCount"] for s in statuses if s.get("containerID")},
         )
 
@@ -92,19 +95,28 @@ class PodMemory:
                 continue
             newest = runs[name][0]
             delay = self._backoff.delay(name, newest.finished_at or now)
-            if not delay or self._announced.get(name) == newest.finished_at:
+            if not delay:
                 continue
-            self._announced[name] = newest.finished_at
             pod_id = f"{name_of(pod)}_{namespace_of(pod)}({self._uid})"
             why = f"back-off {go_duration(delay)} restarting failed container={name} pod={pod_id}"
             self._waiting[name] = ("CrashLoopBackOff", why)
+            if self._announced.get(name) == newest.finished_at:
+                continue
+            self._announced[name] = newest.finished_at
             spec = next(c for c in containers_of(pod["spec"]) if c["name"] == name)
             tell = self._shared.teller(pod, spec)
             tell("Warning", "BackOff", f"Back-off restarting failed container {name} in pod {pod_id}")
 
+    def note_replaced(self, name: str) -> None:
+        """A container is stopped to be started anew at once: no failure of its own."""
+        self._replaced.add(name)
+
     def note_start(self, name: str, attempt: int) -> None:
         """A container is about to start; a restart counts for the backoff."""
         self._retry_at.pop(name, None)
+        if name in self._replaced:
+            self._replaced.discard(name)
+            return
         if attempt > 0 and self._waiting.get(name, ("",))[0] in TRIED:
             self._backoff.next(name, self._shared.epoch())
 
@@ -130,13 +142,13 @@ class PodMemory:
             if reason == "CreateContainerConfigError":
                 self._retry_at.pop(name, None)
 
-    def facts(self, probes: PodProbes, ips: tuple[str, ...], ended: tuple[str, str]) -> Facts:
+    def facts(self, probes: PodProbes, ips: tuple[str, ...], ended: tuple[str, str], resizer: Resizer) -> Facts:
         """What the status is made from."""
         view = self._shared.view.of(self._uid)
         self._last_words = {id: words for id, words in self._last_words.items() if id in view.containers}
         runs: dict[str, list[Known]] = {}
         for name, containers in view.by_name().items():
-            runs[name] = [self._known(container, probes) for container in containers]
+            runs[name] = [self._known(container, probes, resizer) for container in containers]
         return Facts(
             now=self._shared.clock.now(),
             containers=runs,
@@ -147,12 +159,14 @@ class PodMemory:
             terminal=self.terminal,
             reason=ended[0],
             message=ended[1],
+            resize=resizer.conditions(),
+            allocated=resizer.allocated,
         )
 
-    def _known(self, container: Container, probes: PodProbes) -> Known:
+    def _known(self, container: Container, probes: PodProbes, resizer: Resizer) -> Known:
         verdict = probes.verdict(container.id)
         last_words = self._words(container) if container.state == "exited" else ""
-        return Known(container, verdict.ready, verdict.started, last_words)
+        return Known(container, verdict.ready, verdict.started, last_words, resizer.applied(container.id))
 
     def _words(self, container: Container) -> str:
         """The termination message: its file, or by policy the end of the log."""

@@ -55,7 +55,7 @@ class Orphans:
             for sandbox in shared.view.of(uid).newest_sandboxes():
                 await shared.runtime.sandboxes.stop(sandbox.id)
             await Stopper(shared).remove_all(uid)
-            await remove_pod_dir(shared.config, uid)
+            await remove_pod_dir(shared.storage, uid)
             await asyncio.to_thread(self._remove_traces, uid)
         except (RuntimeFailed, TimeoutError, OSError) as error:
             log.warning("cannot remove what is left of pod %s yet: %s", uid, error)

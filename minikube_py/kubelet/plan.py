@@ -2,8 +2,8 @@
 
 Follows the pod lifecycle of the Kubernetes documentation: a sandbox first, init containers one after another
 (sidecars, which restart always, stay), then the containers; restarts by policy and backoff. Ephemeral
-containers run once, whenever they are added. Termination is
-not planned here (terminate.py): it takes everything down.
+containers run once, whenever they are added. Termination is not planned here (ending.py): it takes everything
+down in order, also the sidecars of a pod whose containers have all ended.
 """
 
 import hashlib
@@ -29,6 +29,8 @@ class Seen:
     """Ids of running containers whose startup has succeeded."""
     not_before: Mapping[str, float] = field(default_factory=dict)
     """Container name > the earliest time of its next start (a backoff)."""
+    resized: Set[str] = frozenset()
+    """Ids of running containers whose new resources need a restart."""
     restarts: Mapping[str, int] = field(default_factory=dict)
     """Container name > restarts that the API knows of, where the runtime has forgotten the container."""
 
@@ -43,11 +45,13 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Stop a running container; `message` is the event that tells why, `probe` the one that gave it up."""
+    """Stop a running container; `message` is the event that tells why, `probe` the one that gave it up. With
+    `at_once` it is replaced without any backoff: nothing is wrong with it."""
 
     container: Container
     message: str = ""
     probe: str = ""
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ def _new_sandbox(spec: Obj, seen: Seen, newest: Sandbox | None) -> Plan:
     )
     ready = tuple(sandbox.id for sandbox in seen.sandboxes if sandbox.state == "ready")
     if seen.containers and not _wanted(spec, seen):
-        return Plan(kill=running, finished=True)
+        return Plan(finished=True)
     if running or ready:
         return Plan(kill=running, stop_sandboxes=ready)
     fresh = replace(seen, containers={})
@@ -122,11 +126,11 @@ def _in_sandbox(spec: Obj, seen: Seen, sandbox: str) -> Plan:
     here = {name: [run for run in runs if run.sandbox_id == sandbox] for name, runs in seen.containers.items()}
     ordinary = [c["name"] for c in spec["containers"]]
     if not _wanted(spec, seen):
-        return Plan(kill=tuple(_running_sidecars(spec, here)), finished=True)
+        return Plan(finished=True)
     begun = any(here.get(name) for name in ordinary)
     due, blocked, failed = _init(spec, here, seen, begun)
     if failed:
-        return Plan(kill=tuple(_running_sidecars(spec, here)), finished=True)
+        return Plan(finished=True)
     due += [c["name"] for c in spec.get("ephemeralContainers") or () if not seen.containers.get(c["name"])]
     kills = list(_kills(spec, here, seen))
     killed = {kill.container.name for kill in kills}
@@ -186,13 +190,6 @@ def _init(
     return due, False, False
 
 
-def _running_sidecars(spec: Obj, here: Mapping[str, Sequence[Container]]) -> Iterator[Kill]:
-    for container in reversed(spec.get("initContainers") or ()):
-        for run in here.get(container["name"]) or ():
-            if run.state == "running":
-                yield Kill(run)
-
-
 def _kills(spec: Obj, here: Mapping[str, Sequence[Container]], seen: Seen) -> Iterator[Kill]:
     again = "" if spec.get("restartPolicy", "Always") == "Never" else ", will be restarted"
     for container in [*(c for c in spec.get("initContainers") or () if is_sidecar(c)), *spec["containers"]]:
@@ -202,7 +199,9 @@ def _kills(spec: Obj, here: Mapping[str, Sequence[Container]], seen: Seen) -> It
             continue
         known = run.annotations.get(HASH_ANNOTATION, "")
         if known and known != container_hash(container):
-            yield Kill(run, f"Container {name} definition changed, will be restarted")
+            yield Kill(run, f"Container {name} definition changed, will be restarted", at_once=True)
         elif probe := seen.failed.get(run.id):
             restart = ", will be restarted" if is_sidecar(container) else again
             yield Kill(run, f"Container {name} failed {probe} probe{restart}", probe)
+        elif run.id in seen.resized:
+            yield Kill(run, f"Container {name} resize requires restart", at_once=True)

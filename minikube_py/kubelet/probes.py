@@ -6,6 +6,7 @@ listens 50 ms after its start need not wait a whole period to be seen ready.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -26,15 +27,15 @@ class Verdict:
     started: bool
     ready: bool
     failed: str = ""
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Watcher:
-    """Who is told: `changed` wakes the worker, `unhealthy(container spec, message)` records an event."""
+    """Who is told: `changed` wakes the worker, `tell(container spec, reason, message)` records a warning."""
 
     changed: Callable[[], None]
-    unhealthy: Callable[[Obj, str], None]
+    tell: Callable[[Obj, str, str], None]
 
 
 class PodProbes:
@@ -44,6 +45,9 @@ class PodProbes:
         self._streams, self._clock, self._watcher = streams, clock, watcher
         self._tasks = Tasks(f"kubelet/probes/{name}")
         self._verdicts: dict[str, Verdict] = {}
+        self._ending = False
+        self.counts: Counter[tuple[str, str, str]] = Counter()
+        """How often each probe had which result: by container, type and result."""
 
     def verdict(self, id: str) -> Verdict:
         """What is known of a container; one that is not probed is neither started nor ready."""
@@ -61,11 +65,19 @@ class PodProbes:
         """Probe exactly the containers in `running` (id > container and spec). `status` is the pod's: what it
         says of a container that was adopted holds until its probes say otherwise."""
         for id in [id for id in self._verdicts if id not in running]:
-            for task in self._verdicts.pop(id).tasks:
+            for task in self._verdicts.pop(id).tasks.values():
                 task.cancel()
         for id, (container, spec) in running.items():
             if id not in self._verdicts:
                 self._begin(container, spec, ip, status)
+
+    def end(self) -> None:
+        """The pod is being stopped: only readiness counts from now on."""
+        self._ending = True
+        for verdict in self._verdicts.values():
+            for kind, task in verdict.tasks.items():
+                if kind != "readiness":
+                    task.cancel()
 
     def _begin(self, container: Container, spec: Obj, ip: str, status: Obj) -> None:
         known = _known(status, container.id)
@@ -84,13 +96,13 @@ class PodProbes:
 
     def _watch(self, target: Target, began: float, verdict: Verdict) -> None:
         """Start the probes that run once the container has started."""
-        for kind in ("readiness", "liveness"):
+        for kind in ("readiness",) if self._ending else ("readiness", "liveness"):
             if spec := target.spec.get(FIELDS[kind]):
                 self._spawn(_Probe(kind, spec, target, began), verdict)
 
     def _spawn(self, probe: "_Probe", verdict: Verdict) -> None:
         name = f"{probe.target.spec['name']}/{probe.kind}"
-        verdict.tasks.append(self._tasks.spawn(self._run(probe, verdict), name))
+        verdict.tasks[probe.kind] = self._tasks.spawn(self._run(probe, verdict), name)
 
     async def _run(self, probe: "_Probe", verdict: Verdict) -> None:
         clock = self._clock
@@ -124,14 +136,17 @@ class PodProbes:
     def _take(self, probe: "_Probe", verdict: Verdict, answer: Answer) -> bool:
         """Count one answer; whether the probe has come to its end. A probe that could not be tried says
         nothing of the container, so it is told but not counted."""
+        spec, what = probe.target.spec, f"{probe.kind.capitalize()} probe"
+        result_name = ("successful" if answer.ok else "failed") if answer.known else "unknown"
+        self.counts[(spec["name"], probe.kind.capitalize(), result_name)] += 1
         if not answer.known:
-            why = f"{probe.kind.capitalize()} probe errored and resulted in unknown state: {answer.message}"
-            self._watcher.unhealthy(probe.target.spec, why)
+            why = f"{what} errored and resulted in unknown state: {answer.message}"
+            self._watcher.tell(spec, "Unhealthy", why)
             return False
         if not answer.ok:
-            self._watcher.unhealthy(
-                probe.target.spec, f"{probe.kind.capitalize()} probe failed: {answer.message}"
-            )
+            self._watcher.tell(spec, "Unhealthy", f"{what} failed: {answer.message}")
+        elif answer.doubtful:
+            self._watcher.tell(spec, "ProbeWarning", f"{what} warning: {answer.message}")
         result = probe.count(answer.ok)
         if result is None:
             return False

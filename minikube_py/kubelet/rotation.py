@@ -43,13 +43,20 @@ class LogRotation:
                 return False
             aside = path.with_name(f"{path.name}.{self._clock.now():%Y%m%d-%H%M%S}")
             await asyncio.to_thread(set_aside, path, aside, self._config.log_max_files)
-            await self._runtime.monitor.reopen_log(container.id)
+            await self._reopen(container, path, aside)
         except FileNotFoundError:
             return False  # it has written nothing yet, or is being removed
         except (OSError, RuntimeFailed, TimeoutError) as error:
             log.warning("cannot rotate %s: %s", path, error)
             return False
         return True
+
+    async def _reopen(self, container: Container, path: Path, aside: Path) -> None:
+        try:
+            await self._runtime.monitor.reopen_log(container.id)
+        except (RuntimeFailed, TimeoutError):
+            await asyncio.to_thread(put_back, path, aside)
+            raise
 
 
 def set_aside(path: Path, aside: Path, keep: int) -> None:
@@ -64,3 +71,9 @@ def set_aside(path: Path, aside: Path, keep: int) -> None:
     for old in rotated[: max(0, len(rotated) - (keep - 2))]:
         old.unlink()
     path.rename(aside)
+
+
+def put_back(path: Path, aside: Path) -> None:
+    """Undo the move of a log that its container still writes to. Blocking."""
+    if not path.exists():
+        aside.rename(path)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from minikube_py.kubelet.config import KubeletConfig
-from minikube_py.kubelet.qos import cgroup_path
+from minikube_py.kubelet.qos import cgroup_path, sandbox_resources
+from minikube_py.kubelet.security import selinux, supplemental_groups
 from minikube_py.kubelet.view import POD_NAME, POD_NAMESPACE, POD_UID
 from minikube_py.meta.objects import (
     Obj,
@@ -18,7 +19,8 @@ from minikube_py.meta.objects import (
 )
 from minikube_py.runtime.base import NamespaceOptions, PortMapping, SandboxConfig
 
-MAX_SEARCHES = 32
+MAX_SERVERS, MAX_SEARCHES, MAX_SEARCH_LENGTH = 3, 32, 2048  # the last in characters, spaces between included
+MAX_HOSTNAME = 64  # the kernel's limit
 GRACE = "io.kubernetes.pod.terminationGracePeriod"
 
 
@@ -50,7 +52,32 @@ def parse_resolv_conf(text: str) -> Resolver:
 
 
 def resolver(pod: Obj, config: KubeletConfig, host: Resolver) -> Resolver:
-    """The pod's DNS configuration by its dnsPolicy and dnsConfig."""
+    """The pod's DNS configuration by its dnsPolicy and dnsConfig, cut to what resolvers can take."""
+    asked = _asked_resolver(pod, config, host)
+    searches: list[str] = []
+    for search in asked.searches[:MAX_SEARCHES]:
+        if len(" ".join([*searches, search])) > MAX_SEARCH_LENGTH:
+            break
+        searches.append(search)
+    return Resolver(asked.servers[:MAX_SERVERS], tuple(searches), asked.options)
+
+
+def dns_warnings(pod: Obj, config: KubeletConfig, host: Resolver) -> list[str]:
+    """What was left out of the pod's DNS configuration, in Kubernetes' words."""
+    asked, given = _asked_resolver(pod, config, host), resolver(pod, config, host)
+    found = []
+    if asked.servers != given.servers:
+        line = " ".join(given.servers)
+        told = "Nameserver limits were exceeded, some nameservers have been omitted"
+        found.append(f"{told}, the applied nameserver line is: {line}")
+    if asked.searches != given.searches:
+        line = " ".join(given.searches)
+        told = "Search Line limits were exceeded, some search paths have been omitted"
+        found.append(f"{told}, the applied search line is: {line}")
+    return found
+
+
+def _asked_resolver(pod: Obj, config: KubeletConfig, host: Resolver) -> Resolver:
     spec = pod["spec"]
     policy = spec.get("dnsPolicy", "ClusterFirst")
     if policy == "ClusterFirst" and spec.get("hostNetwork"):
@@ -69,8 +96,8 @@ def resolver(pod: Obj, config: KubeletConfig, host: Resolver) -> Resolver:
         value = option.get("value")
         options[option["name"]] = f"{option['name']}:{value}" if value else option["name"]
     return Resolver(
-        tuple(dict.fromkeys([*base.servers, *(extra.get("nameservers") or ())]))[:3],
-        tuple(dict.fromkeys([*base.searches, *(extra.get("searches") or ())]))[:MAX_SEARCHES],
+        tuple(dict.fromkeys([*base.servers, *(extra.get("nameservers") or ())])),
+        tuple(dict.fromkeys([*base.searches, *(extra.get("searches") or ())])),
         tuple(options.values()),
     )
 
@@ -80,10 +107,23 @@ def hostname(pod: Obj, config: KubeletConfig) -> str:
     spec = pod["spec"]
     if spec.get("hostNetwork"):
         return config.hostname or config.node_name
-    name: str = spec.get("hostname") or name_of(pod)
     if spec.get("setHostnameAsFQDN") and (full := fqdn(pod, config)):
         return full
+    return _short_name(pod)
+
+
+def _short_name(pod: Obj) -> str:
+    name: str = pod["spec"].get("hostname") or name_of(pod)
     return name[:63].rstrip("-.")
+
+
+def hostname_fault(pod: Obj, config: KubeletConfig) -> str:
+    """Why no sandbox can have the pod's host name; empty where one can."""
+    name = hostname(pod, config)
+    if len(name) <= MAX_HOSTNAME or pod["spec"].get("hostNetwork"):
+        return ""
+    limits = f"({MAX_HOSTNAME} characters is the max, {len(name)} characters requested)"
+    return f"failed to construct FQDN from pod hostname and cluster domain, FQDN {name} is too long {limits}"
 
 
 def fqdn(pod: Obj, config: KubeletConfig) -> str:
@@ -91,8 +131,7 @@ def fqdn(pod: Obj, config: KubeletConfig) -> str:
     spec = pod["spec"]
     if not spec.get("subdomain"):
         return ""
-    name = (spec.get("hostname") or name_of(pod))[:63].rstrip("-.")
-    return f"{name}.{spec['subdomain']}.{namespace_of(pod)}.svc.{config.cluster_domain}"
+    return f"{_short_name(pod)}.{spec['subdomain']}.{namespace_of(pod)}.svc.{config.cluster_domain}"
 
 
 def hosts_file(pod: Obj, config: KubeletConfig, ips: Sequence[str], host_file: str) -> str:
@@ -110,7 +149,7 @@ def hosts_file(pod: Obj, config: KubeletConfig, ips: Sequence[str], host_file: s
             "fe00::1\tip6-allnodes\n"
             "fe00::2\tip6-allrouters\n"
         )
-        names = [name for name in (fqdn(pod, config), hostname(pod, config)) if name]
+        names = [name for name in (fqdn(pod, config), _short_name(pod)) if name]
         text += "".join(f"{ip}\t{chr(9).join(dict.fromkeys(names))}\n" for ip in ips)
     if aliases := spec.get("hostAliases"):
         text += "\n# Entries added by HostAliases.\n"
@@ -139,6 +178,7 @@ def sandbox_config(pod: Obj, attempt: int, config: KubeletConfig, host: Resolver
     spec = pod["spec"]
     security = spec.get("securityContext") or {}
     dns = resolver(pod, config, host)
+    resources, overhead = sandbox_resources(pod)
     ports = [
         PortMapping(
             port["containerPort"],
@@ -171,18 +211,10 @@ def sandbox_config(pod: Obj, attempt: int, config: KubeletConfig, host: Resolver
         privileged=any(dig(c, "securityContext.privileged") for c in containers_of(spec)),
         run_as_user=security.get("runAsUser"),
         run_as_group=security.get("runAsGroup") if security.get("runAsUser") is not None else None,
-        supplemental_groups=_groups(security),
-        seccomp=seccomp(security.get("seccompProfile")) or "RuntimeDefault",
+        supplemental_groups=supplemental_groups(security),
+        strict_groups=security.get("supplementalGroupsPolicy") == "Strict",
+        selinux=selinux(security),
+        seccomp="RuntimeDefault",
+        resources=resources,
+        overhead=overhead,
     )
-
-
-def _groups(security: Obj) -> list[int]:
-    groups = list(security.get("supplementalGroups") or ())
-    return [security["fsGroup"], *groups] if security.get("fsGroup") is not None else groups
-
-
-def seccomp(profile: Obj | None) -> str:
-    """The runtime's form of a seccompProfile; empty for none."""
-    if not profile:
-        return ""
-    return f"localhost/{profile['localhostProfile']}" if profile["type"] == "Localhost" else profile["type"]

@@ -13,9 +13,12 @@ from minikube_py.kubelet.cgroups import PodCgroups
 from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.environment import MASTER_SERVICE, PodFacts
 from minikube_py.kubelet.images import ImagePuller
+from minikube_py.kubelet.isolation import Isolation
+from minikube_py.kubelet.qos import HostLimits
 from minikube_py.kubelet.sandbox import Resolver
 from minikube_py.kubelet.view import RuntimeView
 from minikube_py.kubelet.volumes.base import VolumeKind
+from minikube_py.kubelet.volumes.storage import Storage
 from minikube_py.meta.objects import Key, Obj, namespace_of
 from minikube_py.runtime.base import Runtime
 
@@ -33,10 +36,13 @@ class Shared:
     cgroups: PodCgroups
     recorder: EventRecorder
     volume_kinds: Mapping[str, VolumeKind]
+    storage: Storage
     host_resolver: Resolver
     memory: int
     """The node's memory in bytes."""
     allocatable: Mapping[str, str]
+    isolation: Isolation
+    host_limits: HostLimits
 
     def lookup(self, kind: str, namespace: str, name: str) -> Obj | None:
         """A ConfigMap or Secret from the cache."""

@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 from minikube_py.aio.tasks import Tasks
 from minikube_py.kubelet.containers import Parts, container_config
 from minikube_py.kubelet.environment import ConfigRefused, environment
-from minikube_py.kubelet.handlers import Target, act
+from minikube_py.kubelet.handlers import Target
+from minikube_py.kubelet.hooks import run_hook
 from minikube_py.kubelet.images import ImageRefused, namespace_secrets
 from minikube_py.kubelet.pod_volumes import PodVolumes
-from minikube_py.kubelet.sandbox import hosts_file, sandbox_config
+from minikube_py.kubelet.sandbox import dns_warnings, hostname_fault, hosts_file, sandbox_config
 from minikube_py.kubelet.shared import Shared
 from minikube_py.meta.objects import Obj, uid_of
 from minikube_py.runtime.base import Container, ContainerConfig, Image, RuntimeFailed, Sandbox, SandboxConfig
@@ -47,17 +48,26 @@ class Starter:
     async def sandbox(self, pod: Obj, attempt: int, first: Sequence[Obj]) -> Sandbox:
         """A new sandbox, with its volumes made and the images of the containers `first` on their way.
         Errors: RuntimeFailed, TimeoutError, VolumeFailed."""
-        shared = self._shared
         await self.finish(partial(asyncio.to_thread, self._make_room, pod), "room")
         for container in first:
             self._prefetch(pod, container)
         volumes = self._tasks.spawn(_answer(self._volumes.prepare), "volumes")
-        config = sandbox_config(pod, attempt, shared.config, shared.host_resolver)
+        for warning in dns_warnings(pod, self._shared.config, self._shared.host_resolver):
+            self._shared.recorder.record(pod, "Warning", "DNSConfigForming", warning)
+        config = await self._sandbox_config(pod, attempt)
         sandbox = await self.finish(partial(self._run_sandbox, config), "sandbox")
         failure = await volumes
         if isinstance(failure, Exception):
             raise failure
         return sandbox
+
+    async def _sandbox_config(self, pod: Obj, attempt: int) -> SandboxConfig:
+        """What the runtime is told of the sandbox. Errors: RuntimeFailed where it cannot isolate it so."""
+        shared = self._shared
+        if fault := hostname_fault(pod, shared.config):
+            raise RuntimeFailed(fault)
+        config = sandbox_config(pod, attempt, shared.config, shared.host_resolver)
+        return await shared.isolation.apply(pod, config)
 
     async def _run_sandbox(self, config: SandboxConfig) -> Sandbox:
         id = await self._shared.runtime.sandboxes.run(config)
@@ -79,7 +89,7 @@ class Starter:
 
     async def _image(self, pod: Obj, container: Obj) -> Image:
         shared = self._shared
-        secrets = namespace_secrets(pod, shared.lookup)
+        secrets = namespace_secrets(pod, shared.lookup, partial(shared.recorder.record, pod))
         return await shared.images.ensure(pod, container, secrets, shared.teller(pod, container))
 
     async def container(self, pod: Obj, spec: Obj, attempt: int, sandbox: Sandbox) -> Container:
@@ -118,8 +128,20 @@ class Starter:
         facts = shared.facts(self.addresses(pod, sandbox))
         env = environment(pod, spec, facts, shared.services(pod), shared.lookup)
         self._write_hosts(pod, sandbox)
-        mounts = await self._volumes.mounts(spec, attempt, dict(env))
-        parts = Parts(attempt, image, env, mounts, shared.memory, target=self._target(pod, spec))
+        recursive = shared.isolation.recursive_read_only(pod)
+        mounts = await self._volumes.mounts(spec, attempt, dict(env), recursive=recursive)
+        parts = Parts(
+            attempt,
+            image,
+            env,
+            mounts,
+            shared.memory,
+            target=self._target(pod, spec),
+            user=await shared.isolation.users(pod),
+            host=shared.host_limits,
+            devices=self._volumes.devices(spec),
+            profiles=shared.config.seccomp_dir,
+        )
         return container_config(pod, spec, parts)
 
     def _target(self, pod: Obj, spec: Obj) -> str:
@@ -155,7 +177,7 @@ class Starter:
         shared = self._shared
         image, sandbox = ready
         tell = shared.teller(pod, spec)
-        whole = sandbox_config(pod, sandbox.attempt, shared.config, shared.host_resolver)
+        whole = await self._sandbox_config(pod, sandbox.attempt)
         try:
             id = await shared.runtime.containers.create(sandbox.id, config, whole)
         except (RuntimeFailed, TimeoutError) as error:
@@ -200,19 +222,20 @@ class Starter:
         shared = self._shared
         ip = next(iter(self.addresses(pod, sandbox)), "")
         target = Target(container.id, spec, ip, shared.runtime.streams, shared.clock)
-        answer = await act(hook, target, HOOK_LIMIT)
-        if answer.ok:
-            return
         tell = shared.teller(pod, spec)
-        tell("Warning", "FailedPostStartHook", f"PostStartHook failed: {answer.message}")
+        failure = await run_hook(hook, target, pod, HOOK_LIMIT, tell)
+        if not failure:
+            return
+        tell("Warning", "FailedPostStartHook", "PostStartHook failed")
         tell("Normal", "Killing", "FailedPostStartHook")
-        grace = float(pod["spec"].get("terminationGracePeriodSeconds") or 30)
+        asked = pod["spec"].get("terminationGracePeriodSeconds")
+        grace = max(1.0, float(30 if asked is None else asked))
         try:
             await shared.runtime.containers.stop(container.id, grace)
             await shared.view.refresh(container.id)
         except (RuntimeFailed, TimeoutError) as error:
             raise StartRefused("PostStartHookError", str(error)) from error
-        raise StartRefused("PostStartHookError", f"PostStartHook failed: {answer.message}")
+        raise StartRefused("PostStartHookError", failure)
 
     async def finish(self, work: Work[T], name: str) -> T:
         """Do `work` to its end even if the caller is cancelled meanwhile."""

@@ -1,6 +1,6 @@
 """A pod's status, computed from its spec, its containers and the status that the API holds: pure.
 
-Conditions keep their transition times; conditions of others (readiness gates, PodScheduled) are kept. What
+Conditions keep their transition times; conditions of others (readiness gates) are kept. What
 the runtime has forgotten is carried over from the old status, so nothing that was told is ever lost.
 """
 
@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from minikube_py.kubelet.container_status import Known, container_statuses
+from minikube_py.kubelet.container_status import Known, container_statuses, limit_messages
 from minikube_py.kubelet.plan import is_sidecar
 from minikube_py.meta.objects import Obj, dig, timestamp, with_condition
 
-OURS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
+OURS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+RESIZE = ("PodResizePending", "PodResizeInProgress")
 FINAL = ("Succeeded", "Failed")
 
 
@@ -33,6 +34,12 @@ class Facts:
     reason: str = ""
     message: str = ""
     """Why the kubelet ended the pod, such as DeadlineExceeded."""
+    disrupted: bool = False
+    """Whether it did so because the node ran short, through no fault of the pod's."""
+    resize: Sequence[Obj] = ()
+    """The conditions that tell of a resize under way; none where there is none."""
+    allocated: Mapping[str, Obj] = field(default_factory=dict)
+    """Container name > the resources it was allocated, where they can be resized."""
 
 
 def pod_status(pod: Obj, facts: Facts) -> Obj:
@@ -47,6 +54,7 @@ def pod_status(pod: Obj, facts: Facts) -> Obj:
     if debuggers := spec.get("ephemeralContainers"):
         name = "ephemeralContainerStatuses"
         status[name] = container_statuses(pod, debuggers, name, facts)
+    limit_messages(status)
     status["phase"] = phase(spec, status, facts, old.get("phase", ""))
     if facts.reason and status["phase"] == "Failed":
         status["reason"], status["message"] = facts.reason, facts.message
@@ -101,16 +109,26 @@ def _tally(entry: Obj) -> str:
 
 
 def _conditions(pod: Obj, status: Obj, facts: Facts) -> list[Obj]:
-    spec, conditions = pod["spec"], dig(pod, "status.conditions", [])
+    spec = pod["spec"]
+    over = set(RESIZE) - {entry["type"] for entry in facts.resize}
+    conditions = [c for c in dig(pod, "status.conditions", []) if c["type"] not in over]
     for new in (
         _flag("PodReadyToStartContainers", facts.sandbox_ready),
         _initialized(spec, status),
         _ready(spec, status, conditions),
         _containers_ready(spec, status),
+        _flag("PodScheduled", True),
     ):
         if generation := status.get("observedGeneration"):
             new["observedGeneration"] = generation
         conditions = with_condition(conditions, new, facts.now)
+    for entry in facts.resize:
+        conditions = with_condition(conditions, entry, facts.now)
+    if facts.disrupted:
+        target = _flag("DisruptionTarget", True, "TerminationByKubelet", facts.message)
+        if generation := status.get("observedGeneration"):
+            target["observedGeneration"] = generation
+        conditions = with_condition(conditions, target, facts.now)
     order = {kind: place for place, kind in enumerate(OURS)}
     return sorted(conditions, key=lambda entry: order.get(entry["type"], len(order)))
 
@@ -177,6 +195,8 @@ def status_patch(old: Obj, new: Obj) -> Obj:
             known = {entry["type"]: entry for entry in old.get(name) or ()}
             changed = [entry for entry in new[name] if entry != known.get(entry["type"])]
             patch[name] = [dict.fromkeys(known.get(entry["type"], ())) | entry for entry in changed]
+            gone = known.keys() - {entry["type"] for entry in new[name]}
+            patch[name] += [{"type": kind, "$patch": "delete"} for kind in sorted(gone)]
         elif name in ("podIPs", "hostIPs") and name in new:
             patch[name] = [*new[name], {"$patch": "replace"}] if old.get(name) else new[name]
         else:

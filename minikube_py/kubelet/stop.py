@@ -1,17 +1,20 @@
 """Stopping: containers with their preStop hooks within the grace period, sandboxes, and what remains.
 
-Order as in Kubernetes: the containers all at once, then sidecars in reverse order, then the sandbox.
+Order as in Kubernetes: every preStop hook at once, then the containers, then sidecars in reverse order, each
+once those before it have ended or the grace period is over, then the sandbox.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from minikube_py.aio.clock import within
 from minikube_py.aio.tasks import Tasks
-from minikube_py.kubelet.handlers import Target, act
+from minikube_py.kubelet.handlers import Target
+from minikube_py.kubelet.hooks import run_hook
 from minikube_py.kubelet.plan import is_sidecar
 from minikube_py.kubelet.shared import Shared
 from minikube_py.meta.objects import Obj, containers_of, uid_of
@@ -25,10 +28,12 @@ RETRIES = (0.5, 1.0, 2.0, 5.0, 10.0)  # seconds between attempts while the runti
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """How one container is stopped: within `grace` seconds; `message` is the event that tells why."""
+    """How one container is stopped: within `grace` seconds, signalled only once all of `after` are set or
+    the grace is over; `message` is the event that tells why."""
 
     grace: float
     message: str = ""
+    after: Sequence[asyncio.Event] = ()
 
 
 def grace_of(pod: Obj) -> float:
@@ -37,6 +42,19 @@ def grace_of(pod: Obj) -> float:
     if asked is None:
         asked = pod["spec"].get("terminationGracePeriodSeconds")
     return max(1.0, float(30 if asked is None else asked))
+
+
+def turns(spec: Obj, running: Set[str]) -> dict[str, Set[str]]:
+    """For each of the `running` containers, those that must have ended before it is signalled: a sidecar waits
+    for all that are none and for the sidecars after it (KEP-753)."""
+    sidecars = [c["name"] for c in spec.get("initContainers") or () if is_sidecar(c)]
+    before = set(running) - set(sidecars)
+    waits: dict[str, Set[str]] = {name: frozenset() for name in before}
+    for name in reversed(sidecars):
+        if name in running:
+            waits[name] = frozenset(before)
+            before.add(name)
+    return waits
 
 
 class Stopper:
@@ -56,7 +74,23 @@ class Stopper:
             tell("Normal", "Killing", how.message or f"Stopping container {container.name}")
             if hook := (spec.get("lifecycle") or {}).get("preStop"):
                 grace = await self._pre_stop(pod, container, spec, (hook, grace))
+        if how.after:
+            grace = max(1.0, grace - await self._turn(how.after, grace))
         await self._stop(container.id, grace)
+
+    async def _turn(self, after: Sequence[asyncio.Event], limit: float) -> int:
+        """Wait for a container's turn, at most `limit` seconds; the whole seconds it took."""
+
+        async def all_set() -> None:
+            for event in after:
+                await event.wait()
+
+        begun = self._shared.clock.monotonic()
+        try:
+            await within(self._shared.clock, limit, all_set())
+        except TimeoutError:
+            return int(limit)
+        return int(self._shared.clock.monotonic() - begun)
 
     async def _stop(self, id: str, grace: float) -> None:
         """Stop a container; an exit that is seen before the call returns (another stop was quicker) counts."""
@@ -82,52 +116,62 @@ class Stopper:
         ips = (shared.config.node_ip,) if on_host else sandbox.ips if sandbox else ()
         target = Target(container.id, spec, next(iter(ips), ""), shared.runtime.streams, shared.clock)
         begun = shared.clock.monotonic()
-        answer = await act(hook, target, grace)
-        if not answer.ok:
-            shared.teller(pod, spec)("Warning", "FailedPreStopHook", f"PreStopHook failed: {answer.message}")
+        tell = shared.teller(pod, spec)
+        if failure := await run_hook(hook, target, pod, grace, tell):
+            log.info("%s: %s", uid_of(pod), failure)
+            tell("Warning", "FailedPreStopHook", "PreStopHook failed")
         return max(MIN_GRACE, grace - (shared.clock.monotonic() - begun))
 
     async def everything(self, pod: Obj, grace: float) -> None:
         """Stop all containers, then the sandboxes; tried again until the runtime has done it."""
         uid = uid_of(pod)
         begun = self._shared.clock.monotonic()
-        sidecars = [c["name"] for c in pod["spec"].get("initContainers") or () if is_sidecar(c)]
-        waves: list[Sequence[str] | None] = [None, *([name] for name in reversed(sidecars))]
-        for wave in waves:
+        while containers := self._live(uid):
             left = max(1.0, grace - (self._shared.clock.monotonic() - begun))
-            await self._wave(pod, wave, sidecars, left)
+            waits = turns(pod["spec"], {container.name for container in containers})
+            ended = {name: asyncio.Event() for name in waits}
+            stops = []
+            for container in containers:
+                after = tuple(ended[name] for name in sorted(waits[container.name]))
+                stops.append(self._end(pod, container, Stopping(left, after=after), ended))
+            await asyncio.gather(*stops)
         for wait in _waits():
             if not await self._stop_sandboxes(uid):
                 return
             await self._shared.clock.sleep(wait)
 
-    async def _wave(self, pod: Obj, names: Sequence[str] | None, last: Sequence[str], grace: float) -> None:
-        """Stop the running containers `names` (None: all but `last`)."""
-        for wait in _waits():
-            running = [
-                container
-                for container in self._shared.view.of(uid_of(pod)).containers.values()
-                if container.state in ("running", "created", "unknown")
-                and (container.name in names if names is not None else container.name not in last)
-            ]
-            if not running:
-                return
-            results = await asyncio.gather(
-                *(self._end(pod, container, grace) for container in running), return_exceptions=True
-            )
-            failures = [result for result in results if isinstance(result, BaseException)]
-            for failure in failures:
-                log.warning("%s: cannot stop a container: %s", uid_of(pod), failure)
-            if not failures:
-                return
-            await self._shared.clock.sleep(wait)
+    async def hurry(self, uid: str, grace: float) -> None:
+        """Stop every running container of a pod within `grace` seconds from now, whatever was asked before."""
+        stop = self._shared.runtime.containers.stop
+        running = [c.id for c in self._shared.view.of(uid).containers.values() if c.state == "running"]
+        for failure in await asyncio.gather(*(_outcome(partial(stop, id, grace)) for id in running)):
+            if failure is not None:
+                log.warning("%s: cannot stop a container sooner: %s", uid, failure)
 
-    async def _end(self, pod: Obj, container: Container, grace: float) -> None:
-        if container.state == "created":  # it never ran
-            await self._shared.runtime.containers.remove(container.id)
-            self._shared.view.forget(container.id)
-            return
-        await self.container(pod, container, Stopping(grace))
+    def _live(self, uid: str) -> list[Container]:
+        """The containers of a pod that have not ended, none twice by name."""
+        states = ("running", "created", "unknown")
+        runs = self._shared.view.of(uid).by_name().values()
+        live = ([run for run in of_one if run.state in states] for of_one in runs)
+        return [of_one[0] for of_one in live if of_one]
+
+    async def _end(
+        self, pod: Obj, container: Container, how: Stopping, ended: Mapping[str, asyncio.Event]
+    ) -> None:
+        """Stop a container for good; tried again until the runtime has done it."""
+        begun = self._shared.clock.monotonic()
+        for wait in _waits():
+            left = max(1.0, how.grace - (self._shared.clock.monotonic() - begun))
+            try:
+                if container.state == "created":  # it never ran
+                    await self.remove_container(container.id)
+                else:
+                    await self.container(pod, container, replace(how, grace=left))
+                break
+            except (RuntimeFailed, TimeoutError) as error:
+                log.warning("%s: cannot stop a container: %s", uid_of(pod), error)
+                await self._shared.clock.sleep(wait)
+        ended[container.name].set()
 
     async def _stop_sandboxes(self, uid: str) -> list[str]:
         """Stop the ready sandboxes of a pod; the ids of those that still are."""

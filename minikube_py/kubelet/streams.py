@@ -7,23 +7,32 @@ of KEP-4006, and the older ones) is translated to SPDY streams; SPDY tunnelled i
 
 import asyncio
 import contextlib
-from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import WSMsgType, web
 
 from minikube_py.aio.tasks import Tasks
+from minikube_py.kubelet.channels import (
+    CHANNELS,
+    CLOSE,
+    ERROR,
+    RESIZE,
+    STDERR,
+    STDIN,
+    STDOUT,
+    ChannelSocket,
+    open_socket,
+)
 from minikube_py.kubelet.spdy import SpdyConnection, SpdyFailed, SpdyStream
 from minikube_py.kubelet.upgrade import PIECE, PROTOCOL_HEADER, Upgraded, both_ways, relay, upgrade_at
 
-STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
-CHANNELS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io")
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
 FORWARD_CHANNELS = ("v4.channel.k8s.io", "v4.base64.channel.k8s.io")
 SPDY_FORWARD = "portforward.k8s.io"
-MAX_MESSAGE = 16 << 20  # bytes
 GREETING = 0.1  # seconds
+ENDING_WITHIN, ENDING_CHECKS = 2.0, 20  # seconds for the runtime to tell of an end, and looks at it meanwhile
+SUCCESS = b'{"metadata":{},"status":"Success"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,48 +61,36 @@ async def proxy_spdy(request: web.BaseRequest, url: str) -> web.StreamResponse:
     return response
 
 
-class ChannelSocket:
-    """A WebSocket whose messages begin with a channel number."""
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a container has printed: for who attaches to one that has just started and may end before the
+    runtime lets anybody attach. `ended`: whether it runs no more; `read`: its log's Stdout or Stderr."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
-        self._socket = socket
-        self._base64 = "base64" in (socket.ws_protocol or "")
-        self.can_close = (socket.ws_protocol or "").startswith("v5.")
+    ended: Callable[[], Awaitable[bool]]
+    read: Callable[[str], AsyncIterator[bytes]]
 
-    async def send(self, channel: int, data: bytes) -> None:
-        """Send data on a channel. Errors: ConnectionError."""
-        if self._base64:
-            await self._socket.send_str(str(channel) + b64encode(data).decode())
-        else:
-            await self._socket.send_bytes(bytes((channel,)) + data)
-
-    async def receive(self) -> tuple[int, bytes] | None:
-        """The next message; None once the client has closed."""
-        while True:
-            message = await self._socket.receive()
-            if message.type in (WSMsgType.BINARY, WSMsgType.TEXT) and message.data:
-                data = message.data.encode() if message.type == WSMsgType.TEXT else message.data
-                if self._base64:
-                    return int(data[:1]), b64decode(data[1:])
-                return data[0], data[1:]  # clients may send the channels of a binary protocol as text
-            if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
-                continue
-            return None
+    async def has_ended(self) -> bool:
+        """Whether the container runs no more, which is known some moments after its streams have ended."""
+        for _ in range(ENDING_CHECKS):
+            if await self.ended():
+                return True
+            await asyncio.sleep(ENDING_WITHIN / ENDING_CHECKS)
+        return False
 
 
-async def serve_command(request: web.BaseRequest, url: str, wanted: Wanted) -> web.StreamResponse:
+async def serve_command(
+    request: web.BaseRequest, url: str, wanted: Wanted, replay: Replay | None = None
+) -> web.StreamResponse:
     """exec or attach for a WebSocket client. Errors: UpgradeRefused, OSError, SpdyFailed."""
     reader, writer, _ = await upgrade_at(url, ["v4.channel.k8s.io"])
     async with SpdyConnection(reader, writer) as spdy:
         streams = await _open_command(spdy, wanted)
-        socket = web.WebSocketResponse(protocols=CHANNELS, max_msg_size=MAX_MESSAGE, autoclose=True)
-        await socket.prepare(request)
+        socket = await open_socket(request, CHANNELS)
         channels = ChannelSocket(socket)
         first = STDOUT if wanted.stdout else STDERR if STDERR in streams else ERROR
 
         async def downstream() -> None:
-            out = [number for number in streams if number in (STDOUT, STDERR, ERROR)]
-            await asyncio.gather(*(_pump_out(channels, number, streams[number]) for number in out))
+            await _deliver(channels, streams, replay)
 
         async def upstream() -> None:
             try:
@@ -107,6 +104,47 @@ async def serve_command(request: web.BaseRequest, url: str, wanted: Wanted) -> w
             await both_ways(downstream, upstream)
         await socket.close()
         return socket
+
+
+async def serve_replay(request: web.BaseRequest, wanted: Wanted, replay: Replay) -> web.StreamResponse:
+    """An attach for a WebSocket client to a container that has ended already."""
+    socket = await open_socket(request, CHANNELS)
+    channels = ChannelSocket(socket)
+    with contextlib.suppress(ConnectionError):
+        await asyncio.sleep(GREETING)  # see _greet
+        await _replay(
+            channels, [n for n, on in ((STDOUT, wanted.stdout), (STDERR, wanted.stderr)) if on], replay
+        )
+        await channels.send_status(SUCCESS)
+    await socket.close()
+    return socket
+
+
+async def _deliver(channels: ChannelSocket, streams: dict[int, SpdyStream], replay: Replay | None) -> None:
+    """Everything from the runtime to the client: the output, then how it ended."""
+    outputs = [number for number in streams if number in (STDOUT, STDERR)]
+    async with Tasks("output") as tasks:
+        ending = tasks.spawn(_read_all(streams[ERROR]), "status")
+        sent = sum(await asyncio.gather(*(_pump_out(channels, n, streams[n]) for n in outputs)))
+        status = await ending
+    if not sent and replay is not None and await replay.has_ended():
+        await _replay(channels, outputs, replay)
+        status = SUCCESS
+    await channels.send_status(status)
+
+
+async def _replay(channels: ChannelSocket, outputs: Sequence[int], replay: Replay) -> None:
+    for number in outputs:
+        async for piece in replay.read("Stdout" if number == STDOUT else "Stderr"):
+            await channels.send(number, piece)
+
+
+async def _read_all(stream: SpdyStream) -> bytes:
+    data = b""
+    with contextlib.suppress(SpdyFailed):
+        while piece := await stream.read():
+            data += piece
+    return data
 
 
 async def _greet(channels: ChannelSocket, number: int) -> None:
@@ -131,12 +169,14 @@ async def _open_command(spdy: SpdyConnection, wanted: Wanted) -> dict[int, SpdyS
     return streams
 
 
-async def _pump_out(channels: ChannelSocket, number: int, stream: SpdyStream) -> None:
-    try:
+async def _pump_out(channels: ChannelSocket, number: int, stream: SpdyStream) -> int:
+    """Pass a stream on to its end; how many bytes it had."""
+    sent = 0
+    with contextlib.suppress(SpdyFailed):  # the runtime has dropped it: its end is all that can be told
         while data := await stream.read():
             await channels.send(number, data)
-    except SpdyFailed:
-        return  # the runtime has dropped the stream; its end is all that the client can be told
+            sent += len(data)
+    return sent
 
 
 async def _pump_in(channels: ChannelSocket, streams: dict[int, SpdyStream]) -> None:
@@ -153,8 +193,7 @@ async def _pump_in(channels: ChannelSocket, streams: dict[int, SpdyStream]) -> N
 async def serve_tunnel(request: web.BaseRequest, url: str) -> web.StreamResponse:
     """Port-forward for a client that tunnels SPDY in WebSocket messages. Errors: UpgradeRefused, OSError."""
     reader, writer, _ = await upgrade_at(url, [SPDY_FORWARD])
-    socket = web.WebSocketResponse(protocols=(TUNNEL,), max_msg_size=MAX_MESSAGE)
-    await socket.prepare(request)
+    socket = await open_socket(request, (TUNNEL,))
 
     async def upstream() -> None:
         async for message in socket:
@@ -177,11 +216,10 @@ async def serve_forward(request: web.BaseRequest, url: str, ports: Sequence[int]
     by the port's number in two bytes. Errors: UpgradeRefused, OSError, SpdyFailed."""
     reader, writer, _ = await upgrade_at(url, [SPDY_FORWARD])
     async with SpdyConnection(reader, writer) as spdy, Tasks("port-forward") as tasks:
-        socket = web.WebSocketResponse(protocols=FORWARD_CHANNELS, max_msg_size=MAX_MESSAGE)
-        await socket.prepare(request)
+        socket = await open_socket(request, FORWARD_CHANNELS)
         channels = ChannelSocket(socket)
         data: dict[int, SpdyStream] = {}
-        pumps: list[asyncio.Task[None]] = []
+        pumps: list[asyncio.Task[int]] = []
         for place, port in enumerate(ports):
             names = {"port": str(port), "requestid": str(place)}
             error = await spdy.open({"streamtype": "error", **names})

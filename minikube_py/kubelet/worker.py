@@ -2,31 +2,36 @@
 
 One task per pod plans whenever something has changed (the object, a container, a probe's result, the end of a
 backoff) and hands the work to at most one starting task and one stopping task per container. Nothing is
-polled. The pod's object is deleted from the API only when nothing of the pod is left on the node.
+polled. The pod's object is deleted from the API only when nothing of the pod is left on the node. A static
+pod's object is the file's; its status goes to its mirror in the API, where there is one.
 """
 
 import asyncio
-import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from minikube_py.aio.tasks import Tasks
-from minikube_py.kubelet.backoff import Backoff
+from minikube_py.kubelet.admission import Rejection, rejected_status
+from minikube_py.kubelet.kills import Kills
+from minikube_py.kubelet.launch import Follower, Launch, Means
 from minikube_py.kubelet.memory import PodMemory
-from minikube_py.kubelet.plan import Kill, Plan, plan
+from minikube_py.kubelet.plan import Plan, plan
 from minikube_py.kubelet.pod_volumes import PodVolumes
 from minikube_py.kubelet.probes import PodProbes, Watcher
 from minikube_py.kubelet.publish import StatusPublisher, newer
+from minikube_py.kubelet.references import environment_needs
 from minikube_py.kubelet.removal import delete_object, remove_traces, take_down
+from minikube_py.kubelet.resizer import Resizer
 from minikube_py.kubelet.shared import Shared
-from minikube_py.kubelet.start import Starter, StartRefused
+from minikube_py.kubelet.start import Starter
 from minikube_py.kubelet.status import FINAL, pod_status
-from minikube_py.kubelet.stop import Stopper, Stopping, grace_of
-from minikube_py.kubelet.volumes.base import ObjectRef, VolumeContext, VolumeFailed
+from minikube_py.kubelet.stop import Stopper, grace_of
+from minikube_py.kubelet.volumes.base import Mounted, ObjectRef, VolumeContext, VolumeFailed
 from minikube_py.meta.objects import (
     Obj,
     annotations_of,
     condition_is,
-    containers_of,
     dig,
     is_deleting,
     key_of,
@@ -34,78 +39,111 @@ from minikube_py.meta.objects import (
     parse_time,
     uid_of,
 )
-from minikube_py.runtime.base import RuntimeFailed, Sandbox
+from minikube_py.runtime.base import Container
 
-log = logging.getLogger(__name__)
-
-KILL_RETRY = 2.0  # seconds
 FORCED = 1.0  # seconds of grace that a forced deletion leaves
 DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
+Mirror = Callable[[], Obj | None]
+"""The object in the API that shows a static pod."""
+
 
 class PodWorker:
-    """One pod. `update` and `removed` come from the cache, `wake` from the view and the probes."""
+    """One pod. `update` and `removed` come from the cache, `wake` from the view and the probes. `mirror` makes
+    it a static pod's worker."""
 
-    def __init__(self, pod: Obj, shared: Shared) -> None:
+    def __init__(self, pod: Obj, shared: Shared, mirror: Mirror | None = None) -> None:
         self.pod = pod
         self.uid = uid_of(pod)
-        self._shared = shared
+        self._shared, self._mirror = shared, mirror
         self._name = str(key_of(pod))
         self._gone = False
         self._terminal = False
         self._ended: tuple[str, str] = ("", "")
+        self._disrupted = False
+        self._rejection: Rejection | None = None
+        self._grace_left: float | None = None
         self._wake = asyncio.Event()
         self._tasks = Tasks(f"kubelet/{self._name}")
-        self._starting: asyncio.Task[None] | None = None
-        self._killing: dict[str, asyncio.Task[None]] = {}
         self._refreshing: asyncio.Task[None] | None = None
         self._stale_volumes = True
-        self._retry = Backoff(1.0, 60.0)
         self._memory = PodMemory(shared, self.uid)
-        context = VolumeContext(pod, shared.client, shared.clock, shared.config, shared.facts(), shared.lookup)
+        self._kills = Kills(shared, self._memory, self._tasks, self.wake)
+        self._resizer = Resizer(shared, pod, self._tasks, self.wake)
+        parts = (shared.client, shared.clock, shared.config, shared.facts(), shared.lookup, shared.storage)
+        context = VolumeContext(pod, *parts)
         self._volumes = PodVolumes(context, shared.volume_kinds)
         self._probes = PodProbes(
-            self._name, shared.runtime.streams, shared.clock, Watcher(self.wake, self._unhealthy)
+            self._name, shared.runtime.streams, shared.clock, Watcher(self.wake, self._probed)
         )
         self._starter = Starter(shared, self._volumes, self._tasks)
         self._stopper = Stopper(shared)
         self._publisher = StatusPublisher(shared.client, shared.clock, self._compute, self._stored)
+        means = Means(self._starter, self._stopper, self._volumes, self._memory, self._tasks)
+        self._launch = Launch(shared, means, self._effective, Follower(self._started, self._launched))
 
     def update(self, pod: Obj) -> None:
         """The pod's object has changed."""
         before, self.pod = self.pod, newer(self.pod, pod)
         self._volumes.context.pod = self.pod
-        if labels_of(before) != labels_of(pod) or annotations_of(before) != annotations_of(pod):
+        grown = dig(before, "metadata.generation") != dig(pod, "metadata.generation")
+        if grown or labels_of(before) != labels_of(pod) or annotations_of(before) != annotations_of(pod):
             self._stale_volumes = True
         self.wake()
 
     def removed(self) -> None:
-        """The pod's object is gone from the API."""
+        """The pod's object, or a static pod's file, is gone."""
         self._gone = True
         self.wake()
+
+    def reject(self, rejection: Rejection) -> None:
+        """The pod may not run on this node: it is Failed, and nothing of it is started."""
+        self._rejection = rejection
+        self._event("Warning", rejection.reason, rejection.message)
+        self.wake()
+
+    def evict(self, reason: str, message: str, grace: float, *, disrupted: bool = False) -> None:
+        """End the pod within `grace` seconds, Failed for this reason; `disrupted`: the node ran short."""
+        if not self._must_end():
+            self._disrupted = disrupted
+            self._ended, self._grace_left = (reason, message), grace
+            self._event("Warning", reason, message)
+            self.wake()
+
+    def mounted(self) -> Mapping[str, Mounted]:
+        """The pod's volumes that are made, by name."""
+        return self._volumes.mounted()
+
+    @property
+    def probe_counts(self) -> Mapping[tuple[str, ...], int]:
+        """How often each probe had which result: by (container, namespace, pod, uid, probe, result)."""
+        meta = self.pod["metadata"]
+        of = (meta["namespace"], meta["name"], self.uid)
+        return {(container, *of, *rest): n for (container, *rest), n in self._probes.counts.items()}
 
     def wake(self) -> None:
         """Something may have changed: plan again."""
         self._wake.set()
 
+    def room_made(self) -> None:
+        """Another pod has gone from the node: a resize that waits for room may go on."""
+        if self._resizer.deferred:
+            self.wake()
+
+    def told_anew(self) -> None:
+        """A static pod's mirror has changed: it may lack the status."""
+        self._publisher.changed()
+
     def object_changed(self) -> None:
         """A ConfigMap or Secret that the pod needs has changed: no more waiting for it."""
         self._stale_volumes = True
-        self._retry.forget("start")
+        self._launch.retry_now()
         self._memory.retry_configuration()
         self.wake()
 
     def needs(self) -> set[ObjectRef]:
         """The ConfigMaps and Secrets that the pod is made from."""
-        namespace = self.pod["metadata"]["namespace"]
-        found = set(self._volumes.needs())
-        for container in containers_of(self.pod["spec"]):
-            for source in [*(container.get("envFrom") or ()), *_value_sources(container)]:
-                for field, kind in (("configMap", "ConfigMap"), ("secret", "Secret")):
-                    ref = source.get(f"{field}Ref") or source.get(f"{field}KeyRef")
-                    if ref:
-                        found.add(ObjectRef(kind, namespace, ref.get("name", "")))
-        return found
+        return {*self._volumes.needs(), *environment_needs(self.pod)}
 
     async def run(self) -> None:
         """Drive the pod until nothing of it is left on this node."""
@@ -119,7 +157,8 @@ class PodWorker:
                 await self._probes.close()
 
     def _must_end(self) -> bool:
-        return self._gone or is_deleting(self.pod) or bool(self._ended[0]) or self._terminal
+        ended = bool(self._ended[0]) or self._rejection is not None
+        return self._gone or is_deleting(self.pod) or ended or self._terminal
 
     async def _wait(self, until: float | None) -> None:
         """Wait to be woken, or for a moment (seconds since the epoch)."""
@@ -133,26 +172,29 @@ class PodWorker:
         await self._shared.clock.sleep(until - self._shared.epoch())
         self._wake.set()
 
+    def _effective(self) -> Obj:
+        """The pod as it is to run: with the resources that it was allocated."""
+        return self._resizer.effective(self.pod)
+
     def _step(self) -> float | None:
         """Plan and begin what is due; when to plan again at the latest."""
         now = self._shared.epoch()
         self._probe()
         if self.pod.get("status", {}).get("phase") in FINAL:
-            self._terminal = True
-            self._wake.set()
+            self._finish()
             return None
         if (deadline := self._deadline()) is not None and now >= deadline:
             self._ended = DEADLINE
             self._event("Normal", *DEADLINE)
             self._wake.set()
             return None
-        todo = plan(self.pod, self._memory.seen(self.pod, self._probes, now))
+        resized = self._resizer.step(self.pod, self._running())
+        todo = plan(self._effective(), self._memory.seen(self.pod, self._probes, now, resized))
         self._memory.note_backoffs(self.pod, todo.backing_off, now)
         for kill in todo.kill:
-            self._kill(kill)
-        if todo.finished and not todo.kill and self._starting is None:
-            self._terminal = True
-            self._wake.set()
+            self._kills.begin(self.pod, kill)
+        if todo.finished and not self._launch.busy:
+            self._finish()
             return None
         times = [todo.retry_at, deadline, self._volumes.refresh_at]
         self._refresh(now)
@@ -161,34 +203,23 @@ class PodWorker:
         self._publisher.changed()
         return min((moment for moment in times if moment is not None), default=None)
 
+    def _finish(self) -> None:
+        self._terminal = True
+        self._wake.set()
+
     def _deadline(self) -> float | None:
         seconds, begun = self.pod["spec"].get("activeDeadlineSeconds"), dig(self.pod, "status.startTime")
         return None if seconds is None or begun is None else parse_time(begun).timestamp() + seconds
 
+    def _running(self) -> dict[str, tuple[Container, Obj]]:
+        return self._memory.running(self.pod, self._kills.ids)
+
     def _probe(self) -> None:
-        running = self._memory.running(self.pod, set(self._killing))
-        self._probes.sync(running, next(iter(self._ips()), ""), self.pod.get("status") or {})
+        self._probes.sync(self._running(), next(iter(self._ips()), ""), self.pod.get("status") or {})
 
     def _ips(self) -> tuple[str, ...]:
         sandbox = self._shared.view.of(self.uid).ready_sandbox()
         return self._starter.addresses(self.pod, sandbox) if sandbox else ()
-
-    def _kill(self, kill: Kill) -> None:
-        id = kill.container.id
-        if id not in self._killing:
-            self._killing[id] = self._tasks.spawn(self._do_kill(kill), f"kill/{kill.container.name}")
-
-    async def _do_kill(self, kill: Kill) -> None:
-        id = kill.container.id
-        try:
-            how = Stopping(self._memory.grace(self.pod, kill), kill.message)
-            await self._stopper.container(self.pod, kill.container, how)
-        except (RuntimeFailed, TimeoutError) as error:
-            log.warning("%s: cannot stop container %s: %s", self._name, kill.container.name, error)
-            await self._shared.clock.sleep(KILL_RETRY)
-        finally:
-            del self._killing[id]
-            self.wake()
 
     def _refresh(self, now: float) -> None:
         """Bring the volumes up to date in a task of its own, where they may have gone stale."""
@@ -196,15 +227,14 @@ class PodWorker:
         if not (self._stale_volumes or due) or self._refreshing is not None:
             return
         self._stale_volumes = False
-        if self._shared.view.of(self.uid).ready_sandbox() is not None and self._starting is None:
+        if self._shared.view.of(self.uid).ready_sandbox() is not None and not self._launch.busy:
             self._refreshing = self._tasks.spawn(self._do_refresh(), "volumes")
 
     async def _do_refresh(self) -> None:
         try:
             self._volumes.context.facts = self._shared.facts(self._ips())
-            await self._starter.finish(
-                partial(asyncio.to_thread, self._shared.cgroups.make, self.pod), "cgroup"
-            )
+            make = partial(asyncio.to_thread, self._shared.cgroups.make, self._resizer.roomy(self.pod))
+            await self._starter.finish(make, "cgroup")
             await self._volumes.prepare()
             await self._volumes.refresh()
         except VolumeFailed as failure:
@@ -216,85 +246,57 @@ class PodWorker:
             self.wake()
 
     def _start(self, todo: Plan, now: float) -> float | None:
-        """Begin the starts of a plan, one series at a time; when to try again where one has just failed."""
-        if self._starting is not None:
-            return None
-        until = self._retry.until("start")
-        if until > now:
-            return until
-        lost = todo.sandbox is not None and condition_is(self.pod, "Ready")
-        if not lost:  # that a pod is Ready no more is told at once
-            self._publisher.hold()
-        self._starting = self._tasks.spawn(self._do_start(todo), "start")
-        return None
+        """Begin the starts of a plan; when to try again where they have just failed."""
+        idle = not self._launch.busy
+        again = self._launch.begin(todo, now)
+        if idle and self._launch.busy:
+            if todo.sandbox is not None:
+                self._stale_volumes = False  # they are made from what is known now
+            if todo.sandbox is None or not condition_is(self.pod, "Ready"):
+                self._publisher.hold()  # that a pod is Ready no more is told at once
+        return again
 
-    async def _do_start(self, todo: Plan) -> None:
-        try:
-            sandbox = await self._ready_sandbox(todo)
-            if sandbox is not None:
-                for start in todo.start:
-                    await self._start_container(start.name, start.attempt, sandbox)
-            self._retry.forget("start")
-        except VolumeFailed as failure:
-            self._event("Warning", "FailedMount", str(failure))
-            self._retry.next("start", self._shared.epoch())
-        except (RuntimeFailed, TimeoutError) as failure:
-            self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {failure}")
-            self._retry.next("start", self._shared.epoch())
-        finally:
-            self._starting = None
-            self._publisher.release()
-            self.wake()
-        try:
-            await self._stopper.prune(self.uid)
-        except (RuntimeFailed, TimeoutError) as failure:
-            log.warning("%s: cannot remove dead containers: %s", self._name, failure)
+    def _started(self, spec: Obj, container: Container) -> None:
+        self._resizer.note_started(spec, container)
+        self._probe()
 
-    async def _ready_sandbox(self, todo: Plan) -> Sandbox | None:
-        for id in todo.stop_sandboxes:
-            await self._stopper.sandbox(id)
-        if todo.sandbox is not None:
-            names = {start.name for start in todo.start}
-            first = [c for c in containers_of(self.pod["spec"]) if c["name"] in names]
-            self._stale_volumes = False  # they are made from what is known now
-            return await self._starter.sandbox(self.pod, todo.sandbox, first)
-        await self._volumes.prepare()
-        return self._shared.view.of(self.uid).ready_sandbox()
+    def _launched(self) -> None:
+        self._publisher.release()
+        self.wake()
 
-    async def _start_container(self, name: str, attempt: int, sandbox: Sandbox) -> None:
-        spec = next(c for c in containers_of(self.pod["spec"]) if c["name"] == name)
-        self._memory.note_start(name, attempt)
-        try:
-            container = await self._starter.container(self.pod, spec, attempt, sandbox)
-        except StartRefused as refusal:
-            self._memory.note_refusal(name, refusal)
-            return
-        self._memory.note_running(name)
-        if container.state == "running":
-            self._probe()
-
-    def _unhealthy(self, spec: Obj, message: str) -> None:
-        self._shared.teller(self.pod, spec)("Warning", "Unhealthy", message)
+    def _probed(self, spec: Obj, reason: str, message: str) -> None:
+        self._shared.teller(self.pod, spec)("Warning", reason, message)
 
     def _event(self, type: str, reason: str, message: str) -> None:
         self._shared.recorder.record(self.pod, type, reason, message)
 
     def _compute(self) -> tuple[Obj, Obj]:
+        status = self._status()
+        if self._mirror is None:
+            return self.pod, status
+        self.pod = {**self.pod, "status": status}
+        return self._mirror() or self.pod, status
+
+    def _status(self) -> Obj:
         status = self.pod.get("status") or {}
         if status.get("phase") in FINAL:
-            return self.pod, status  # told for good; what it was made from may be gone
-        facts = self._memory.facts(self._probes, self._ips(), self._ended)
-        return self.pod, pod_status(self.pod, facts)
+            return status  # told for good; what it was made from may be gone
+        if self._rejection is not None:
+            return rejected_status(self.pod, self._rejection, self._shared.clock.now())
+        facts = self._memory.facts(self._probes, self._ips(), self._ended, self._resizer)
+        return pod_status(self.pod, replace(facts, disrupted=self._disrupted))
 
     def _stored(self, pod: Obj) -> None:
-        self.pod = newer(self.pod, pod)
+        if self._mirror is None:
+            self.pod = newer(self.pod, pod)
 
     async def _end(self) -> None:
         """Stop everything, tell the final status, and once the pod is deleted remove what is left."""
-        for task in (self._starting, self._refreshing):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait((task,))
+        self._probes.end()
+        await self._launch.cancel()
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait((self._refreshing,))
         watch = self._tasks.spawn(self._watch_grace(), "grace")
         await self._stopper.everything(self.pod, self._grace())
         watch.cancel()
@@ -312,25 +314,16 @@ class PodWorker:
 
     def _grace(self) -> float:
         """The grace period in seconds: a pod that is gone from the API before it has ended was forced out."""
-        return FORCED if self._gone else grace_of(self.pod)
+        asked = FORCED if self._gone and self._mirror is None else grace_of(self.pod)
+        return asked if self._grace_left is None else min(asked, self._grace_left)
 
     async def _watch_grace(self) -> None:
-        """While the pod is being stopped: a shorter grace period, given later, takes effect at once."""
+        """While the pod is being stopped: readiness is told on, and a shorter grace period, given later, takes
+        effect at once."""
         known = self._grace()
         while True:
+            self._publisher.changed()
             await self._wait(None)
             if (asked := self._grace()) < known:
                 known = asked
-                for container in list(self._shared.view.of(self.uid).containers.values()):
-                    if container.state == "running":
-                        self._tasks.spawn(self._hurry(container.id, asked), f"hurry/{container.name}")
-
-    async def _hurry(self, id: str, grace: float) -> None:
-        try:
-            await self._shared.runtime.containers.stop(id, grace)
-        except (RuntimeFailed, TimeoutError) as error:
-            log.warning("%s: cannot stop a container sooner: %s", self._name, error)
-
-
-def _value_sources(container: Obj) -> list[Obj]:
-    return [entry["valueFrom"] for entry in container.get("env") or () if entry.get("valueFrom")]
+                self._tasks.spawn(self._stopper.hurry(self.uid, asked), "hurry")

@@ -52,6 +52,12 @@ class ArchivedImage:
     diff_ids: tuple[str, ...]
 
 
+def this_architecture() -> str:
+    """OCI's name for this machine's architecture."""
+    machine = platform.machine()
+    return oci.ARCHITECTURES.get(machine, machine)
+
+
 def chain_ids(diff_ids: Iterable[str]) -> list[str]:
     """The chain id of each layer upon those below (OCI image spec, config.md)."""
     chain: list[str] = []
@@ -65,8 +71,7 @@ class Archive:
 
     def __init__(self, path: Path, architecture: str = "") -> None:
         self._path = path
-        machine = platform.machine()
-        self._architecture = architecture or oci.ARCHITECTURES.get(machine, machine)
+        self._architecture = architecture or this_architecture()
         self._file: BinaryIO = path.open("rb")
         try:
             if self._file.peek(2)[:2] == b"\x1f\x8b":
@@ -183,8 +188,8 @@ class Archive:
             {
                 "schemaVersion": 2,
                 "mediaType": oci.MANIFEST,
-                "config": _described(config),
-                "layers": [_described(layer) for layer in layers],
+                "config": descriptor(config),
+                "layers": [descriptor(layer) for layer in layers],
             }
         )
         return ArchivedImage(
@@ -219,7 +224,8 @@ def _gunzipped(source: BinaryIO) -> BinaryIO:
     return unpacked
 
 
-def _described(blob: Blob) -> dict[str, Any]:
+def descriptor(blob: Blob) -> dict[str, Any]:
+    """A blob as manifests and indexes describe it."""
     return {"mediaType": blob.media_type, "digest": blob.digest, "size": blob.size}
 
 

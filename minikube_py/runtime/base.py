@@ -37,15 +37,42 @@ class PortMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class UserNamespace:
+    """A pod's own user namespace: its ids 0 to `length` - 1 are the node's from `host_id` on, users and groups
+    alike."""
+
+    host_id: int
+    length: int = 65_536
+
+
+@dataclass(frozen=True, slots=True)
 class NamespaceOptions:
     """Which Linux namespaces are the node's: network, pid, ipc; `share_pid` one pid namespace per pod;
-    `target` the id of a running container of the pod, whose pid namespace a container joins."""
+    `target` the id of a running container of the pod, whose pid namespace a container joins; `user` the pod's
+    user namespace (None: the node's)."""
 
     host_network: bool = False
     host_pid: bool = False
     host_ipc: bool = False
     share_pid: bool = False
     target: str = ""
+    user: UserNamespace | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Linux limits: CPU quota and period in microseconds, shares; memory in bytes (0: unlimited), `memory_swap`
+    memory and swap together. `pids` counts for a pod's cgroup alone."""
+
+    cpu_shares: int = 2
+    cpu_quota: int = 0
+    cpu_period: int = 100_000
+    memory: int = 0
+    oom_score_adj: int = 0
+    hugepages: Mapping[str, int] = field(default_factory=dict)  # page size as the kernel says it: 2MB, 1GB
+    unified: Mapping[str, str] = field(default_factory=dict)
+    memory_swap: int = 0
+    pids: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +99,11 @@ class SandboxConfig:
     run_as_user: int | None = None
     run_as_group: int | None = None
     supplemental_groups: Sequence[int] = ()
+    strict_groups: bool = False  # no groups of the image's /etc/group
+    selinux: Mapping[str, str] = field(default_factory=dict)  # user, role, type, level
     seccomp: str = ""  # RuntimeDefault, Unconfined, or localhost/<path>
+    resources: Resources | None = None
+    overhead: Resources | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +125,15 @@ class Sandbox:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A bind mount. propagation: None, HostToContainer or Bidirectional."""
+    """A bind mount. propagation: None, HostToContainer or Bidirectional. `recursive`: what is mounted below is
+    read-only too, where `read_only` (runtimes whose handler says that it can)."""
 
     host_path: str
     container_path: str
     read_only: bool = False
     propagation: str = "None"
     selinux_relabel: bool = False
+    recursive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +144,6 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
-    """Linux limits: CPU quota and period in microseconds, shares; memory in bytes (0: unlimited)."""
-
-    cpu_shares: int = 2
-    cpu_quota: int = 0
-    cpu_period: int = 100_000
-    memory: int = 0
-    oom_score_adj: int = 0
-    hugepages: Mapping[str, int] = field(default_factory=dict)
-    unified: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Security:
     """A container's security context, resolved from pod and container."""
 
@@ -131,6 +151,8 @@ class Security:
     run_as_username: str = ""
     run_as_group: int | None = None
     supplemental_groups: Sequence[int] = ()
+    strict_groups: bool = False  # no groups of the image's /etc/group
+    selinux: Mapping[str, str] = field(default_factory=dict)  # user, role, type, level
     privileged: bool = False
     read_only_rootfs: bool = False
     no_new_privileges: bool = False
@@ -233,14 +255,26 @@ class ContainerStats:
 
 
 @dataclass(frozen=True, slots=True)
+class HandlerFeatures:
+    """What one runtime handler can do."""
+
+    recursive_read_only_mounts: bool = False
+    user_namespaces: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeInfo:
-    """name and version as in nodeInfo.containerRuntimeVersion (containerd://1.6.20)."""
+    """name and version as in nodeInfo.containerRuntimeVersion (containerd://1.6.20). `handlers` by name ("":
+    the default one) are empty where the runtime does not tell of them (containerd before 2.0), and
+    `strict_groups` is None."""
 
     name: str
     version: str
     ready: bool = True
     network_ready: bool = True
     message: str = ""
+    handlers: Mapping[str, HandlerFeatures] = field(default_factory=dict)
+    strict_groups: bool | None = None
 
 
 class Sandboxes(Protocol):

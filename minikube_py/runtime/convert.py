@@ -4,12 +4,13 @@ Times are nanoseconds in CRI and seconds here. Kubernetes' defaults that the kub
 (masked and read-only paths of an unprivileged container) are filled in here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from minikube_py.runtime.base import (
     Container,
     ContainerConfig,
     ContainerStats,
+    HandlerFeatures,
     Image,
     Mount,
     NamespaceOptions,
@@ -17,6 +18,7 @@ from minikube_py.runtime.base import (
     Sandbox,
     SandboxConfig,
     Security,
+    UserNamespace,
 )
 from minikube_py.runtime.proto import cri_pb2 as cri
 
@@ -51,14 +53,31 @@ def security_profile(text: str) -> cri.SecurityProfile | None:
 
 def namespace_option(options: NamespaceOptions) -> cri.NamespaceOption:
     """Which namespaces are shared with the node (NODE), the pod (POD), another container (TARGET) or nobody
-    (CONTAINER)."""
+    (CONTAINER). Without a user namespace none is told of: older runtimes take that for the node's."""
     pid = "NODE" if options.host_pid else "POD" if options.share_pid else "CONTAINER"
     return cri.NamespaceOption(
         network="NODE" if options.host_network else "POD",
         pid="TARGET" if options.target else pid,
         ipc="NODE" if options.host_ipc else "POD",
         target_id=options.target,
+        userns_options=_user_namespace(options.user),
     )
+
+
+def _user_namespace(user: UserNamespace | None) -> cri.UserNamespace | None:
+    ids = id_mappings(user)
+    return cri.UserNamespace(mode="POD", uids=ids, gids=ids) if user is not None else None
+
+
+def id_mappings(user: UserNamespace | None) -> list[cri.IDMapping]:
+    """How a user namespace's ids become the node's; empty for the node's own namespace."""
+    if user is None:
+        return []
+    return [cri.IDMapping(host_id=user.host_id, container_id=0, length=user.length)]
+
+
+def _selinux(options: Mapping[str, str]) -> cri.SELinuxOption | None:
+    return cri.SELinuxOption(**options) if options else None
 
 
 def _wrapped(value: int | None) -> cri.Int64Value | None:
@@ -91,15 +110,23 @@ def sandbox_config(config: SandboxConfig) -> cri.PodSandboxConfig:
         linux=cri.LinuxPodSandboxConfig(
             cgroup_parent=config.cgroup_parent,
             sysctls=config.sysctls,
-            security_context=cri.LinuxSandboxSecurityContext(
-                namespace_options=namespace_option(config.namespaces),
-                run_as_user=_wrapped(config.run_as_user),
-                run_as_group=_wrapped(config.run_as_group),
-                supplemental_groups=config.supplemental_groups,
-                privileged=config.privileged,
-                seccomp=security_profile(config.seccomp),
-            ),
+            security_context=_sandbox_security(config),
+            overhead=linux_resources(config.overhead) if config.overhead else None,
+            resources=linux_resources(config.resources) if config.resources else None,
         ),
+    )
+
+
+def _sandbox_security(config: SandboxConfig) -> cri.LinuxSandboxSecurityContext:
+    return cri.LinuxSandboxSecurityContext(
+        namespace_options=namespace_option(config.namespaces),
+        selinux_options=_selinux(config.selinux),
+        run_as_user=_wrapped(config.run_as_user),
+        run_as_group=_wrapped(config.run_as_group),
+        supplemental_groups=config.supplemental_groups,
+        supplemental_groups_policy="Strict" if config.strict_groups else "Merge",
+        privileged=config.privileged,
+        seccomp=security_profile(config.seccomp),
     )
 
 
@@ -110,6 +137,7 @@ def linux_resources(resources: Resources, oom_score_floor: int = -1000) -> cri.L
         cpu_quota=resources.cpu_quota,
         cpu_shares=resources.cpu_shares,
         memory_limit_in_bytes=resources.memory,
+        memory_swap_limit_in_bytes=resources.memory_swap,
         oom_score_adj=max(oom_score_floor, resources.oom_score_adj),
         hugepage_limits=[
             cri.HugepageLimit(page_size=size, limit=limit) for size, limit in resources.hugepages.items()
@@ -137,6 +165,8 @@ def security_context(security: Security, namespaces: NamespaceOptions) -> cri.Li
         run_as_group=_wrapped(security.run_as_group),
         readonly_rootfs=security.read_only_rootfs,
         supplemental_groups=security.supplemental_groups,
+        supplemental_groups_policy="Strict" if security.strict_groups else "Merge",
+        selinux_options=_selinux(security.selinux),
         no_new_privs=security.no_new_privileges,
         masked_paths=_paths(security.masked_paths, MASKED_PATHS, security.privileged),
         readonly_paths=_paths(security.readonly_paths, READONLY_PATHS, security.privileged),
@@ -161,6 +191,9 @@ def container_config(config: ContainerConfig, oom_score_floor: int = -1000) -> c
                 readonly=mount.read_only,
                 selinux_relabel=mount.selinux_relabel,
                 propagation=PROPAGATIONS.index(mount.propagation),
+                uidMappings=id_mappings(config.namespaces.user),
+                gidMappings=id_mappings(config.namespaces.user),
+                recursive_read_only=mount.recursive,
             )
             for mount in config.mounts
         ],
@@ -250,6 +283,7 @@ def container(message: cri.ContainerStatus, sandbox_id: str) -> Container:
                 read_only=mount.readonly,
                 propagation=PROPAGATIONS[mount.propagation],
                 selinux_relabel=mount.selinux_relabel,
+                recursive=mount.recursive_read_only,
             )
             for mount in message.mounts
         ),
@@ -267,6 +301,11 @@ def image(message: cri.Image) -> Image:
         username=message.username,
         pinned=message.pinned,
     )
+
+
+def handler_features(message: cri.RuntimeHandler) -> HandlerFeatures:
+    """What a runtime handler says that it can do."""
+    return HandlerFeatures(message.features.recursive_read_only_mounts, message.features.user_namespaces)
 
 
 def container_stats(message: cri.ContainerStats) -> ContainerStats:

@@ -6,12 +6,22 @@ from pathlib import Path
 
 from minikube_py.runtime import convert, reference
 from minikube_py.runtime.archive import Archive, ArchivedImage, BadArchive
-from minikube_py.runtime.base import Credentials, Image, ImagePullFailed, RuntimeFailed, RuntimeUnavailable
+from minikube_py.runtime.base import (
+    Credentials,
+    Image,
+    ImagePullFailed,
+    RuntimeFailed,
+    RuntimeNotFound,
+    RuntimeUnavailable,
+)
 from minikube_py.runtime.calls import Calls
-from minikube_py.runtime.load import Importer, Lease
+from minikube_py.runtime.export import ExportedImage, Exporter
+from minikube_py.runtime.load import Importer, Lease, record
+from minikube_py.runtime.proto import containerd_pb2 as containerd
 from minikube_py.runtime.proto import cri_pb2 as cri
 
 SERVICE = "/runtime.v1.ImageService/"
+IMAGES = "/containerd.services.images.v1.Images/"
 RECOGNISE_WITHIN = 10.0  # seconds until CRI must know a loaded image
 
 
@@ -37,6 +47,8 @@ class CriImages:
             )
         except RuntimeUnavailable:
             raise
+        except RuntimeNotFound as error:  # a kubelet keeps the code of the errors that have one
+            raise ImagePullFailed(f"rpc error: code = NotFound desc = {error}") from error
         except (RuntimeFailed, TimeoutError) as error:
             raise ImagePullFailed(str(error)) from error
         if image := await self.status(answer.image_ref):
@@ -78,6 +90,49 @@ class CriImages:
             await self._recognised(_names(image) or (image.config.digest,), image.config.digest)
         return tuple(loaded)
 
+    async def export(self, names: Sequence[str], folder: Path) -> Sequence[ExportedImage]:
+        """The images with these names or ids, their blobs as files in `folder`. Errors: RuntimeNotFound for
+        what is not there, RuntimeFailed, OSError."""
+        exporter = Exporter(self._calls, folder)
+        found = []
+        for name in names:
+            image = await self._known(name)
+            tag = next((tag for tag in image.tags if tag == _full(name)), next(iter(image.tags), ""))
+            if not tag:
+                raise RuntimeFailed(f'image "{name}" has no name: give it one with: image tag')
+            found.append(await exporter.export(tag, tag))
+        return found
+
+    async def tag(self, source: str, target: str) -> None:
+        """Let the image `source` (a name or id) be known as `target`, too. Errors: RuntimeNotFound,
+        RuntimeFailed, BadReference."""
+        name = str(reference.parse(target))
+        image = await self._known(source)
+        await record(self._calls, name, await self._record(image))
+        await self._recognised((name,), image.id)
+
+    async def untag(self, name: str) -> None:
+        """Take a name away; the image goes with its last one. Errors: RuntimeNotFound, RuntimeFailed."""
+        image = await self._known(name)
+        full = _full(name)
+        if full not in image.tags or len(image.tags) == 1:
+            await self.remove(image.id)
+            return
+        request = containerd.DeleteImageRequest(name=full, sync=True)
+        await self._calls.unary(IMAGES + "Delete", request, cri.Empty)
+
+    async def _known(self, name: str) -> Image:
+        image = await self.status(name)
+        if image is None:
+            raise RuntimeNotFound(f'image "{name}" is not there')
+        return image
+
+    async def _record(self, image: Image) -> containerd.Image:
+        """What containerd has recorded of an image under its id."""
+        request = containerd.GetImageRequest(name=image.id)
+        answer = await self._calls.unary(IMAGES + "Get", request, containerd.ImageResponse)
+        return answer.image
+
     async def _recognised(self, names: Sequence[str], id: str) -> None:
         """Wait until CRI knows the image, which it learns from containerd's events some milliseconds later."""
         wait, spent = 0.002, 0.0
@@ -88,6 +143,14 @@ class CriImages:
                 await asyncio.sleep(wait)
                 spent += wait
                 wait = min(0.2, wait * 2)
+
+
+def _full(name: str) -> str:
+    """The name in full, or `name` as it is where that is an id."""
+    try:
+        return str(reference.parse(name))
+    except reference.BadReference:
+        return name
 
 
 def _request(name: str) -> cri.ImageRequest:

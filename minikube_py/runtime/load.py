@@ -45,8 +45,10 @@ class Importer:
         for position, layer in enumerate(image.layers):
             parent = chain[position - 1] if position else ""
             await self._unpack(layer, parent, chain[position])
+        labels = MANAGED | (PINNED if pinned else {})
+        recorded = containerd.Image(labels=labels, target=_descriptor(image.manifest))
         for name in (image.config.digest, *names):
-            await self._record(name, image.manifest, MANAGED | (PINNED if pinned else {}))
+            await record(self.calls, name, recorded, self.headers)
 
     async def _write(self, blob: Blob, labels: Mapping[str, str]) -> None:
         method = f"{SERVICES}content.v1.Content/"
@@ -108,16 +110,23 @@ class Importer:
             if not isinstance(error, AlreadyThere):  # another loader was quicker
                 raise
 
-    async def _record(self, name: str, target: Blob, labels: Mapping[str, str]) -> None:
-        method = f"{SERVICES}images.v1.Images/"
-        image = containerd.Image(name=name, labels=labels, target=_descriptor(target))
-        try:
-            create = containerd.CreateImageRequest(image=image)
-            await self.calls.unary(method + "Create", create, containerd.ImageResponse, headers=self.headers)
-        except AlreadyThere:
-            update = containerd.UpdateImageRequest(image=image)
-            update.update_mask.paths.extend(("target", *(f"labels.{key}" for key in labels)))
-            await self.calls.unary(method + "Update", update, containerd.ImageResponse, headers=self.headers)
+
+async def record(
+    calls: Calls,
+    name: str,
+    like: containerd.Image,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Record an image as `name`, with the target and the labels of `like`; one of that name is replaced."""
+    method = f"{SERVICES}images.v1.Images/"
+    image = containerd.Image(name=name, labels=like.labels, target=like.target)
+    try:
+        create = containerd.CreateImageRequest(image=image)
+        await calls.unary(method + "Create", create, containerd.ImageResponse, headers=headers)
+    except AlreadyThere:
+        update = containerd.UpdateImageRequest(image=image)
+        update.update_mask.paths.extend(("target", *(f"labels.{key}" for key in like.labels)))
+        await calls.unary(method + "Update", update, containerd.ImageResponse, headers=headers)
 
 
 def _next(pieces: Iterator[bytes]) -> bytes:

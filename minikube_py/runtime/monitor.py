@@ -57,6 +57,8 @@ class CriMonitor:
             ready="RuntimeReady" in conditions and conditions["RuntimeReady"].status,
             network_ready="NetworkReady" in conditions and conditions["NetworkReady"].status,
             message="; ".join(failing),
+            handlers={handler.name: convert.handler_features(handler) for handler in answer.runtime_handlers},
+            strict_groups=answer.features.supplemental_groups_policy if answer.HasField("features") else None,
         )
 
     def events(self) -> AsyncIterator[RuntimeEvent]:

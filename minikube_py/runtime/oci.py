@@ -56,7 +56,8 @@ def digest_of(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def _add(tar: tarfile.TarFile, entry: tarfile.TarInfo, data: bytes = b"") -> None:
+def add_to_tar(tar: tarfile.TarFile, entry: tarfile.TarInfo, data: bytes = b"") -> None:
+    """Add an entry that is the same whoever makes it, and whenever."""
     entry.mtime = 0
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
@@ -78,15 +79,15 @@ def layer(recipe: Recipe) -> bytes:
             entry = tarfile.TarInfo(path)
             if path in modes:
                 entry.type, entry.mode = tarfile.DIRTYPE, modes[path]
-                _add(tar, entry)
+                add_to_tar(tar, entry)
             elif (key := leaves[path]) in recipe.links:
                 entry.type, entry.mode, entry.linkname = tarfile.SYMTYPE, 0o777, recipe.links[key]
-                _add(tar, entry)
+                add_to_tar(tar, entry)
             else:
                 source = recipe.files[key]
                 content = source.content
                 entry.mode = source.mode
-                _add(tar, entry, content if isinstance(content, bytes) else content.read_bytes())
+                add_to_tar(tar, entry, content if isinstance(content, bytes) else content.read_bytes())
     return out.getvalue()
 
 
@@ -151,5 +152,5 @@ def write_archive(path: Path, recipes: Sequence[Recipe]) -> tuple[str, ...]:
         for name in sorted(entries):
             entry = tarfile.TarInfo(name)
             entry.mode = 0o644
-            _add(archive, entry, entries[name])
+            add_to_tar(archive, entry, entries[name])
     return tuple(ids)

@@ -44,7 +44,22 @@ APPLETS = (
         "kill",
     ),
     *("ls", "mkdir", "mount", "nc", "netstat", "nproc", "nslookup", "ping", "printf", "ps", "pwd", "rm", "seq"),
-    *("sleep", "stat", "sysctl", "tail", "tee", "test", "touch", "tr", "true", "uname", "wc", "wget", "whoami"),
+    *(
+        "sleep",
+        "stat",
+        "sysctl",
+        "tail",
+        "tar",
+        "tee",
+        "test",
+        "touch",
+        "tr",
+        "true",
+        "uname",
+        "wc",
+        "wget",
+        "whoami",
+    ),
     "yes",
 )
 

@@ -9,6 +9,7 @@ from kubelet_node import NODE, Node, kubelet_running
 from minikube_py.aio.clock import VirtualClock
 from minikube_py.kubelet.agent import Kubelet
 from minikube_py.kubelet.config import KubeletConfig
+from minikube_py.kubelet.thresholds import EvictionConfig
 from minikube_py.runtime.simulated import SimulatedRuntime
 from minikube_py.testing.inprocess import local_cluster
 
@@ -28,6 +29,7 @@ async def idle_node(tmp_path: Path) -> AsyncIterator[Node]:
         log_dir=tmp_path / "logs",
         cgroup_root="",
         memory_volumes=False,
+        eviction=EvictionConfig(hard={}),  # this machine's own disk says nothing of the tests
     )
     client = clients.named("kubelet")
     node = Node(clock, client, runtime, config, Kubelet(client, runtime, clock, config))

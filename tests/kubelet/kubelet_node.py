@@ -81,9 +81,10 @@ class Node:
         finally:
             unsubscribe()
 
-    def events(self, reason: str = "") -> list[tuple[str, str]]:
-        """(reason, message) of the events stored, or the messages' of one reason."""
+    def events(self, reason: str = "", *, about: str = "Pod") -> list[tuple[str, str]]:
+        """(reason, message) of the events stored about pods (or nodes), or those of one reason."""
         found = sorted(self.client.cache.list(Event), key=lambda e: int(e["metadata"]["resourceVersion"]))
+        found = [event for event in found if event["involvedObject"]["kind"] == about]
         return [(e["reason"], e["message"]) for e in found if not reason or e["reason"] == reason]
 
     def container_id(self, pod: Obj) -> str:

@@ -20,6 +20,7 @@ from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.event import Event
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.secret import Secret
+from minikube_py.kubelet.access import AccessRequest
 from minikube_py.kubelet.agent import Kubelet
 from minikube_py.kubelet.config import KubeletConfig, ServerConfig
 from minikube_py.kubelet.spdy import SpdyConnection
@@ -33,6 +34,13 @@ pytestmark = [
     pytest.mark.skipif(bool(unavailable()), reason=unavailable()),
     pytest.mark.timeout(120),
 ]
+
+
+class ApiServerOnly:
+    """An Access that lets the API server in, and nobody else."""
+
+    async def allowed(self, request: AccessRequest) -> bool:
+        return request.user == "kube-apiserver-kubelet-client"
 
 
 @dataclass
@@ -149,7 +157,7 @@ async def stopped_node(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[Re
         admin.check_hostname = False
         admin.load_cert_chain(keys.apiserver_kubelet_client.certificate, keys.apiserver_kubelet_client.key)
         client = clients.named("kubelet")
-        kubelet = Kubelet(client, private.runtime, SystemClock(), config)
+        kubelet = Kubelet(client, private.runtime, SystemClock(), config, ApiServerOnly())
         yield RealNode(client, private, config, admin, anonymous, kubelet)
         clients.cache.close()
 
@@ -163,7 +171,7 @@ async def node(stopped_node: RealNode) -> AsyncIterator[RealNode]:
             name = pod["metadata"]["name"]
             await stopped_node.client.delete(Pod, Key("default", name), {"gracePeriodSeconds": 1})
         await asyncio.wait_for(stopped_node.kubelet.idle(), 60)
-        assert mounts_below(stopped_node.config.root_dir) == []
+        assert mounts_below(stopped_node.config.root_dir / "pods") == []
         assert not list(stopped_node.config.root_dir.glob("pods/*"))
         left = list(Path("/sys/fs/cgroup").glob(f"*{stopped_node.config.cgroup_root}/**/pod*"))
         assert left == []
@@ -365,7 +373,7 @@ async def test_subpath_cannot_leave_its_volume(node: RealNode) -> None:
     )
     waiting = refused["status"]["containerStatuses"][0]["state"]["waiting"]
     assert waiting["reason"] == "CreateContainerConfigError"
-    assert waiting["message"].startswith("failed to prepare subPath 'out/passwd'")
+    assert waiting["message"] == 'failed to prepare subPath for volumeMount "data" of container "main"'
 
 
 async def test_probes_restart_and_previous_logs(node: RealNode) -> None:
@@ -420,7 +428,7 @@ async def test_adoption_without_restart(stopped_node: RealNode) -> None:
     node = stopped_node
     async with running(node):
         before = await node.run("web", "sleep 1000")
-    again = Kubelet(node.client, node.private.runtime, SystemClock(), node.config)
+    again = Kubelet(node.client, node.private.runtime, SystemClock(), node.config, ApiServerOnly())
     async with running(replace(node, kubelet=again)):
         await asyncio.sleep(0.5)
         after = await node.client.get(Pod, "web", "default")

@@ -8,6 +8,7 @@ from kubelet_node import NODE, Node, kubelet_running, pod_object, settle
 
 from minikube_py.aio.clock import VirtualClock
 from minikube_py.apiserver.admission.node_restriction import is_reserved
+from minikube_py.client.events import EventRecorder
 from minikube_py.kinds.coordination.lease import Lease
 from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.node import Node as NodeKind
@@ -15,6 +16,7 @@ from minikube_py.kinds.core.pod import Pod
 from minikube_py.kubelet.environment import PodFacts
 from minikube_py.kubelet.pod_volumes import PodVolumes, volume_kinds
 from minikube_py.kubelet.volumes.base import VolumeContext
+from minikube_py.kubelet.volumes.storage import Storage
 from minikube_py.meta.objects import Key, Obj, condition_is, timestamp
 from minikube_py.runtime.base import RuntimeFailed, RuntimeInfo
 
@@ -122,7 +124,8 @@ async def test_token_is_renewed(idle_node: Node) -> None:
         clock,
         idle_node.config,
         PodFacts(),
-        lambda *_: None,  # type: ignore[arg-type]
+        lambda *_: None,
+        Storage(client, clock, idle_node.config, EventRecorder(client, clock, "kubelet")),  # type: ignore[arg-type]
     )
     volumes = PodVolumes(context, volume_kinds())
     await volumes.prepare()

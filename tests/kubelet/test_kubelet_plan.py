@@ -136,12 +136,12 @@ TABLE = {
     "a sidecar ends with the pod": (
         pod("Never", **SIDE),
         seen(run(state="exited"), run("side"), started=frozenset({"side-0"})),
-        Plan(kill=(Kill(run("side")),), finished=True),
+        Plan(finished=True),
     ),
     "a changed container": (
         pod(),
         seen(run(**OLD)),
-        Plan(kill=(Kill(run(**OLD), "Container main definition changed, will be restarted"),)),
+        Plan(kill=(Kill(run(**OLD), "Container main definition changed, will be restarted", at_once=True),)),
     ),
     "an unchanged container": (
         pod(),

@@ -53,11 +53,11 @@ def get(port: int, path: str = "/") -> HttpRequest:
     ("path", "status", "expected"),
     [
         ("/", "200 OK", Answer(True)),
-        ("/", "399 X", Answer(True)),
+        ("/", "399 X", Answer(True, "Probe terminated redirects, Response body: ", doubtful=True)),
         ("/", "500 Oops", Answer(False, "HTTP probe failed with statuscode: 500")),
         ("/near", "200 OK", Answer(True)),
         ("/near", "503 Later", Answer(False, "HTTP probe failed with statuscode: 503")),
-        ("/away", "200 OK", Answer(True, "Probe terminated redirects")),
+        ("/away", "200 OK", Answer(True, "Probe terminated redirects, Response body: ", doubtful=True)),
     ],
 )
 async def test_http_answers(path: str, status: str, expected: Answer) -> None:

@@ -5,23 +5,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from minikube_py.kubelet.backoff import Backoff
 from minikube_py.kubelet.cgroups import Hierarchies, find
 from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.container_status import Known
-from minikube_py.kubelet.containers import security
 from minikube_py.kubelet.environment import ConfigRefused, PodFacts, environment, expand
-from minikube_py.kubelet.images import keyring
-from minikube_py.kubelet.machine import Machine, Pressure
+from minikube_py.kubelet.machine import Machine
 from minikube_py.kubelet.memory import go_duration
-from minikube_py.kubelet.node import Observation, node_status, without_heartbeats
+from minikube_py.kubelet.node_status import Observation, node_status, without_heartbeats
 from minikube_py.kubelet.qos import cgroup_path, container_resources, pod_resources, qos_class
 from minikube_py.kubelet.sandbox import Resolver, hosts_file, parse_resolv_conf, resolver, sandbox_config
+from minikube_py.kubelet.security import security
 from minikube_py.kubelet.status import Facts, pod_status, status_patch
-from minikube_py.runtime.base import Container, Credentials, Image, RuntimeInfo
+from minikube_py.runtime.base import Container, Image, RuntimeInfo
 
 CONFIG = KubeletConfig("node-1", "10.0.0.1", Path("/k"), Path("/l"))
 FACTS = PodFacts("node-1", "10.0.0.1", ("10.244.0.5",), {"cpu": "4", "memory": "8Gi"})
@@ -207,7 +205,7 @@ def test_limits() -> None:
     subject = pod(containers=[sized(limits=ALL), sized(requests={"cpu": "1"})])
     made = container_resources(subject, subject["spec"]["containers"][0], 8 << 30)
     assert (made.cpu_shares, made.cpu_quota, made.memory) == (512, 50_000, 64 << 20)
-    assert (made.oom_score_adj, cgroup_path("/k", subject)) == (992, "/k/burstable/podu1")
+    assert (made.oom_score_adj, cgroup_path("/k", subject)) == (993, "/k/burstable/podu1")
     whole = pod_resources(subject)
     assert (whole.cpu_shares, whole.cpu_quota, whole.memory) == (1536, 0, 0)
 
@@ -218,8 +216,8 @@ IMAGE = Image("sha256:1", ("app:1",), (), 1)
 def test_security_context() -> None:
     """The container's context wins over the pod's, which wins over the image's user."""
     whole = {"runAsUser": 5, "fsGroup": 9, "supplementalGroups": [8]}
-    own = {"runAsUser": 6, "capabilities": {"add": ["CAP_NET_ADMIN"], "drop": ["ALL"]}}
-    made = security(pod(securityContext=whole), {"name": "main", "securityContext": own}, IMAGE)
+    own = {"runAsUser": 6, "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}}
+    made = security(pod(securityContext=whole), {"name": "main", "securityContext": own}, IMAGE, Path("/s"))
     assert (made.run_as_user, made.supplemental_groups) == (6, [9, 8])
     assert (made.add_capabilities, made.drop_capabilities) == (["NET_ADMIN"], ["ALL"])
 
@@ -237,21 +235,8 @@ def test_security_context() -> None:
 def test_non_root_is_enforced(image: Image, start: str) -> None:
     """runAsNonRoot refuses an image that would run as root."""
     with pytest.raises(ConfigRefused) as refusal:
-        security(pod(securityContext={"runAsNonRoot": True}), {"name": "main"}, image)
+        security(pod(securityContext={"runAsNonRoot": True}), {"name": "main"}, image, Path("/s"))
     assert str(refusal.value).startswith(start)
-
-
-def test_credentials_by_registry() -> None:
-    """Pull secrets of both kinds give the credentials for the image's registry."""
-    auth = b64encode(b"me:word").decode()
-    new = {"auths": {"https://index.docker.io/v1/": {"auth": auth}, "other.io": {"username": "x"}}}
-    old = {"docker.io": {"username": "you", "password": "p"}}
-    secrets = [
-        {"data": {".dockerconfigjson": b64encode(orjson.dumps(new)).decode()}},
-        {"data": {".dockercfg": b64encode(orjson.dumps(old)).decode()}},
-        {"data": {".dockercfg": b64encode(b"not json").decode()}},
-    ]
-    assert keyring(secrets, "docker.io") == [Credentials("me", "word"), Credentials("you", "p")]
 
 
 def test_backoff_doubles_and_forgets() -> None:
@@ -296,6 +281,7 @@ def test_ready_pod_status() -> None:
         ("Initialized", "True", 2),
         ("Ready", "True", 2),
         ("ContainersReady", "True", 2),
+        ("PodScheduled", "True", 2),
     ]
     again = pod_status({**pod(), "status": status}, Facts(NOW, runs, sandbox_ready=True, ips=("10.244.0.5",)))
     assert status_patch(status, again) == {}
@@ -357,14 +343,14 @@ MACHINE = Machine(4, 8 << 30, 100 << 30, "amd64", "6.1", "Debian", "m", "s", "b"
 )
 def test_node_status(info: RuntimeInfo | None, ready: str, message: str) -> None:
     """The node is ready while its runtime and network are."""
-    status = node_status(CONFIG, MACHINE, Observation(info, [IMAGE], Pressure(disk=True), NOW), {})
+    status = node_status(CONFIG, MACHINE, Observation(info, [IMAGE], frozenset({"DiskPressure"}), NOW), {})
     conditions = {c["type"]: c for c in status["conditions"]}
     assert (conditions["Ready"]["status"], conditions["Ready"]["message"]) == (ready, message)
     assert conditions["DiskPressure"]["reason"] == "KubeletHasDiskPressure"
     assert conditions["MemoryPressure"]["message"] == "kubelet has sufficient memory available"
     assert status["capacity"]["memory"] == "8388608Ki"
     later = node_status(
-        CONFIG, MACHINE, Observation(info, [IMAGE], Pressure(disk=True), NOW.replace(minute=5)), status
+        CONFIG, MACHINE, Observation(info, [IMAGE], frozenset({"DiskPressure"}), NOW.replace(minute=5)), status
     )
     assert without_heartbeats(later) == without_heartbeats(status)
     assert later != status

@@ -181,7 +181,7 @@ def test_docker_archives_with_linked_layers(tmp_path: Path) -> None:
             [{"Config": "c.json", "RepoTags": None, "Layers": ["a/layer.tar", "b/layer.tar"]}]
         )
         for name, content in {"c.json": config, "a/layer.tar": data, "manifest.json": manifest}.items():
-            oci._add(tar, tarfile.TarInfo(name), content)
+            oci.add_to_tar(tar, tarfile.TarInfo(name), content)
         link = tarfile.TarInfo("b/layer.tar")
         link.type, link.linkname = tarfile.SYMTYPE, "../a/layer.tar"
         tar.addfile(link)

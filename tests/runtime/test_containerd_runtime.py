@@ -362,7 +362,7 @@ def docker_archive(path: Path, name: str, packed: bool) -> None:
     plain = path.with_suffix(".plain")
     with tarfile.open(plain, "w") as tar:
         for entry, data in entries.items():
-            oci._add(tar, tarfile.TarInfo(entry), data)
+            oci.add_to_tar(tar, tarfile.TarInfo(entry), data)
     path.write_bytes(gzip.compress(plain.read_bytes()) if packed else plain.read_bytes())
 
 

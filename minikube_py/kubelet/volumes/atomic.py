@@ -1,19 +1,23 @@
 """Writing a volume's files so that readers see the old content or the new, never a mix.
 
 Files lie in a directory named by the time; `..data` is a symlink to it that is replaced by rename, and each
-visible name is a symlink through `..data`. Unchanged content is not written again.
+visible name is a symlink through `..data`. Unchanged content is not written again. What an update that broke
+off has left is removed by the next.
 """
 
 import os
 import secrets
-import shutil
+import stat
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from minikube_py.kubelet.volumes.base import File, VolumeFailed
+from minikube_py.kubelet.volumes.ownership import belongs, mode_for_group
+from minikube_py.kubelet.volumes.trees import remove_tree
 
 DATA = "..data"
+FOLDER = 0o755
 
 
 def check_path(path: str) -> str:
@@ -25,40 +29,74 @@ def check_path(path: str) -> str:
 
 
 def write_files(directory: Path, files: Mapping[str, File], now: datetime, group: int | None = None) -> bool:
-    """Make `files` (path > content) the content of `directory`; whether anything changed. Blocking."""
+    """Make `files` (path > content) the content of `directory`, which belongs to `group`; whether anything
+    changed. Blocking. Errors: VolumeFailed, OSError."""
     directory.mkdir(parents=True, exist_ok=True)
+    if group is not None and not belongs(directory.stat(), group, read_only=True):
+        _give(directory, 0o777, group)
+    wanted = {check_path(path): _owned(file, group) for path, file in files.items()}
     link = directory / DATA
-    old = Path(os.readlink(link)) if link.is_symlink() else None
-    if old is not None and _same(directory / old, files):
+    old = os.readlink(link) if link.is_symlink() else None
+    if old is not None and _same(directory / old, wanted):
         return False
     target = directory / f"..{now:%Y_%m_%d_%H_%M_%S}.{secrets.token_hex(4)}"
-    target.mkdir(mode=0o755)
-    for path, file in files.items():
-        place = target / check_path(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(file.data)
-        place.chmod(file.mode)
-        if group is not None:
-            os.chown(place, -1, group)
+    _fill(target, wanted, group)
     fresh = directory / f"{DATA}_tmp"
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target.name)
     fresh.rename(link)
-    _show(directory, files)
-    if old is not None:
-        shutil.rmtree(directory / old, ignore_errors=True)
+    _show(directory, wanted)
+    for entry in directory.iterdir():
+        if entry.name.startswith("..") and entry.name not in (DATA, target.name) and not entry.is_symlink():
+            remove_tree(entry)
     return True
 
 
+def _owned(file: File, group: int | None) -> File:
+    mode = file.mode if group is None else mode_for_group(file.mode, folder=False, read_only=True)
+    return File(file.data, mode, file.user)
+
+
+def _give(folder: Path, mode: int, group: int | None) -> None:
+    if group is not None:
+        os.chown(folder, -1, group)
+        mode = mode_for_group(mode, folder=True, read_only=True)
+    folder.chmod(mode)
+
+
+def _fill(target: Path, files: Mapping[str, File], group: int | None) -> None:
+    """Write the files into the new folder `target`."""
+    target.mkdir()
+    _give(target, FOLDER, group)
+    for path, file in files.items():
+        place = target / path
+        missing = [folder for folder in place.parents if not folder.exists()]
+        for folder in reversed(missing):
+            folder.mkdir()
+            _give(folder, FOLDER, group)
+        place.write_bytes(file.data)
+        if group is not None or file.user is not None:
+            os.chown(place, -1 if file.user is None else file.user, -1 if group is None else group)
+        place.chmod(file.mode)
+
+
 def _same(directory: Path, files: Mapping[str, File]) -> bool:
+    """Whether `files` are what lies in `directory`."""
     present = {str(p.relative_to(directory)): p for p in directory.rglob("*") if p.is_file()}
-    return present.keys() == files.keys() and all(
-        path.stat().st_mode & 0o7777 == files[name].mode and path.read_bytes() == files[name].data
-        for name, path in present.items()
+    return present.keys() == files.keys() and all(_is(path, files[name]) for name, path in present.items())
+
+
+def _is(path: Path, file: File) -> bool:
+    found = path.stat()
+    return (
+        stat.S_IMODE(found.st_mode) == file.mode
+        and file.user in (None, found.st_uid)
+        and path.read_bytes() == file.data
     )
 
 
 def _show(directory: Path, files: Mapping[str, File]) -> None:
+    """Let the names at the top of `files`, and no others, be seen."""
     visible = {path.split("/")[0] for path in files}
     for name in visible:
         entry = directory / name

@@ -3,17 +3,17 @@
 from collections.abc import Iterator, Mapping
 
 from minikube_py.kubelet.volumes.base import File, ObjectRef, VolumeContext
-from minikube_py.kubelet.volumes.content import DEFAULT_MODE, ContentVolume, keyed_files
-from minikube_py.meta.objects import Obj
+from minikube_py.kubelet.volumes.content import ContentVolume, keyed_files, mode_of
+from minikube_py.meta.objects import Obj, namespace_of
 
 
 class ConfigMapVolume(ContentVolume):
     source = "configMap"
 
-    def needs(self, volume: Obj, namespace: str) -> Iterator[ObjectRef]:
-        yield ObjectRef("ConfigMap", namespace, volume["configMap"]["name"])
+    def needs(self, pod: Obj, volume: Obj) -> Iterator[ObjectRef]:
+        yield ObjectRef("ConfigMap", namespace_of(pod), volume["configMap"].get("name", ""))
 
     async def files(self, context: VolumeContext, volume: Obj) -> Mapping[str, File]:
         source = volume["configMap"]
-        mode = source.get("defaultMode") or DEFAULT_MODE
-        return keyed_files("ConfigMap", source, context.needed("ConfigMap", source, source["name"]), mode)
+        found = context.needed("ConfigMap", source, source.get("name", ""))
+        return keyed_files("ConfigMap", source, found, mode_of(source))

@@ -1,7 +1,6 @@
 """Volumes whose content the kubelet writes: configMap, secret, downwardAPI and projected share this."""
 
 import asyncio
-import os
 from abc import abstractmethod
 from base64 import b64decode
 from collections.abc import Mapping
@@ -9,11 +8,13 @@ from pathlib import Path
 
 from minikube_py.kubelet.environment import ConfigRefused, field_value, resource_value
 from minikube_py.kubelet.volumes.atomic import check_path, write_files
-from minikube_py.kubelet.volumes.base import File, VolumeContext, VolumeFailed, VolumeKind
+from minikube_py.kubelet.volumes.base import File, Mounted, VolumeContext, VolumeFailed, VolumeKind
 from minikube_py.kubelet.volumes.mounts import is_mounted, mount_tmpfs
+from minikube_py.kubelet.volumes.ownership import group_of
 from minikube_py.meta.objects import Obj
 
 DEFAULT_MODE = 0o644
+WORDS = {"ConfigMap": "config", "Secret": "secret"}
 
 
 class ContentVolume(VolumeKind):
@@ -29,11 +30,11 @@ class ContentVolume(VolumeKind):
         """The kind in the volume's directory name."""
         return {"configMap": "configmap", "downwardAPI": "downward-api"}.get(self.source, self.source)
 
-    async def make(self, context: VolumeContext, volume: Obj) -> Path:
+    async def make(self, context: VolumeContext, volume: Obj) -> Mounted:
         files = await self.files(context, volume)
         directory = context.directory(self.directory_kind(), volume["name"])
         await asyncio.to_thread(self._write, directory, files, context)
-        return directory
+        return Mounted(directory, read_only=True)
 
     async def refresh(self, context: VolumeContext, volume: Obj) -> None:
         await self.make(context, volume)
@@ -42,11 +43,15 @@ class ContentVolume(VolumeKind):
         directory.mkdir(parents=True, exist_ok=True)
         if self.in_memory and context.config.memory_volumes and not is_mounted(directory):
             mount_tmpfs(directory)
-        group = context.fs_group
-        if group is not None:
-            os.chown(directory, -1, group)
-            files = {path: File(file.data, file.mode | 0o440) for path, file in files.items()}
-        write_files(directory, files, context.clock.now(), group)
+        if (directory.stat().st_mode & 0o777) != 0o777:
+            directory.chmod(0o777)
+        write_files(directory, files, context.clock.now(), group_of(context.pod))
+
+
+def mode_of(source: Obj, otherwise: int = DEFAULT_MODE, field: str = "defaultMode") -> int:
+    """The mode that a source or item asks for; 0 is one too."""
+    mode = source.get(field)
+    return otherwise if mode is None else int(mode)
 
 
 def keyed_files(kind: str, source: Obj, found: Obj | None, mode: int) -> dict[str, File]:
@@ -60,16 +65,16 @@ def keyed_files(kind: str, source: Obj, found: Obj | None, mode: int) -> dict[st
     files: dict[str, File] = {}
     for item in items:
         if item["key"] in data:
-            files[check_path(item["path"])] = File(data[item["key"]], item.get("mode") or mode)
+            files[check_path(item["path"])] = File(data[item["key"]], mode_of(item, mode, "mode"))
         elif not source.get("optional"):
-            raise VolumeFailed(f"references non-existent {kind.lower()} key: {item['key']}")
+            raise VolumeFailed(f"references non-existent {WORDS[kind]} key: {item['key']}")
     return files
 
 
 def _payload(kind: str, found: Obj) -> dict[str, bytes]:
     data = found.get("data") or {}
     if kind == "Secret":
-        return {key: b64decode(value) for key, value in data.items()}
+        return {key: b64decode(value or "") for key, value in data.items()}
     binary = {key: b64decode(value) for key, value in (found.get("binaryData") or {}).items()}
     return {key: value.encode() for key, value in data.items()} | binary
 
@@ -85,5 +90,5 @@ def downward_files(context: VolumeContext, items: list[Obj], mode: int) -> dict[
                 text = resource_value(item["resourceFieldRef"], context.pod, {}, context.facts)
         except ConfigRefused as refusal:
             raise VolumeFailed(str(refusal)) from refusal
-        files[check_path(item["path"])] = File(text.encode(), item.get("mode") or mode)
+        files[check_path(item["path"])] = File(text.encode(), mode_of(item, mode, "mode"))
     return files

@@ -1,12 +1,18 @@
-"""hostPath: a file or directory of the node, checked or made by its type."""
+"""hostPath: a file or directory of the node, checked or made by its type.
 
-import asyncio
+/var/lib/kubelet is the kubelet's own folder, wherever that is, so that node plugins find what they look for.
+"""
+
 import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from minikube_py.kubelet.volumes.base import VolumeContext, VolumeFailed, VolumeKind
+from minikube_py.kinds.storage.localpath import is_local_path
+from minikube_py.kubelet.volumes.base import Mounted, VolumeContext, VolumeFailed, VolumeKind
+from minikube_py.kubelet.volumes.localpath import make
+from minikube_py.kubelet.volumes.persistent import Claimed, PersistentKind
+from minikube_py.kubelet.volumes.storage import on_host
 from minikube_py.meta.objects import Obj
 
 CHECKS: dict[str, tuple[Callable[[int], bool], str]] = {
@@ -14,7 +20,7 @@ CHECKS: dict[str, tuple[Callable[[int], bool], str]] = {
     "DirectoryOrCreate": (stat.S_ISDIR, "a directory"),
     "File": (stat.S_ISREG, "a file"),
     "FileOrCreate": (stat.S_ISREG, "a file"),
-    "Socket": (stat.S_ISSOCK, "a socket"),
+    "Socket": (stat.S_ISSOCK, "a socket file"),
     "CharDevice": (stat.S_ISCHR, "a character device"),
     "BlockDevice": (stat.S_ISBLK, "a block device"),
 }
@@ -23,11 +29,28 @@ CHECKS: dict[str, tuple[Callable[[int], bool], str]] = {
 class HostPathVolume(VolumeKind):
     source = "hostPath"
 
-    async def make(self, context: VolumeContext, volume: Obj) -> Path:
-        source = volume["hostPath"]
-        path = Path(source["path"])
-        await asyncio.to_thread(_check, path, source.get("type") or "")
-        return path
+    async def make(self, context: VolumeContext, volume: Obj) -> Mounted:
+        return Mounted(await _found(context, volume["hostPath"]))
+
+
+class HostPathPersistent(PersistentKind):
+    source = "hostPath"
+    mount_options = False
+
+    async def mount(self, context: VolumeContext, claimed: Claimed) -> Mounted:
+        if is_local_path(claimed.volume):
+            await context.storage.run(lambda: make(claimed.volume, context.config.local_path_root))
+        path = await _found(context, claimed.volume["spec"]["hostPath"])
+        if claimed.is_block:
+            await context.storage.run(lambda: _check(path, "BlockDevice"))
+        return Mounted(path, claimed.read_only, claimed.is_block)
+
+
+async def _found(context: VolumeContext, source: Obj) -> Path:
+    """The path of a source on this node, checked. Errors: VolumeFailed, OSError."""
+    path = on_host(Path(source["path"]), context.config.root_dir)
+    await context.storage.run(lambda: _check(path, source.get("type") or ""))
+    return path
 
 
 def _check(path: Path, kind: str) -> None:
@@ -40,6 +63,8 @@ def _check(path: Path, kind: str) -> None:
         path.mkdir(parents=True, mode=0o755)
     if kind == "FileOrCreate" and not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+    if kind not in CHECKS:
+        raise VolumeFailed(f"{kind} is an invalid volume type")
     fits, meaning = CHECKS[kind]
     if not path.exists() or not fits(path.stat().st_mode):
         raise VolumeFailed(f"hostPath type check failed: {path} is not {meaning}")

@@ -3,18 +3,18 @@
 from collections.abc import Iterator, Mapping
 
 from minikube_py.kubelet.volumes.base import File, ObjectRef, VolumeContext
-from minikube_py.kubelet.volumes.content import DEFAULT_MODE, ContentVolume, keyed_files
-from minikube_py.meta.objects import Obj
+from minikube_py.kubelet.volumes.content import ContentVolume, keyed_files, mode_of
+from minikube_py.meta.objects import Obj, namespace_of
 
 
 class SecretVolume(ContentVolume):
     source = "secret"
     in_memory = True
 
-    def needs(self, volume: Obj, namespace: str) -> Iterator[ObjectRef]:
-        yield ObjectRef("Secret", namespace, volume["secret"]["secretName"])
+    def needs(self, pod: Obj, volume: Obj) -> Iterator[ObjectRef]:
+        yield ObjectRef("Secret", namespace_of(pod), volume["secret"].get("secretName", ""))
 
     async def files(self, context: VolumeContext, volume: Obj) -> Mapping[str, File]:
         source = volume["secret"]
-        mode = source.get("defaultMode") or DEFAULT_MODE
-        return keyed_files("Secret", source, context.needed("Secret", source, source["secretName"]), mode)
+        found = context.needed("Secret", source, source.get("secretName", ""))
+        return keyed_files("Secret", source, found, mode_of(source))

@@ -27,7 +27,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*minikube_py/runtime/proto/containerd.proto\x12\x16minikube_py.containerd\x1a\x19google/protobuf/any.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x07\n\x05\x45mpty\"#\n\x10SubscribeRequest\x12\x0f\n\x07\x66ilters\x18\x01 \x03(\t\"\x80\x01\n\x08\x45nvelope\x12-\n\ttimestamp\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\r\n\x05topic\x18\x03 \x01(\t\x12#\n\x05\x65vent\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\".\n\tTaskStart\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\"\x7f\n\nTaskDelete\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\x13\n\x0b\x65xit_status\x18\x03 \x01(\r\x12-\n\texited_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02id\x18\x05 \x01(\t\"}\n\x08TaskExit\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\r\x12\x13\n\x0b\x65xit_status\x18\x04 \x01(\r\x12-\n\texited_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1f\n\x07TaskOOM\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"\xad\x01\n\x05Lease\x12\n\n\x02id\x18\x01 \x01(\t\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x06labels\x18\x03 \x03(\x0b\x32).minikube_py.containerd.Lease.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x97\x01\n\x12\x43reateLeaseRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x46\n\x06labels\x18\x03 \x03(\x0b\x32\x36.minikube_py.containerd.CreateLeaseRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"C\n\x13\x43reateLeaseResponse\x12,\n\x05lease\x18\x01 \x01(\x0b\x32\x1d.minikube_py.containerd.Lease\".\n\x12\x44\x65leteLeaseRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04sync\x18\x02 \x01(\x08\"\x9b\x01\n\x0b\x43ontentInfo\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12?\n\x06labels\x18\x05 \x03(\x0b\x32/.minikube_py.containerd.ContentInfo.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x14UpdateContentRequest\x12\x31\n\x04info\x18\x01 \x01(\x0b\x32#.minikube_py.containerd.ContentInfo\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"J\n\x15UpdateContentResponse\x12\x31\n\x04info\x18\x01 \x01(\x0b\x32#.minikube_py.containerd.ContentInfo\"\x8e\x02\n\x13WriteContentRequest\x12\x33\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32#.minikube_py.containerd.WriteAction\x12\x0b\n\x03ref\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x03\x12\x10\n\x08\x65xpected\x18\x04 \x01(\t\x12\x0e\n\x06offset\x18\x05 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\x12G\n\x06labels\x18\x07 \x03(\x0b\x32\x37.minikube_py.containerd.WriteContentRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x14WriteContentResponse\x12\x33\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32#.minikube_py.containerd.WriteAction\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\r\n\x05total\x18\x05 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\"\xbc\x01\n\nDescriptor\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12H\n\x0b\x61nnotations\x18\x05 \x03(\x0b\x32\x33.minikube_py.containerd.Descriptor.AnnotationsEntry\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb3\x01\n\x05Image\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x39\n\x06labels\x18\x02 \x03(\x0b\x32).minikube_py.containerd.Image.LabelsEntry\x12\x32\n\x06target\x18\x03 \x01(\x0b\x32\".minikube_py.containerd.Descriptor\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x12\x43reateImageRequest\x12,\n\x05image\x18\x01 \x01(\x0b\x32\x1d.minikube_py.containerd.Image\"=\n\rImageResponse\x12,\n\x05image\x18\x01 \x01(\x0b\x32\x1d.minikube_py.containerd.Image\"s\n\x12UpdateImageRequest\x12,\n\x05image\x18\x01 \x01(\x0b\x32\x1d.minikube_py.containerd.Image\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"F\n\x05Mount\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x0f\n\x07options\x18\x04 \x03(\t\"\xc5\x01\n\x16PrepareSnapshotRequest\x12\x13\n\x0bsnapshotter\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0e\n\x06parent\x18\x03 \x01(\t\x12J\n\x06labels\x18\x04 \x03(\x0b\x32:.minikube_py.containerd.PrepareSnapshotRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"H\n\x17PrepareSnapshotResponse\x12-\n\x06mounts\x18\x01 \x03(\x0b\x32\x1d.minikube_py.containerd.Mount\"\xc1\x01\n\x15\x43ommitSnapshotRequest\x12\x13\n\x0bsnapshotter\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12I\n\x06labels\x18\x04 \x03(\x0b\x32\x39.minikube_py.containerd.CommitSnapshotRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"9\n\x15RemoveSnapshotRequest\x12\x13\n\x0bsnapshotter\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"7\n\x13StatSnapshotRequest\x12\x13\n\x0bsnapshotter\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\",\n\x0cSnapshotInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06parent\x18\x02 \x01(\t\"J\n\x14StatSnapshotResponse\x12\x32\n\x04info\x18\x01 \x01(\x0b\x32$.minikube_py.containerd.SnapshotInfo\"o\n\x0c\x41pplyRequest\x12\x30\n\x04\x64iff\x18\x01 \x01(\x0b\x32\".minikube_py.containerd.Descriptor\x12-\n\x06mounts\x18\x02 \x03(\x0b\x32\x1d.minikube_py.containerd.Mount\"D\n\rApplyResponse\x12\x33\n\x07\x61pplied\x18\x01 \x01(\x0b\x32\".minikube_py.containerd.Descriptor*.\n\x0bWriteAction\x12\x08\n\x04STAT\x10\x00\x12\t\n\x05WRITE\x10\x01\x12\n\n\x06\x43OMMIT\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*minikube_py/runtime/proto/containerd.proto\x12\x16minikube_py.containerd\x1a\x19google/protobuf/any.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x07\n\x05\x45mpty\"#\n\x10SubscribeRequest\x12\x0f\n\x07\x66ilters\x18\x01 \x03(\t\"\x80\x01\n\x08\x45nvelope\x12-\n\ttimestamp\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\r\n\x05topic\x18\x03 \x01(\t\x12#\n\x05\x65vent\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\".\n\tTaskStart\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\"\x7f\n\nTaskDelete\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\x13\n\x0b\x65xit_status\x18\x03 \x01(\r\x12-\n\texited_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\n\n\x02id\x18\x05 \x01(\t\"}\n\x08TaskExit\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\r\x12\x13\n\x0b\x65xit_status\x18\x04 \x01(\r\x12-\n\texited_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1f\n\x07TaskOOM\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"\xad\x01\n\x05Lease\x12\n\n\x02id\x18\x01 \x01(\t\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x06labels\x18\x03 \x03(\x0b\x32).minikube_py.containerd.Lease.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x97\x01\n\x12\x43reateLeaseRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x46\n\x06labels\x18\x03 \x03(\x0b\x32\x36.minikube_py.containerd.CreateLeaseRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"C\n\x13\x43reateLeaseResponse\x12,\n\x05lease\x18\x01 \x01(\x0b\x32\x1d.minikube_py.containerd.Lease\".\n\x12\x44\x65leteLeaseRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04sync\x18\x02 \x01(\x08\"\x9b\x01\n\x0b\x43ontentInfo\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12?\n\x06labels\x18\x05 \x03(\x0b\x32/.minikube_py.containerd.ContentInfo.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x14UpdateContentRequest\x12\x31\n\x04info\x18\x01 \x01(\x0b\x32#.minikube_py.containerd.ContentInfo\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"J\n\x15UpdateContentResponse\x12\x31\n\x04info\x18\x01 \x01(\x0b\x32#.minikube_py.containerd.ContentInfo\"\x8e\x02\n\x13WriteContentRequest\x12\x33\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32#.minikube_py.containerd.WriteAction\x12\x0b\n\x03ref\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x03\x12\x10\n\x08\x65xpected\x18\x04 \x01(\t\x12\x0e\n\x06offset\x18\x05 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\x12G\n\x06labels\x18\x07 \x03(\x0b\x32\x37.minikube_py.containerd.WriteContentRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x14WriteContentResponse\x12\x33\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32#.minikube_py.containerd.WriteAction\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\r\n\x05total\x18\x05 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\"B\n\x12ReadContentRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04size\x18\x03 \x01(\x03\"3\n\x13ReadContentResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\xbc\x01\n\nDescriptor\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12H\n\x0b\x61nnotations\x18\x05 \x03(\x0b\x32\x33.minikube_py.containerd.Descriptor.AnnotationsEntry\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb3\x01\n\x05Image\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x39\n\x06labels\x18\x02 \x03(\x0b\x32).minikube_py.containerd.Image.LabelsEntry\x12\x32\n\x06target\x18\x03 \x01(\x0b\x32\".minikube_py.containerd.Descriptor\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x12\x43reateImageRequest\x12,\n\x05image\x18\x01 \x01(\x0b\x32\x1d.minikube_py.containerd.Image\"=\n\rImageResponse\x12,\n\x05image\x18\x01 \x01(\x0b\x32\x1d.minikube_py.containerd.Image\"\x1f\n\x0fGetImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"0\n\x12\x44\x65leteImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04sync\x18\x02 \x01(\x08\"s\n\x12UpdateImageRequest\x12,\n\x05image\x18\x01 \x01(\x0b\x32\x1d.minikube_py.containerd.Image\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"F\n\x05Mount\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x0f\n\x07options\x18\x04 \x03(\t\"\xc5\x01\n\x16PrepareSnapshotRequest\x12\x13\n\x0bsnapshotter\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0e\n\x06parent\x18\x03 \x01(\t\x12J\n\x06labels\x18\x04 \x03(\x0b\x32:.minikube_py.containerd.PrepareSnapshotRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"H\n\x17PrepareSnapshotResponse\x12-\n\x06mounts\x18\x01 \x03(\x0b\x32\x1d.minikube_py.containerd.Mount\"\xc1\x01\n\x15\x43ommitSnapshotRequest\x12\x13\n\x0bsnapshotter\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12I\n\x06labels\x18\x04 \x03(\x0b\x32\x39.minikube_py.containerd.CommitSnapshotRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"9\n\x15RemoveSnapshotRequest\x12\x13\n\x0bsnapshotter\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"7\n\x13StatSnapshotRequest\x12\x13\n\x0bsnapshotter\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\",\n\x0cSnapshotInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06parent\x18\x02 \x01(\t\"J\n\x14StatSnapshotResponse\x12\x32\n\x04info\x18\x01 \x01(\x0b\x32$.minikube_py.containerd.SnapshotInfo\"o\n\x0c\x41pplyRequest\x12\x30\n\x04\x64iff\x18\x01 \x01(\x0b\x32\".minikube_py.containerd.Descriptor\x12-\n\x06mounts\x18\x02 \x03(\x0b\x32\x1d.minikube_py.containerd.Mount\"D\n\rApplyResponse\x12\x33\n\x07\x61pplied\x18\x01 \x01(\x0b\x32\".minikube_py.containerd.Descriptor*.\n\x0bWriteAction\x12\x08\n\x04STAT\x10\x00\x12\t\n\x05WRITE\x10\x01\x12\n\n\x06\x43OMMIT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,8 +50,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREPARESNAPSHOTREQUEST_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_COMMITSNAPSHOTREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_COMMITSNAPSHOTREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_WRITEACTION']._serialized_start=3464
-  _globals['_WRITEACTION']._serialized_end=3510
+  _globals['_WRITEACTION']._serialized_start=3668
+  _globals['_WRITEACTION']._serialized_end=3714
   _globals['_EMPTY']._serialized_start=164
   _globals['_EMPTY']._serialized_end=171
   _globals['_SUBSCRIBEREQUEST']._serialized_start=173
@@ -92,42 +92,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WRITECONTENTREQUEST_LABELSENTRY']._serialized_end=852
   _globals['_WRITECONTENTRESPONSE']._serialized_start=1756
   _globals['_WRITECONTENTRESPONSE']._serialized_end=1878
-  _globals['_DESCRIPTOR']._serialized_start=1881
-  _globals['_DESCRIPTOR']._serialized_end=2069
-  _globals['_DESCRIPTOR_ANNOTATIONSENTRY']._serialized_start=2019
-  _globals['_DESCRIPTOR_ANNOTATIONSENTRY']._serialized_end=2069
-  _globals['_IMAGE']._serialized_start=2072
-  _globals['_IMAGE']._serialized_end=2251
+  _globals['_READCONTENTREQUEST']._serialized_start=1880
+  _globals['_READCONTENTREQUEST']._serialized_end=1946
+  _globals['_READCONTENTRESPONSE']._serialized_start=1948
+  _globals['_READCONTENTRESPONSE']._serialized_end=1999
+  _globals['_DESCRIPTOR']._serialized_start=2002
+  _globals['_DESCRIPTOR']._serialized_end=2190
+  _globals['_DESCRIPTOR_ANNOTATIONSENTRY']._serialized_start=2140
+  _globals['_DESCRIPTOR_ANNOTATIONSENTRY']._serialized_end=2190
+  _globals['_IMAGE']._serialized_start=2193
+  _globals['_IMAGE']._serialized_end=2372
   _globals['_IMAGE_LABELSENTRY']._serialized_start=807
   _globals['_IMAGE_LABELSENTRY']._serialized_end=852
-  _globals['_CREATEIMAGEREQUEST']._serialized_start=2253
-  _globals['_CREATEIMAGEREQUEST']._serialized_end=2319
-  _globals['_IMAGERESPONSE']._serialized_start=2321
-  _globals['_IMAGERESPONSE']._serialized_end=2382
-  _globals['_UPDATEIMAGEREQUEST']._serialized_start=2384
-  _globals['_UPDATEIMAGEREQUEST']._serialized_end=2499
-  _globals['_MOUNT']._serialized_start=2501
-  _globals['_MOUNT']._serialized_end=2571
-  _globals['_PREPARESNAPSHOTREQUEST']._serialized_start=2574
-  _globals['_PREPARESNAPSHOTREQUEST']._serialized_end=2771
+  _globals['_CREATEIMAGEREQUEST']._serialized_start=2374
+  _globals['_CREATEIMAGEREQUEST']._serialized_end=2440
+  _globals['_IMAGERESPONSE']._serialized_start=2442
+  _globals['_IMAGERESPONSE']._serialized_end=2503
+  _globals['_GETIMAGEREQUEST']._serialized_start=2505
+  _globals['_GETIMAGEREQUEST']._serialized_end=2536
+  _globals['_DELETEIMAGEREQUEST']._serialized_start=2538
+  _globals['_DELETEIMAGEREQUEST']._serialized_end=2586
+  _globals['_UPDATEIMAGEREQUEST']._serialized_start=2588
+  _globals['_UPDATEIMAGEREQUEST']._serialized_end=2703
+  _globals['_MOUNT']._serialized_start=2705
+  _globals['_MOUNT']._serialized_end=2775
+  _globals['_PREPARESNAPSHOTREQUEST']._serialized_start=2778
+  _globals['_PREPARESNAPSHOTREQUEST']._serialized_end=2975
   _globals['_PREPARESNAPSHOTREQUEST_LABELSENTRY']._serialized_start=807
   _globals['_PREPARESNAPSHOTREQUEST_LABELSENTRY']._serialized_end=852
-  _globals['_PREPARESNAPSHOTRESPONSE']._serialized_start=2773
-  _globals['_PREPARESNAPSHOTRESPONSE']._serialized_end=2845
-  _globals['_COMMITSNAPSHOTREQUEST']._serialized_start=2848
-  _globals['_COMMITSNAPSHOTREQUEST']._serialized_end=3041
+  _globals['_PREPARESNAPSHOTRESPONSE']._serialized_start=2977
+  _globals['_PREPARESNAPSHOTRESPONSE']._serialized_end=3049
+  _globals['_COMMITSNAPSHOTREQUEST']._serialized_start=3052
+  _globals['_COMMITSNAPSHOTREQUEST']._serialized_end=3245
   _globals['_COMMITSNAPSHOTREQUEST_LABELSENTRY']._serialized_start=807
   _globals['_COMMITSNAPSHOTREQUEST_LABELSENTRY']._serialized_end=852
-  _globals['_REMOVESNAPSHOTREQUEST']._serialized_start=3043
-  _globals['_REMOVESNAPSHOTREQUEST']._serialized_end=3100
-  _globals['_STATSNAPSHOTREQUEST']._serialized_start=3102
-  _globals['_STATSNAPSHOTREQUEST']._serialized_end=3157
-  _globals['_SNAPSHOTINFO']._serialized_start=3159
-  _globals['_SNAPSHOTINFO']._serialized_end=3203
-  _globals['_STATSNAPSHOTRESPONSE']._serialized_start=3205
-  _globals['_STATSNAPSHOTRESPONSE']._serialized_end=3279
-  _globals['_APPLYREQUEST']._serialized_start=3281
-  _globals['_APPLYREQUEST']._serialized_end=3392
-  _globals['_APPLYRESPONSE']._serialized_start=3394
-  _globals['_APPLYRESPONSE']._serialized_end=3462
+  _globals['_REMOVESNAPSHOTREQUEST']._serialized_start=3247
+  _globals['_REMOVESNAPSHOTREQUEST']._serialized_end=3304
+  _globals['_STATSNAPSHOTREQUEST']._serialized_start=3306
+  _globals['_STATSNAPSHOTREQUEST']._serialized_end=3361
+  _globals['_SNAPSHOTINFO']._serialized_start=3363
+  _globals['_SNAPSHOTINFO']._serialized_end=3407
+  _globals['_STATSNAPSHOTRESPONSE']._serialized_start=3409
+  _globals['_STATSNAPSHOTRESPONSE']._serialized_end=3483
+  _globals['_APPLYREQUEST']._serialized_start=3485
+  _globals['_APPLYREQUEST']._serialized_end=3596
+  _globals['_APPLYRESPONSE']._serialized_start=3598
+  _globals['_APPLYRESPONSE']._serialized_end=3666
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,187 @@
+"""SimulatedKubelets: one service that is the kubelet of every simulated node.
+
+A Node with the annotation `minikube-py.io/simulated: "true"` is kept Ready (its status, its Lease), and the
+pods bound to it take their course by their rules (see rules and course) without machine and runtime.
+Guarantees: a key is worked on by one worker at a time, an error is retried with backoff, nothing is scanned:
+each pod and node has at most one timer. The node that has a real kubelet is never simulated.
+"""
+
+import asyncio
+import logging
+import platform
+from collections.abc import Callable, Iterable
+
+from minikube_py.aio.clock import Clock
+from minikube_py.aio.tasks import Tasks
+from minikube_py.aio.workqueue import WorkQueue
+from minikube_py.client.base import Change, Client
+from minikube_py.client.events import EventRecorder
+from minikube_py.errors import ApiError, Conflict, NotFound
+from minikube_py.kinds.core.node import Node, is_simulated
+from minikube_py.kinds.core.pod import Pod
+from minikube_py.kubelet.lease import renew
+from minikube_py.kubelet.simulated.addresses import Addresses
+from minikube_py.kubelet.simulated.course import Place, restarts_of, stage_of, step
+from minikube_py.kubelet.simulated.nodes import RANGE, completed, internal_ip, machine_of
+from minikube_py.kubelet.simulated.rules import BadRules, Rules, rules_of
+from minikube_py.meta.objects import Key, Obj, dig, key_of, name_of, uid_of
+
+log = logging.getLogger(__name__)
+
+WORKERS = 16
+LEASE_SECONDS, RENEW_SECONDS = 40, 20.0
+"""How long a Lease holds, and after how long it is renewed: half as often as by a kubelet."""
+BY_NODE = "kubelet/simulated-node"
+
+
+def _node_of(pod: Obj) -> Iterable[str]:
+    node = dig(pod, "spec.nodeName")
+    return (node,) if node else ()
+
+
+class SimulatedKubelets:
+    """See the module. `real` is the name of the node that has a kubelet of its own."""
+
+    name = "simulated-nodes"
+
+    def __init__(self, client: Client, clock: Clock, real: str = "") -> None:
+        self._client, self._clock, self._real = client, clock, real
+        self._architecture = platform.machine()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._queue: WorkQueue[Key] = WorkQueue(self._clock, name=self.name)
+        self._nodes: set[str] = set()
+        self._leased: dict[str, float] = {}
+        self._stages: dict[str, tuple[tuple[str, int], float]] = {}
+        self._told: set[str] = set()
+        self._addresses = Addresses(RANGE)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is to be done now (what waits for its time does not count)."""
+        return self._queue.idle
+
+    async def run(self, ready: asyncio.Event) -> None:
+        """Drive nodes and pods until cancelled."""
+        self._begin()
+        stops: list[Callable[[], None]] = []
+        async with (
+            self._queue,
+            EventRecorder(self._client, self._clock, "kubelet") as self._events,
+            Tasks(self.name) as tasks,
+        ):
+            try:
+                self._client.cache.add_index(Pod, BY_NODE, _node_of)
+                stops.append(self._client.cache.subscribe(Node, self._node_changed))
+                stops.append(self._client.cache.subscribe(Pod, self._pod_changed))
+                for number in range(WORKERS):
+                    tasks.spawn(self._work(), f"worker-{number}")
+                ready.set()
+                await asyncio.get_running_loop().create_future()
+            finally:
+                for stop in stops:
+                    stop()
+
+    def _node_changed(self, change: Change) -> None:
+        name = name_of(change.object)
+        if change.type == "DELETED" or name == self._real or not is_simulated(change.object):
+            self._nodes.discard(name)
+            self._leased.pop(name, None)
+            self._addresses.release(uid_of(change.object))
+            return
+        if name not in self._nodes:
+            self._nodes.add(name)
+            self._addresses.claim(uid_of(change.object), internal_ip(change.object))
+            for pod in self._client.cache.indexed(Pod, BY_NODE, name):
+                self._queue.add(key_of(pod))
+        self._queue.add(Key("", name))
+
+    def _pod_changed(self, change: Change) -> None:
+        pod = change.object
+        uid = uid_of(pod)
+        if change.type == "DELETED":
+            self._stages.pop(uid, None)
+            self._told.discard(uid)
+            self._addresses.release(uid)
+            return
+        if dig(pod, "spec.nodeName") not in self._nodes:
+            return
+        if change.type == "ADDED":
+            self._addresses.claim(uid, dig(pod, "status.podIP", ""))
+        self._queue.add(key_of(pod))
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            try:
+                again = await (self._pod(key) if key.namespace else self._node(key))
+            except NotFound:
+                self._queue.forget(key)
+            except ApiError as error:
+                log.log(logging.DEBUG if isinstance(error, Conflict) else logging.INFO, "%s: %s", key, error)
+                self._queue.retry(key)
+            except Exception:
+                log.exception("simulating %s failed", key)
+                self._queue.retry(key)
+            else:
+                self._queue.forget(key)
+                if again is not None:
+                    self._queue.add_after(key, again)
+            finally:
+                self._queue.done(key)
+
+    async def _node(self, key: Key) -> float | None:
+        """Keep a node Ready; the seconds until its Lease is to be renewed."""
+        node = self._client.cache.get(Node, key)
+        if node is None or key.name not in self._nodes:
+            return None
+        address = internal_ip(node) or self._addresses.of(uid_of(node))
+        machine = machine_of(node, self._architecture)
+        labels, status = completed(node, address, machine, self._clock.now())
+        if labels:
+            node = await self._client.patch(Node, key, {"metadata": {"labels": labels}})
+        if status is not None:
+            await self._client.patch(Node, key, {"status": status}, subresource="status")
+        due = self._leased.get(key.name, 0.0) - self._clock.monotonic()
+        if key.name not in self._leased or due <= 0:
+            await renew(self._client, key.name, self._clock.now(), LEASE_SECONDS, node)
+            due = RENEW_SECONDS
+            self._leased[key.name] = self._clock.monotonic() + due
+        return due
+
+    async def _pod(self, key: Key) -> float | None:
+        """One step of a pod's course; the seconds until the next."""
+        cache = self._client.cache
+        pod = cache.get(Pod, key)
+        node = cache.get(Node, Key("", dig(pod, "spec.nodeName", ""))) if pod is not None else None
+        if pod is None or node is None or name_of(node) not in self._nodes:
+            return None
+        uid = uid_of(pod)
+        host_ip = internal_ip(node)
+        own = host_ip if dig(pod, "spec.hostNetwork") else self._addresses.of(uid)
+        found = step(pod, self._rules(pod, node), self._elapsed(pod), Place(own, host_ip), self._clock.now())
+        if found.status is not None:
+            pod = await self._client.update(Pod, {**pod, "status": found.status}, subresource="status")
+        if found.gone:
+            options = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}
+            await self._client.delete(Pod, key, options)
+        return found.again
+
+    def _elapsed(self, pod: Obj) -> float:
+        """Seconds since this pod was first seen in its stage."""
+        uid, stage, now = uid_of(pod), (stage_of(pod), restarts_of(pod)), self._clock.monotonic()
+        known = self._stages.get(uid)
+        if known is None or known[0] != stage:
+            known = self._stages[uid] = (stage, now)
+        return now - known[1]
+
+    def _rules(self, pod: Obj, node: Obj) -> Rules:
+        """The pod's rules; where they cannot be read, an event tells so, once, and it has none."""
+        try:
+            return rules_of(pod, node)
+        except BadRules as error:
+            if uid_of(pod) not in self._told:
+                self._told.add(uid_of(pod))
+                self._events.record(pod, "Warning", "InvalidSimulation", str(error))
+            return Rules()
