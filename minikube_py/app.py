@@ -10,8 +10,9 @@ import gc
 import logging
 import os
 import signal
+import sys
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from ipaddress import IPv4Network
@@ -27,8 +28,9 @@ from minikube_py.apiserver.config import ApiServerConfig
 from minikube_py.apiserver.rbac import Attributes
 from minikube_py.apiserver.server import ApiServer
 from minikube_py.apiserver.tokens import ISSUER, ServiceAccountTokens
+from minikube_py.client.election import Elected, ElectionConfig, Led
 from minikube_py.client.local import LocalClient, LocalClients
-from minikube_py.cluster import kubeconfig, leftovers, pki
+from minikube_py.cluster import kubeconfig, leftovers, pki, registries
 from minikube_py.cluster.cni import CniConfig, plugin_folder
 from minikube_py.cluster.containerd import ContainerdProcess, listener
 from minikube_py.cluster.containerd_config import ContainerdConfig, lacks_resource_capability
@@ -36,15 +38,20 @@ from minikube_py.cluster.deaf import deaf
 from minikube_py.cluster.network import Bridge
 from minikube_py.cluster.profile import Network, Profile
 from minikube_py.cluster.traces import remove_traces
-from minikube_py.config import Settings
+from minikube_py.config import Settings, reserved, words
 from minikube_py.controllers.base import ControllerConfig
 from minikube_py.controllers.manager import ControllerManager
 from minikube_py.dns.server import DnsConfig, DnsServer, upstreams_of
 from minikube_py.kinds.core.node import Node
+from minikube_py.kubelet import thresholds
 from minikube_py.kubelet.access import AccessRequest
 from minikube_py.kubelet.agent import Kubelet
 from minikube_py.kubelet.config import KubeletConfig, ServerConfig
-from minikube_py.kubelet.sandbox import GRACE
+from minikube_py.kubelet.image_gc import ImageGcConfig
+from minikube_py.kubelet.machine import process_usage
+from minikube_py.kubelet.shutdown import end_pods
+from minikube_py.kubelet.simulated.agent import SimulatedKubelets
+from minikube_py.kubelet.simulated.nodes import add_nodes
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, condition_is
 from minikube_py.proxy.proxier import KubeProxy
@@ -52,9 +59,10 @@ from minikube_py.proxy.rules import ProxyConfig
 from minikube_py.registry.base import ClusterFacts, User
 from minikube_py.registry.catalogue import Catalogue
 from minikube_py.registry.resource import Registry
-from minikube_py.runtime.base import Container, Runtime, RuntimeFailed
+from minikube_py.runtime.base import Runtime
 from minikube_py.runtime.containerd import Containerd
 from minikube_py.runtime.pause import IMAGE, ensure_pause
+from minikube_py.scheduler.configuration import load as scheduler_profiles
 from minikube_py.scheduler.scheduler import Scheduler
 from minikube_py.store.sqlite import Durability, SqliteStore
 
@@ -63,8 +71,8 @@ log = logging.getLogger(__name__)
 STATUS_PATH = "/minikube-py/status"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 """The label of the node's role, which a node may not give itself."""
-STOP_GRACE = 10.0
-"""Seconds that containers have to end when the cluster is stopped."""
+ELECTION_RETRY = 5.0
+"""Seconds between renewals of the leaders' Leases, which hold for 15: rare, as nobody waits for them."""
 
 Say = Callable[[str], None]
 """Tells the user of a step that is done."""
@@ -93,7 +101,8 @@ class Cluster:
             boot = await stack.enter_async_context(Tasks("boot"))
             starting = boot.spawn(self._runtime(), "containerd")  # it starts while the rest is built
             keys = self._keys(network)
-            await Bridge(profile.bridge, network.gateway_with_prefix, network.service_cidr).ensure()
+            routed = (network.service_cidr, network.load_balancer_cidr)
+            await Bridge(profile.bridge, network.gateway_with_prefix, routed).ensure()
             store = await SqliteStore.open(
                 profile.store_file, self.clock, durability=Durability[self.settings.durability.upper()]
             )
@@ -111,6 +120,9 @@ class Cluster:
             self._running = Services(services, self.clock)
             await self._running.start()
             await self._node_ready(clients.named("minikube-py"))
+            if self.settings.nodes:
+                await add_nodes(clients.named("minikube-py"), self.settings.nodes)
+                self.say(f"{self.settings.nodes} simulated nodes are there")
             self.say(f"the node {profile.node_name} is Ready")
             ready()
             _settle_memory()
@@ -146,6 +158,7 @@ class Cluster:
         begin = time.monotonic()
         child = ContainerdProcess(containerd_config(self.profile), keep_running=True)  # it ends after its pods
         cni(self.profile).write()
+        registries.write(child.config.certs, registry_hosts(self.settings))
         pid = await child.start()
         self._child = child
         await asyncio.to_thread(
@@ -173,7 +186,9 @@ class Cluster:
             signer=api.tokens,
             authority=(keys.ca.certificate.read_bytes(), keys.ca.key.read_bytes()),
             allows=api.allows,
+            read=api.read_metrics,
             cluster_cidr=_cluster_cidr(network),
+            load_balancer_pool=network.load_balancer_cidr,
         )
         dns = DnsConfig(
             addresses=("127.0.0.1", network.gateway),
@@ -189,16 +204,28 @@ class Cluster:
             KubeletAccess(api),
         )
         own = [self._child] if self._child is not None else []
+        manager = ControllerManager(clients, self.clock, controllers)
+        api.metrics.register(manager)
+        profiles = scheduler_profiles(self.settings.scheduler_config)
         return [
             *own,
             clients.registry,
             api,
-            ControllerManager(clients, self.clock, controllers),
-            Scheduler(clients.named("kube-scheduler"), self.clock),
+            self._elected(manager, clients, api),
+            self._elected(Scheduler(clients.named("kube-scheduler"), self.clock, profiles), clients, api),
+            SimulatedKubelets(clients.named("kubelet"), self.clock, self.profile.node_name),
             proxy,
             DnsServer(clients.named("kube-dns"), dns),
             kubelet,
         ]
+
+    def _elected(self, led: Led, clients: LocalClients, api: ApiServer) -> Elected:
+        """`led` while this cluster's process holds its Lease. The identity is the same after a restart: nobody
+        else has the store, so there is nobody to wait for."""
+        config = ElectionConfig(led.name, f"{self.profile.node_name}_{self.profile.name}", retry=ELECTION_RETRY)
+        elected = Elected(led, clients.named(led.name), self.clock, config)
+        api.metrics.register(elected)
+        return elected
 
     def _api_config(self, network: Network, keys: pki.Pki, facts: ClusterFacts) -> ApiServerConfig:
         hosts = ["127.0.0.1", network.gateway]
@@ -230,18 +257,28 @@ class Cluster:
         return self.profile.logs / "audit.log" if self.settings.audit_policy else None
 
     def _kubelet_config(self, network: Network, keys: pki.Pki) -> KubeletConfig:
-        profile = self.profile
+        profile, chosen = self.profile, self.settings
         return KubeletConfig(
             node_name=profile.node_name,
             node_ip=network.gateway,
             root_dir=profile.kubelet,
             log_dir=profile.pod_logs,
+            static_pod_path=profile.manifests,
+            local_path_root=profile.storage,
             pod_cidr=network.pod_cidr,
             version=KUBERNETES_VERSION,
             cluster_dns=(network.dns_ip,),
             kubernetes_service=(network.kubernetes_ip, 443),
             cgroup_root=f"{profile.cgroup_root}/kubepods",
             max_pods=self.settings.max_pods,
+            parallel_pulls=self.settings.max_parallel_image_pulls,
+            system_reserved=reserved(self.settings.system_reserved),
+            kube_reserved=reserved(self.settings.kube_reserved),
+            pod_pids_limit=max(0, self.settings.pod_pids_limit),
+            allowed_unsafe_sysctls=words(self.settings.allowed_unsafe_sysctls),
+            eviction=thresholds.told(*chosen.eviction),
+            image_gc=ImageGcConfig(*chosen.image_gc),
+            image_dir=profile.containerd if not self.settings.container_runtime_endpoint else None,
             server=ServerConfig(
                 certificate=keys.kubelet.certificate,
                 key=keys.kubelet.key,
@@ -277,7 +314,7 @@ class Cluster:
 
     async def status(self) -> bytes:
         """What `minikube-py status` shows, as JSON."""
-        process = {"pid": os.getpid(), **usage(os.getpid())}
+        process = {"pid": os.getpid(), **process_usage(os.getpid())}
         components = [_health(asdict(health)) for health in self._running.health.values()]
         pid = listener(self.profile.containerd_socket) if self._child else None
         return orjson.dumps(
@@ -287,7 +324,7 @@ class Cluster:
                 "kubernetesVersion": KUBERNETES_VERSION,
                 "uptimeSeconds": round(time.monotonic() - self.begun, 3),
                 "process": process,
-                "containerd": {"pid": pid, **usage(pid)} if pid else None,
+                "containerd": {"pid": pid, **process_usage(pid)} if pid else None,
                 "components": components,
             }
         )
@@ -332,50 +369,15 @@ def containerd_config(profile: Profile) -> ContainerdConfig:
     )
 
 
+def registry_hosts(settings: Settings) -> dict[str, str]:
+    """What containerd is told of mirrors and insecure registries, by host. Errors: registries.BadRegistry."""
+    return registries.hosts_files(words(settings.registry_mirror), words(settings.insecure_registry))
+
+
 def cni(profile: Profile) -> CniConfig:
     """The pods' network as containerd is told of it."""
     network, config = profile.claim_network(), containerd_config(profile)
     return CniConfig(config.cni_config, config.cni_data, profile.bridge, network.pod_cidr, network.gateway)
-
-
-async def end_pods(runtime: Runtime, hurry: asyncio.Event, deaf: Collection[str]) -> None:
-    """Stop and remove every pod sandbox of this runtime, all at once. Containers have their grace period, at
-    most STOP_GRACE, to end by themselves, until `hurry` is set; those in `deaf` have none."""
-    running = [c for c in await runtime.containers.list() if c.state == "running"]
-    async with Tasks("stop") as tasks:
-        stops = _all(runtime.containers.stop(c.id, 0.0 if c.id in deaf else _grace(c)) for c in running)
-        waiting = [tasks.spawn(stops, "containers"), tasks.spawn(hurry.wait(), "hurry")]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    sandboxes = await runtime.sandboxes.list()
-    await _all(runtime.sandboxes.stop(sandbox.id) for sandbox in sandboxes)
-    await _all(runtime.sandboxes.remove(sandbox.id) for sandbox in sandboxes)
-
-
-def _grace(container: Container) -> float:
-    asked = container.annotations.get(GRACE, "")
-    return min(STOP_GRACE, float(asked)) if asked.isdigit() else STOP_GRACE
-
-
-async def _all(calls: Iterable[Awaitable[None]]) -> None:
-    for result in await asyncio.gather(*calls, return_exceptions=True):
-        if isinstance(result, (RuntimeFailed, TimeoutError)):
-            log.warning("a container was not ended cleanly: %s", result)
-        elif isinstance(result, BaseException):
-            raise result
-
-
-def usage(pid: int) -> dict[str, float]:
-    """Memory (bytes, resident) and CPU (seconds) that a process has used; empty once it is gone."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (OSError, IndexError):
-        return {}
-    ticks = int(fields[11]) + int(fields[12])
-    return {
-        "memoryBytes": pages * os.sysconf("SC_PAGE_SIZE"),
-        "cpuSeconds": ticks / os.sysconf("SC_CLK_TCK"),
-    }
 
 
 def _settle_memory() -> None:
@@ -384,3 +386,4 @@ def _settle_memory() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     gc.enable()
+    sys.setswitchinterval(0.001)  # the event loop waits five times less for threads that compute

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from minikube_py.config import BadSetting, Settings, settings
+from minikube_py.config import BadSetting, Settings, reserved, settings, words
 
 
 def test_precedence(tmp_path: Path) -> None:
@@ -24,6 +24,15 @@ def test_precedence(tmp_path: Path) -> None:
     [
         ({"max_pods": "many"}, {}, "", "--max-pods: 'many' is no number of pods"),
         ({}, {"MINIKUBE_PY_DURABILITY": "half"}, "", "MINIKUBE_PY_DURABILITY: 'half' is none of full, normal"),
+        ({"pod_pids_limit": -2}, {}, "", "--pod-pids-limit: -2 is no number of processes"),
+        ({"system_reserved": "pods=1"}, {}, "", "--system-reserved: 'pods=1' is no amount of cpu, memory, eph"),
+        ({}, {"MINIKUBE_PY_KUBE_RESERVED": "cpu=x"}, "", "MINIKUBE_PY_KUBE_RESERVED: "),
+        (
+            {},
+            {},
+            "allowed_unsafe_sysctls: net.core.*,vm.swappiness",
+            "'vm.swappiness' is no sysctl of the IPC or network namespace",
+        ),
         ({}, {}, "colour: red", 'there is no setting "colour"'),
         ({}, {}, "- a", "is no map of settings"),
         ({}, {}, "a: 1\na: 2", 'key "a" already set in map'),
@@ -37,3 +46,9 @@ def test_bad_values(flags: Any, environment: dict[str, str], text: str, message:
     with pytest.raises(BadSetting) as refused:
         settings(flags, environment, file)
     assert message in str(refused.value)
+
+
+def test_lists_of_settings() -> None:
+    """Reserved amounts and lists are told in one line."""
+    assert reserved("cpu=500m, memory=1Gi") == {"cpu": "500m", "memory": "1Gi"}
+    assert (reserved(""), words("a, b,,c")) == ({}, ("a", "b", "c"))

@@ -60,7 +60,7 @@ def _start(profile: Profile, flags: dict[str, Any], say: Say) -> Started:
     profile.make_folders()
     _check_ports(profile)
     read, write = os.pipe()
-    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items() if value is not None]
+    arguments = [option(name, value) for name, value in flags.items() if value is not None]
     program = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "minikube_py"]
     try:
         pid = process.spawn_detached(
@@ -82,6 +82,12 @@ def _start(profile: Profile, flags: dict[str, Any], say: Say) -> Started:
                 return Started(told["ready"], fresh=True)
             say(told["step"])
     raise Failure("the cluster's process ended before it was ready", f"its log: {profile.logs}/minikube-py.log")
+
+
+def option(name: str, value: Any) -> str:
+    """A setting as an option of the command line."""
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is True else f"{flag}={value}"
 
 
 def _check_machine() -> None:

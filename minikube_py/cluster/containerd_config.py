@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minikube_py.cluster.registries import CERTS
+
 CAP_SYS_RESOURCE = 1 << 24
 UNUSED_PLUGINS = (  # each costs time at start, or probes for what is not there
     "io.containerd.snapshotter.v1.aufs",
@@ -63,7 +65,7 @@ class ContainerdConfig:
     @property
     def certs(self) -> Path:
         """Registry hosts (certs.d/<host>/hosts.toml)."""
-        return self.folder / "certs.d"
+        return self.folder / CERTS
 
 
 def major_version(version_output: str) -> int:

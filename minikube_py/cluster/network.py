@@ -22,12 +22,13 @@ class NetworkFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """A bridge `name` with `address` (such as 10.244.0.1/24). Packets to `services` (the Service network) are
-    routed there, so that they reach the rules that forward them even on a machine without a default route."""
+    """A bridge `name` with `address` (such as 10.244.0.1/24). Packets to `services` (the networks of Services'
+    addresses) are routed there, so that they reach the rules that forward them even on a machine without a
+    default route."""
 
     name: str
     address: str
-    services: str = ""
+    services: tuple[str, ...] = ()
 
     async def ensure(self) -> None:
         """Make it, or complete what is missing of it. Errors: NetworkFailed."""
@@ -38,8 +39,8 @@ class Bridge:
                 await process.run(["modprobe", "br_netfilter"])
         made = [] if self.exists() else [f"link add {self.name} type bridge"]
         batch = [*made, f"address replace {self.address} dev {self.name}", f"link set {self.name} up"]
-        if self.services:
-            batch.append(f"route replace {self.services} dev {self.name} src {self.address.partition('/')[0]}")
+        source = self.address.partition("/")[0]
+        batch += [f"route replace {network} dev {self.name} src {source}" for network in self.services]
         try:
             await process.run(["ip", "-batch", "-"], input="\n".join(batch) + "\n")
         except process.CommandFailed as error:

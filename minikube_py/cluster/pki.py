@@ -103,7 +103,7 @@ def subjects(node: str, addresses: Sequence[str], extra: Sequence[str] = ()) -> 
     everywhere = ("localhost", node, *addresses, *extra)
     return (
         Subject("apiserver", "kube-apiserver", server=True, names=(*inside, *everywhere)),
-        Subject("apiserver-kubelet-client", "kube-apiserver-kubelet-client", ("system:masters",), client=True),
+        Subject("apiserver-kubelet-client", "kube-apiserver-kubelet-client", client=True),
         Subject(
             "kubelet", f"system:node:{node}", ("system:nodes",), server=True, client=True, names=everywhere
         ),

@@ -49,6 +49,11 @@ class Network:
         return f"{self.gateway}/{ipaddress.IPv4Network(self.pod_cidr).prefixlen}"
 
     @property
+    def load_balancer_cidr(self) -> str:
+        """The addresses for Services of type LoadBalancer: 10.254.0.0/24 beside the pods of 10.244.0.0/24."""
+        return f"10.254.{ipaddress.IPv4Network(self.pod_cidr).network_address.packed[1] - 244 & 0xFF}.0/24"
+
+    @property
     def kubernetes_ip(self) -> str:
         """The ClusterIP of the `kubernetes` Service."""
         return str(ipaddress.IPv4Network(self.service_cidr)[1])
@@ -80,7 +85,8 @@ def choose(
     others = tuple(taken)
     for number in range(SLOTS):
         candidate = slot(number)
-        nets = [ipaddress.IPv4Network(cidr) for cidr in (candidate.pod_cidr, candidate.service_cidr)]
+        own = (candidate.pod_cidr, candidate.service_cidr, candidate.load_balancer_cidr)
+        nets = [ipaddress.IPv4Network(cidr) for cidr in own]
         used = [
             ipaddress.IPv4Network(cidr) for other in others for cidr in (other.pod_cidr, other.service_cidr)
         ]
@@ -160,9 +166,19 @@ class Profile:
         return self.logs / "pods"
 
     @property
+    def manifests(self) -> Path:
+        """The files of the node's static pods (the kubelet's staticPodPath)."""
+        return self.folder / "manifests"
+
+    @property
     def kubelet(self) -> Path:
         """The kubelet's root directory (pods/ below it)."""
         return self.folder / "kubelet"
+
+    @property
+    def storage(self) -> Path:
+        """The local-path volumes' folders: users' data, which outlives pods and the process."""
+        return self.folder / "storage"
 
     @property
     def pid_file(self) -> Path:
@@ -216,6 +232,7 @@ class Profile:
             self.logs,
             self.pod_logs,
             self.kubelet,
+            self.storage,
             self.containerd,
             self.containerd_socket.parent,
         ):

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Protocol
 
 from minikube_py.aio.clock import Clock
 from minikube_py.aio.tasks import Tasks
-from minikube_py.aio.workqueue import WorkQueue
+from minikube_py.aio.workqueue import QueueMetrics, WorkQueue
 from minikube_py.client.base import MERGE_PATCH, Cache, Change, Client, Clients, Index
 from minikube_py.client.events import EventRecorder
 from minikube_py.errors import ApiError, Conflict
@@ -62,6 +62,8 @@ class ControllerConfig:
     """GET of an API path, for the metrics APIs: the object there. Errors: ApiError."""
     cluster_cidr: str = "10.244.0.0/16"
     node_cidr_mask: int = 24
+    load_balancer_pool: str = ""
+    """The range of IPv4 addresses for Services of type LoadBalancer; empty: they get none."""
     node_grace: float = 40.0
     node_startup_grace: float = 60.0
     terminated_pod_threshold: int = 12500
@@ -74,6 +76,7 @@ class ControllerContext:
     clients: Clients
     clock: Clock
     config: ControllerConfig = ControllerConfig()
+    queues: QueueMetrics = field(default_factory=QueueMetrics)
 
 
 @dataclass(slots=True)
@@ -136,12 +139,11 @@ class TrackedClient:
 
 @dataclass(slots=True)
 class Metrics:
-    """Counters of one controller's work; times in seconds."""
+    """Counters of one controller's work; how long it takes its queue tells."""
 
     runs: int = 0
     errors: int = 0
     conflicts: int = 0
-    work_seconds: float = 0.0
 
 
 class Controller(ABC):
@@ -162,7 +164,8 @@ class Controller(ABC):
         self.cache = client.cache
         self.events = EventRecorder(client, context.clock, self.name)
         self.metrics = Metrics()
-        self.queue: WorkQueue[Any] = WorkQueue(context.clock, name=self.name)
+        self._queues = context.queues
+        self.queue = self._new_queue()
         self._unseen: dict[Any, Written] = {}
         self._subscriptions: list[Callable[[], None]] = []
         self._followed: dict[str, Kind] = {}
@@ -180,9 +183,12 @@ class Controller(ABC):
         """The cache indexes it needs: kind, name, and the values of an object."""
         return ()
 
+    def _new_queue(self) -> WorkQueue[Any]:
+        return WorkQueue(self.clock, name=self.name, metrics=self._queues)
+
     async def run(self, ready: asyncio.Event) -> None:
         """Work until cancelled; `ready` is set once every known object is enqueued."""
-        self.queue = WorkQueue(self.clock, name=self.name)
+        self.queue = self._new_queue()
         self._unseen.clear()
         self._broken = asyncio.get_running_loop().create_future()
         async with self.queue, self.events, Tasks(self.name) as tasks:
@@ -274,7 +280,6 @@ class Controller(ABC):
             del self._unseen[key]
         written = Written()
         token = _written.set(written)
-        started = self.clock.monotonic()
         self.metrics.runs += 1
         try:
             again = await self.reconcile(key)
@@ -296,7 +301,6 @@ class Controller(ABC):
                 self.queue.add_after(key, again)
         finally:
             _written.reset(token)
-            self.metrics.work_seconds += self.clock.monotonic() - started
             if not written.shown_by(self.cache):
                 self._unseen[key] = written
 

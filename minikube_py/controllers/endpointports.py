@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from minikube_py.controllers.pods import is_finished
 from minikube_py.meta.objects import Obj, dig, is_deleting, labels_of, name_of, namespace_of
 
+SAME_ZONE, SAME_NODE = ("PreferClose", "PreferSameZone"), "PreferSameNode"
+SAME_ZONE, SAME_NODE = ("PreferClose", "PreferSameZone"), "PreferSameNode"
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 
 
@@ -80,6 +82,19 @@ def hostname(service: Obj, pod: Obj) -> str:
     """The name under which DNS knows the pod within the service: it must ask for it by its subdomain."""
     same = dig(pod, "spec.subdomain", "") == name_of(service) and namespace_of(pod) == namespace_of(service)
     return str(dig(pod, "spec.hostname", "")) if same else ""
+
+
+def hints(service: Obj, endpoint: Obj) -> Obj:
+    """Who should use a ready endpoint by the service's trafficDistribution: its zone, or its node."""
+    wanted, zone, node = (
+        dig(service, "spec.trafficDistribution"),
+        endpoint.get("zone"),
+        endpoint.get("nodeName"),
+    )
+    if wanted not in (*SAME_ZONE, SAME_NODE) or not endpoint["conditions"]["ready"]:
+        return {}
+    found: Obj = {"forZones": [{"name": zone}]} if zone else {}
+    return found | ({"forNodes": [{"name": node}]} if node and wanted == SAME_NODE else {})
 
 
 def target(pod: Obj) -> Obj:

@@ -63,7 +63,9 @@ def endpoint(service: Obj, pod: Obj, node: Obj | None, family: str) -> Obj:
         "hostname": points.hostname(service, pod),
         "zone": labels_of(node or {}).get(ZONE),
     }
-    return made | {name: value for name, value in optional.items() if value}
+    made |= {name: value for name, value in optional.items() if value}
+    hints = points.hints(service, made)
+    return made | ({"hints": hints} if hints else {})
 
 
 def labels(service: Obj) -> dict[str, str]:

@@ -34,6 +34,12 @@ MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP_LABEL = "endpointslice.kubernetes.io/skip-mirror"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
 MIRRORED = "controllers/mirrored-slices"
+NOT_MIRRORED = frozenset(
+    ("kubectl.kubernetes.io/last-applied-configuration", "endpoints.kubernetes.io/last-change-trigger-time")
+)
+NOT_MIRRORED = frozenset(
+    ("kubectl.kubernetes.io/last-applied-configuration", "endpoints.kubernetes.io/last-change-trigger-time")
+)
 LIMIT = 1000
 
 
@@ -71,6 +77,8 @@ def _endpoint(entry: Obj, ready: bool) -> Obj:
 
 def _slice(endpoints: Obj, family: str, found: list[Obj], ports: list[Obj]) -> Obj:
     labels = {k: v for k, v in labels_of(endpoints).items() if k != points.HEADLESS_LABEL}
+    notes = {k: v for k, v in annotations_of(endpoints).items() if k not in NOT_MIRRORED}
+    annotations = {"annotations": notes} if notes else {}
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -79,11 +87,18 @@ def _slice(endpoints: Obj, family: str, found: list[Obj], ports: list[Obj]) -> O
             "namespace": namespace_of(endpoints),
             "labels": {**labels, SERVICE_NAME: name_of(endpoints), MANAGED_BY: MANAGER},
             "ownerReferences": [owner_reference(endpoints)],
+            **annotations,
+            **annotations,
         },
         "addressType": family,
         "endpoints": found,
         "ports": ports,
     }
+
+
+def _contents(known: Obj) -> tuple[object, ...]:
+    """What a slice says, whatever its name."""
+    return known.get("endpoints"), known.get("ports"), labels_of(known), annotations_of(known)
 
 
 def _mirrored_index(known: Obj) -> Iterable[str]:
@@ -116,9 +131,7 @@ class EndpointSliceMirroringController(Controller):
         spare = sorted(existing, key=name_of)
         for made in wanted:
             fitting = [s for s in spare if s.get("addressType") == made["addressType"]]
-            same = [
-                s for s in fitting if (s.get("endpoints"), s.get("ports")) == (made["endpoints"], made["ports"])
-            ]
+            same = [s for s in fitting if _contents(s) == _contents(made)]
             if not fitting:
                 await self.client.create(EndpointSlice, made)
                 continue
@@ -126,7 +139,9 @@ class EndpointSliceMirroringController(Controller):
             spare.remove(known)
             if not same:
                 changed = {"endpoints": made["endpoints"], "ports": made["ports"]}
-                await self.client.update(EndpointSlice, {**known, **changed})
+                notes = {field: made["metadata"].get(field) for field in ("labels", "annotations")}
+                meta = {**known["metadata"], **notes}
+                await self.client.update(EndpointSlice, {**known, **changed, "metadata": meta})
         for gone in spare:
             try:
                 await self.client.delete(EndpointSlice, key_of(gone))

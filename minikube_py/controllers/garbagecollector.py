@@ -27,6 +27,8 @@ from minikube_py.meta.objects import (
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 IGNORED = frozenset({"events", "events.events.k8s.io"})
+NOWHERE = 10_000
+"""Owners that are known to be gone; each is looked for once only."""
 
 
 class Item(NamedTuple):
@@ -90,6 +92,7 @@ class GarbageCollector(Controller):
     def __init__(self, context: ControllerContext) -> None:
         super().__init__(context)
         self._by_name: dict[tuple[str, str], Kind] = {}
+        self._nowhere: set[str] = set()  # uids of owners that are in no namespace; a uid never comes back
 
     def watches(self) -> Mapping[Kind, KeysOf]:
         self._follow()
@@ -244,7 +247,13 @@ class GarbageCollector(Controller):
 
     def _warn_namespace(self, kind: Kind, obj: Obj, ref: Obj) -> None:
         """Tell of a reference to an owner in another namespace, which can never hold."""
-        if not any(uid_of(other) == ref.get("uid") for other in self.cache.list(kind)):
+        uid = ref.get("uid", "")
+        if uid in self._nowhere:
+            return
+        if not any(uid_of(other) == uid for other in self.cache.list(kind)):
+            if len(self._nowhere) >= NOWHERE:
+                self._nowhere.clear()
+            self._nowhere.add(uid)
             return
         where = namespace_of(obj)
         identity = (

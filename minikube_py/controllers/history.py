@@ -95,8 +95,9 @@ async def _create(client: Client, owner: Obj, number: int) -> Obj:
 
 
 def surplus(revisions: Sequence[Obj], live: Collection[str], limit: int) -> list[Obj]:
-    """Of `revisions` (oldest first) those to delete: not `live` (by hash label), beyond the newest `limit`."""
-    idle = [rev for rev in revisions if labels_of(rev).get(HASH_LABEL) not in live]
+    """Of `revisions` (oldest first) those to delete: not `live` (by hash label or by name, whichever the pods
+    carry), beyond the newest `limit`."""
+    idle = [rev for rev in revisions if not {labels_of(rev).get(HASH_LABEL), name_of(rev)} & set(live)]
     return idle[: max(0, len(idle) - limit)]
 
 

@@ -50,6 +50,8 @@ class HorizontalPodAutoscalerController(Controller):
     def _changed(self, change: Change) -> Iterable[Key]:
         """The autoscaler, unless only its status has changed."""
         old = change.old
+        if change.type == "DELETED":
+            self._histories.pop(uid_of(change.object), None)
         if change.type == "MODIFIED" and old is not None and old["spec"] == change.object["spec"]:
             return ()
         return (key_of(change.object),)
@@ -105,7 +107,9 @@ class HorizontalPodAutoscalerController(Controller):
         """Scale the target where that is due; the status and its conditions."""
         kind, target = scaled
         current = int(dig(target, kind.scale.spec, 0))
-        status["currentReplicas"] = int(dig(target, kind.scale.status, 0))
+        status["currentReplicas"] = current
+        first = Moment(self.clock.now(), current)  # so that what is not known yet does not scale down at once
+        self._histories.setdefault(uid_of(autoscaler), History([first]))
         got = "the HPA controller was able to get the target's current scale"
         conditions = self._with(conditions, [("AbleToScale", "True", "SucceededGetScale", got)])
         least, most = int(dig(autoscaler, "spec.minReplicas", 1)), int(dig(autoscaler, "spec.maxReplicas", 1))
@@ -121,7 +125,7 @@ class HorizontalPodAutoscalerController(Controller):
             found = await self._measure(autoscaler, scaled, status)
             conditions = self._with(conditions, found[1])
             if found[0] is None:
-                return status | {"desiredReplicas": current}, conditions
+                return status, conditions
             decision, reason = found[0]
             wanted = decision.replicas
             able, limited = ("AbleToScale", *decision.able), ("ScalingLimited", *decision.limited)

@@ -1,18 +1,21 @@
 """Job controller: runs pods until enough of them have succeeded, or too many have failed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
 
-from minikube_py.client.base import Index
-from minikube_py.controllers.base import Controller, ControllerContext
+from minikube_py.client.base import Change, Index
+from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
 from minikube_py.controllers.jobs import counting
 from minikube_py.controllers.jobs.counting import FINALIZER, Tally
-from minikube_py.controllers.jobs.indexes import INDEX, is_indexed
-from minikube_py.controllers.jobs.perindex import counts_per_index, marks, wait_left
+from minikube_py.controllers.jobs.indexes import is_indexed
+from minikube_py.controllers.jobs.perindex import counts_per_index, wait_left
+from minikube_py.controllers.jobs.removal import surplus
+from minikube_py.controllers.jobs.template import job_pod
+from minikube_py.controllers.ownership import ORPHANS, adopters, claim, orphan_index, selector_of
 from minikube_py.controllers.podcontrol import PodControl, namespace_terminating
-from minikube_py.controllers.pods import ended_at, pod_from_template, removal_order
+from minikube_py.controllers.pods import ended_at, is_active
 from minikube_py.errors import NotFound
 from minikube_py.kinds.batch.job import Job
 from minikube_py.kinds.core.pod import Pod
@@ -25,13 +28,15 @@ from minikube_py.meta.objects import (
     dig,
     is_deleting,
     key_of,
-    name_of,
+    labels_of,
     namespace_of,
     timestamp,
     uid_of,
 )
 
 BACKOFF_BASE, BACKOFF_LIMIT = 10.0, 600.0
+MYSELF = "kubernetes.io/job-controller"
+JOB_NAME = "batch.kubernetes.io/job-name"
 TRACKED = "controllers/job-tracked"
 TERMINAL = {"FailureTarget": "Failed", "SuccessCriteriaMet": "Complete"}
 
@@ -44,34 +49,30 @@ class Failures:
     last: datetime | None = None
 
 
+def _job_of(pod: Obj) -> Key | None:
+    """The key of the Job that a tracked pod belongs to, or did until it lost its controller. None: of none."""
+    if not counting.is_tracked(pod):
+        return None
+    ref = controller_of(pod)
+    if ref is None:
+        return Key(namespace_of(pod), labels_of(pod).get(JOB_NAME, ""))
+    return Key(namespace_of(pod), ref["name"]) if ref.get("kind") == "Job" else None
+
+
 def _tracked_index(pod: Obj) -> Iterable[str]:
     """Files pods that carry the tracking finalizer under their Job's key."""
+    key = _job_of(pod)
+    return () if key is None else (str(key),)
+
+
+def _is_stray(pod: Obj, job: Obj | None) -> bool:
+    """Whether nobody counts the tracked pod: its Job is gone or over, or it belongs to it no more."""
+    if job is None or counting.is_finished(job):
+        return True
     ref = controller_of(pod)
-    if ref is None or ref.get("kind") != "Job" or not counting.is_tracked(pod):
-        return ()
-    return (f"{namespace_of(pod)}/{ref['name']}",)
-
-
-def job_pod(job: Obj, index: int | None, replaced: Obj | None = None) -> Obj:
-    """A new pod of `job`, for one completion index of an Indexed Job; `replaced` is the index's failed pod."""
-    suffix = "" if index is None else f"{index}-"
-    pod = pod_from_template(job["spec"]["template"], job, f"{name_of(job)}-{suffix}")
-    meta, spec = pod["metadata"], pod["spec"]
-    meta["finalizers"] = [*meta.get("finalizers", ()), FINALIZER]
-    if index is None:
-        return pod
-    annotations = meta.setdefault("annotations", {})
-    annotations[INDEX] = str(index)
-    if counts_per_index(job):
-        annotations.update(marks(replaced, job))
-    meta.setdefault("labels", {})[INDEX] = str(index)
-    spec.setdefault("hostname", f"{name_of(job)}-{index}")
-    source = {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}}
-    for container in (*spec.get("initContainers", ()), *spec.get("containers", ())):
-        env = container.setdefault("env", [])
-        if all(entry.get("name") != "JOB_COMPLETION_INDEX" for entry in env):
-            env.append({"name": "JOB_COMPLETION_INDEX", "valueFrom": source})
-    return pod
+    if ref is None:
+        return not selector_of(job).matches(labels_of(pod))
+    return bool(ref.get("uid") != uid_of(job))
 
 
 class JobController(Controller):
@@ -86,19 +87,28 @@ class JobController(Controller):
         self._failures: dict[str, Failures] = {}  # by the Job's uid
 
     def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
-        return ((Pod, TRACKED, _tracked_index),)
+        return ((Pod, TRACKED, _tracked_index), (Pod, ORPHANS, orphan_index))
+
+    def watches(self) -> Mapping[Kind, KeysOf]:
+        adopting = adopters(self.cache, Job)
+        return {Pod: lambda change: [*adopting(change), *self._orphaned(change)]}
+
+    def _orphaned(self, change: Change) -> Iterable[Key]:
+        """The Job of a pod that was its own and has no controller now, but still its finalizer."""
+        key = None if controller_of(change.object) else _job_of(change.object)
+        return () if key is None or change.type == "DELETED" else (key,)
 
     async def reconcile(self, key: Key) -> float | None:
         job = self.cache.get(Job, key)
-        strays = self._strays(key, job)
-        await self._release(strays)
+        if job is not None and dig(job, "spec.managedBy", MYSELF) != MYSELF:
+            return None
+        tracked = self.cache.indexed(Pod, TRACKED, str(key))
+        await self._release([pod for pod in tracked if _is_stray(pod, job)])
         if job is None or counting.is_finished(job):
             if job is not None:
                 self._failures.pop(uid_of(job), None)
             return None
-        if dig(job, "spec.managedBy", "kubernetes.io/job-controller") != "kubernetes.io/job-controller":
-            return None
-        found = counting.tally(job, self._pods(job))
+        found = counting.tally(job, await self._claim(job))
         self._note_failures(job, found)
         ending = None if is_deleting(job) else counting.verdict(job, found, self.clock.now())
         error = None
@@ -112,6 +122,19 @@ class JobController(Controller):
         if error is not None and not namespace_terminating(error):
             raise error
         return None if ending else self._next(job, found)
+
+    async def _claim(self, job: Obj) -> list[Obj]:
+        """The Job's pods. One that it adopts while it runs is counted like those it made."""
+        mine = []
+        for pod in await claim(self.client, Job, job, Pod):
+            known = self.cache.get(Pod, key_of(pod))
+            adopted = known is None or controller_of(known) is None
+            if adopted and is_active(pod) and not counting.is_tracked(pod):
+                finalizers = [*dig(pod, "metadata.finalizers", []), FINALIZER]
+                body = {"metadata": {"finalizers": finalizers, "uid": uid_of(pod)}}
+                pod = await self.client.patch(Pod, key_of(pod), body)
+            mine.append(pod)
+        return mine
 
     def _pods(self, job: Obj) -> list[Obj]:
         owned = self.cache.owned(Pod, uid_of(job))
@@ -129,12 +152,6 @@ class JobController(Controller):
         if ending[0] == "SuccessCriteriaMet":
             await self._release(found.active)
         return await self.pods.delete(job, found.active)
-
-    def _strays(self, key: Key, job: Obj | None) -> list[Obj]:
-        """Tracked pods of a Job of that name which is gone or over: nobody counts them any more."""
-        over = job is None or bool(counting.is_finished(job))
-        tracked = self.cache.indexed(Pod, TRACKED, str(key))
-        return [p for p in tracked if over or (controller_of(p) or {}).get("uid") != uid_of(job or {})]
 
     async def _release(self, pods: Sequence[Obj]) -> None:
         """Take the tracking finalizer from `pods`."""
@@ -167,13 +184,13 @@ class JobController(Controller):
     async def _manage(self, job: Obj, found: Tally) -> Exception | None:
         """Create or delete pods towards the wanted number; the first error."""
         missing = counting.wanted_active(job, found) - len(found.active)
-        if dig(job, "spec.podReplacementPolicy") == "Failed" or dig(job, "spec.podFailurePolicy"):
-            missing -= found.terminating if missing > 0 else 0
-        if missing < 0:
-            surplus = removal_order(found.active, found.active, self.clock.now())[:-missing]
-            await self._release(surplus)  # pods that the Job itself takes away are no failures
-            return await self.pods.delete(job, surplus)
-        if missing == 0 or (self._backoff(job) > 0 and not counts_per_index(job)):
+        if counting.waits_for_the_end(job):
+            missing -= len(found.terminating) if missing > 0 else 0
+        gone = surplus(job, found.active, max(0, -missing), self.clock.now())
+        if gone:
+            await self._release(gone)  # pods that the Job itself takes away are no failures
+            return await self.pods.delete(job, gone)
+        if missing <= 0 or (self._backoff(job) > 0 and not counts_per_index(job)):
             return None
         indexes: Sequence[int | None] = [None] * missing
         if is_indexed(job):
@@ -187,12 +204,14 @@ class JobController(Controller):
         before: Obj = job.get("status") or {}
         conditions = list(before.get("conditions") or ())
         suspended = bool(dig(job, "spec.suspend"))
-        if ending is None:
-            conditions = self._suspension(job, conditions, suspended, now)
+        started = before.get("startTime")
+        if ending is None and not is_deleting(job):
+            resumed = self._suspension(job, conditions, suspended, now)
+            started = None if resumed else started  # the deadline's time begins anew
         if not suspended:
-            status["startTime"] = before.get("startTime") or timestamp(now)
-        elif ending is not None and before.get("startTime"):
-            status["startTime"] = before["startTime"]
+            started = started or timestamp(now)
+        if started:
+            status["startTime"] = started
         if ending is not None:
             conditions = _with(conditions, ending, now)
             if found.is_settled:
@@ -205,14 +224,17 @@ class JobController(Controller):
         if ending is not None and conditions[-1]["type"] in TERMINAL.values():
             self._record_end(job, ending)
 
-    def _suspension(self, job: Obj, conditions: list[Obj], suspended: bool, now: datetime) -> list[Obj]:
+    def _suspension(self, job: Obj, conditions: list[Obj], suspended: bool, now: datetime) -> bool:
+        """Put the condition Suspended right; whether the Job has just been resumed."""
         was = (condition(job, "Suspended") or {}).get("status") == "True"
         if suspended == was:
-            return conditions
+            return False
         reason, message = ("JobSuspended", "Job suspended") if suspended else ("JobResumed", "Job resumed")
         self.events.record(job, "Normal", reason.removeprefix("Job"), message)
-        others = [c for c in conditions if c["type"] != "Suspended"]
-        return _with(others, ("Suspended", reason, message), now, "True" if suspended else "False")
+        [new] = _with([], ("Suspended", reason, message), now, "True" if suspended else "False")
+        place = next((i for i, c in enumerate(conditions) if c["type"] == "Suspended"), len(conditions))
+        conditions[place : place + 1] = [new]
+        return not suspended
 
     def _record_end(self, job: Obj, ending: tuple[str, str, str]) -> None:
         type, reason, message = ending

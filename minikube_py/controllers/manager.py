@@ -1,7 +1,8 @@
 """kube-controller-manager: runs every controller found in this folder.
 
 Guarantees: each controller acts under its own client name; one that crashes is started again with backoff
-and does not stop the others; `health` tells of each. Limits: no leader election, there is one process.
+and does not stop the others; `health` tells of each, `lines` of their metrics. Where several managers run,
+client.election leads them, so that one works and the others wait.
 """
 
 import asyncio
@@ -11,15 +12,14 @@ from dataclasses import replace
 
 from minikube_py import collect
 from minikube_py.aio.clock import Clock
+from minikube_py.aio.metrics import Counter
 from minikube_py.aio.service import RESTART_BACKOFF, Health
 from minikube_py.aio.tasks import Tasks
+from minikube_py.aio.workqueue import QueueMetrics
 from minikube_py.client.base import Clients
 from minikube_py.controllers.base import Controller, ControllerConfig, ControllerContext
 
 log = logging.getLogger(__name__)
-
-Sample = tuple[str, dict[str, str], float]
-"""A metric's name, its labels and its value."""
 
 
 def controllers() -> list[type[Controller]]:
@@ -39,7 +39,8 @@ class ControllerManager:
         config: ControllerConfig | None = None,
         chosen: Sequence[type[Controller]] | None = None,
     ) -> None:
-        context = ControllerContext(clients, clock, config or ControllerConfig())
+        self._queues = QueueMetrics()
+        context = ControllerContext(clients, clock, config or ControllerConfig(), self._queues)
         self._clock = clock
         self.controllers = tuple(cls(context) for cls in (controllers() if chosen is None else chosen))
         now = clock.now()
@@ -95,14 +96,13 @@ class ControllerManager:
         """Whether no controller has anything to do now (delayed keys do not count)."""
         return all(controller.queue.idle for controller in self.controllers)
 
-    def metrics(self) -> Iterator[Sample]:
-        """The work queues' counters, named as Kubernetes names them."""
+    def lines(self) -> Iterator[str]:
+        """The metrics of queues and reconciles, named as Kubernetes and its controllers' library name them."""
+        yield from self._queues.lines()
+        runs = Counter("controller_runtime_reconcile_total", "Reconciles.", ("controller", "result"))
         for controller in self.controllers:
-            labels = {"name": controller.name}
-            yield "workqueue_depth", labels, float(len(controller.queue))
-            yield "workqueue_adds_total", labels, float(controller.queue.adds)
-            yield "workqueue_retries_total", labels, float(controller.queue.retries)
-            yield "workqueue_work_duration_seconds_sum", labels, controller.metrics.work_seconds
-            yield "workqueue_work_duration_seconds_count", labels, float(controller.metrics.runs)
-            yield "controller_errors_total", labels, float(controller.metrics.errors)
-            yield "controller_conflicts_total", labels, float(controller.metrics.conflicts)
+            told, name = controller.metrics, controller.name
+            runs.add((name, "success"), told.runs - told.errors - told.conflicts)
+            runs.add((name, "error"), told.errors)
+            runs.add((name, "conflict"), told.conflicts)
+        yield from runs.lines()

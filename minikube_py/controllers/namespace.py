@@ -7,18 +7,21 @@ Event driven: the end of each object in such a namespace is what moves it on.
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
 from minikube_py.client.base import Change
 from minikube_py.controllers.base import Controller, KeysOf
 from minikube_py.errors import ApiError, NotFound
+from minikube_py.kinds.apiregistration.apiservice import APIService
 from minikube_py.kinds.core.namespace import Namespace
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import (
     Key,
     Obj,
+    condition_is,
     dig,
     is_deleting,
     key_of,
@@ -38,14 +41,46 @@ def phase(content: Content) -> Content:
     return [item for item in content if item[0] == Pod] or content
 
 
-def conditions(old: Sequence[Obj], content: Content, failures: Sequence[str], now: datetime) -> list[Obj]:
-    """The conditions of a namespace whose `content` remains; `failures` are messages of refused deletions."""
+def undiscovered(services: Iterable[Obj]) -> str:
+    """Why it is not known what else there may be in a namespace: the API groups whose servers do not answer.
+    Empty where all do."""
+    lost = sorted(
+        f"{dig(service, 'spec.group')}/{dig(service, 'spec.version')}"
+        for service in services
+        if dig(service, "spec.service") is not None and not condition_is(service, "Available")
+    )
+    if not lost:
+        return ""
+    why = ", ".join(f"{name}: stale GroupVersion discovery: {name}" for name in lost)
+    return (
+        f"Discovery failed for some groups, {len(lost)} failing: "
+        f"unable to retrieve the complete list of server APIs: {why}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """What keeps a namespace: messages of refused deletions, and why its content is not fully known."""
+
+    deletions: Sequence[str] = ()
+    discovery: str = ""
+
+
+def conditions(old: Sequence[Obj], content: Content, failed: Failures, now: datetime) -> list[Obj]:
+    """The conditions of a namespace whose `content` remains."""
+    failures = failed.deletions
     kinds = Counter(kind.resource for kind, _ in content)
     finalizers = Counter(f for _, obj in content for f in dig(obj, "metadata.finalizers", []))
     remaining = ", ".join(f"{name}. has {n} resource instances" for name, n in sorted(kinds.items()))
     held = ", ".join(f"{name} in {n} resource instances" for name, n in sorted(finalizers.items()))
     table = (
-        ("DiscoveryFailure", "", "", "ResourcesDiscovered", "All resources successfully discovered"),
+        (
+            "DiscoveryFailure",
+            "DiscoveryFailed",
+            failed.discovery,
+            "ResourcesDiscovered",
+            "All resources successfully discovered",
+        ),
         (
             "GroupVersionParsingFailure",
             "",
@@ -98,7 +133,11 @@ class NamespaceController(Controller):
 
     def watches(self) -> Mapping[Kind, KeysOf]:
         self.follow_every_kind(self._emptied)
-        return {}
+        return {APIService: self._discovered}
+
+    def _discovered(self, change: Change) -> Iterable[Key]:
+        """Every namespace being deleted may wait for an API to be served again, or not at all."""
+        return [key_of(found) for found in self.cache.list(Namespace) if is_deleting(found)]
 
     def _emptied(self, change: Change) -> Iterable[Key]:
         """The namespace being deleted in which an object has gone, or come in spite of it."""
@@ -117,8 +156,9 @@ class NamespaceController(Controller):
         failures: list[str] = []
         for _ in range(2):  # the pods, then the rest if they are gone at once
             failures = failures or await self._delete_all(phase(self._content(key.name)))
-        if content := self._content(key.name):
-            await self._tell(namespace, content, failures)
+        content, unknown = self._content(key.name), undiscovered(self.cache.list(APIService))
+        if content or unknown:
+            await self._tell(namespace, content, Failures(failures, unknown))
             return 5.0 if failures else None
         await self._finalize(namespace)
         return None
@@ -148,7 +188,7 @@ class NamespaceController(Controller):
             return f"{kind.resource} {name_of(obj)}: {error}"
         return ""
 
-    async def _tell(self, namespace: Obj, content: Content, failures: Sequence[str]) -> None:
+    async def _tell(self, namespace: Obj, content: Content, failures: Failures) -> None:
         status = namespace.get("status") or {}
         known = status.get("conditions") or ()
         told = conditions(known, content, failures, self.clock.now())

@@ -2,7 +2,9 @@
 
 A heartbeat is a renewal of the node's Lease (kube-node-lease) or of its Ready condition, dated by this
 process' clock when it is seen, so that clocks need not agree. Nothing is scanned: each node has one timer,
-which is looked at again when its grace would be over. Evicting the pods is the taint eviction controller's.
+which is looked at again when its grace would be over. NoExecute taints come at the rate of the node's zone, and
+not at all while every node is lost (then it is rather this process that is). Evicting the pods is the taint
+eviction controller's.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +14,7 @@ from typing import Any, ClassVar
 
 from minikube_py.client.base import Change, Index
 from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
+from minikube_py.controllers.nodes.zones import ALL_LOST, Zones, zone_of
 from minikube_py.errors import Conflict, NotFound
 from minikube_py.kinds.coordination.lease import Lease
 from minikube_py.kinds.core.node import Node
@@ -57,9 +60,9 @@ def pod_node_index(pod: Obj) -> Iterable[str]:
     return (node,) if node else ()
 
 
-def wanted_taints(node: Obj, now: datetime) -> list[Obj]:
+def wanted_taints(node: Obj, now: datetime, *, evict: bool = True) -> list[Obj]:
     """The node's taints as its conditions ask; those of others stay. A NoExecute taint keeps the time since
-    when it is there."""
+    when it is there; without `evict` there is none."""
     ready = (condition(node, "Ready") or {}).get("status")
     trouble = {"False": NOT_READY, "Unknown": UNREACHABLE}.get(ready or "")
     keys = [trouble] if trouble else []
@@ -71,7 +74,7 @@ def wanted_taints(node: Obj, now: datetime) -> list[Obj]:
     ]
     if dig(node, "spec.unschedulable"):
         wanted.append((UNSCHEDULABLE, NO_SCHEDULE))
-    wanted += [(key, NO_EXECUTE) for key in keys]
+    wanted += [(key, NO_EXECUTE) for key in keys if evict]
     known = {(taint.get("key"), taint.get("effect")): taint for taint in taints_of(node)}
     kept = [t for t in taints_of(node) if t.get("key") not in OWN_TAINTS or _keeps(t, ready)]
     have = {(taint.get("key"), taint.get("effect")) for taint in kept}
@@ -81,6 +84,11 @@ def wanted_taints(node: Obj, now: datetime) -> list[Obj]:
         new = {"key": key, "effect": effect, "timeAdded": timestamp(now)}
         kept.append(known.get((key, effect), new))
     return kept
+
+
+def _is_lost(node: Obj) -> bool:
+    """Whether the node says, or silence says for it, that it is not ready."""
+    return (condition(node, "Ready") or {}).get("status") in ("False", "Unknown")
 
 
 def _keeps(taint: Obj, ready: str | None) -> bool:
@@ -132,12 +140,19 @@ class NodeLifecycleController(Controller):
     def __init__(self, context: ControllerContext) -> None:
         super().__init__(context)
         self._heartbeats: dict[str, Heartbeat] = {}
+        self._zones = Zones()
 
     def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
         return ((Pod, PODS_BY_NODE, pod_node_index),)
 
     def watches(self) -> Mapping[Kind, KeysOf]:
-        return {Lease: self._renewed, Pod: self._pod_ready}
+        return {Lease: self._renewed, Pod: self._pod_ready, Node: self._zone_changed}
+
+    def _zone_changed(self, change: Change) -> Iterable[Key]:
+        """The lost nodes, where a node's gain or loss may change how fast they are given up."""
+        if not self._zones.note(change.object, gone=change.type == "DELETED"):
+            return ()
+        return [key_of(node) for node in self.cache.list(Node) if _is_lost(node)]
 
     def _renewed(self, change: Change) -> Iterable[Key]:
         """A renewal is noted when it comes; only a node that was given up is looked at for it."""
@@ -185,10 +200,10 @@ class NodeLifecycleController(Controller):
         left = self._grace_left(node)
         if left <= 0:
             node = await self._give_up(node)
-        node = await self._taint(node)
-        if (condition(node, "Ready") or {}).get("status") in ("False", "Unknown"):
+        again = await self._taint(node)
+        if _is_lost(node):
             await self._mark_pods(node)
-        return left if left > 0 else None
+        return min((wait for wait in (left, again) if wait > 0), default=None)
 
     def _grace_left(self, node: Obj) -> float:
         heartbeat = self._note(node)
@@ -210,14 +225,22 @@ class NodeLifecycleController(Controller):
             self.events.record(node, "Normal", "NodeNotReady", message)
         return stored
 
-    async def _taint(self, node: Obj) -> Obj:
+    async def _taint(self, node: Obj) -> float:
+        """Set the taints; the seconds until the node's zone has a turn for it, 0 where it needs none."""
+        zone, now = zone_of(node), self.clock.monotonic()
         wanted = wanted_taints(node, self.clock.now())
-        if wanted == taints_of(node):
-            return node
-        meta = {"resourceVersion": node["metadata"]["resourceVersion"]}
-        return await self.client.patch(
-            Node, key_of(node), {"metadata": meta, "spec": {"taints": wanted or None}}
-        )
+        has = {(taint["key"], taint["effect"]) for taint in taints_of(node)}
+        new = any(t["effect"] == NO_EXECUTE and (t["key"], NO_EXECUTE) not in has for t in wanted)
+        wait = self._zones.wait(zone, now) if new else 0.0
+        if self._zones.state(zone) == ALL_LOST or wait != 0.0:
+            wanted = wanted_taints(node, self.clock.now(), evict=False)
+        elif new:
+            self._zones.spend(zone, now)
+        if wanted != taints_of(node):
+            meta = {"resourceVersion": node["metadata"]["resourceVersion"]}
+            body = {"metadata": meta, "spec": {"taints": wanted or None}}
+            await self.client.patch(Node, key_of(node), body)
+        return wait or 0.0
 
     async def _mark_pods(self, node: Obj) -> None:
         """Take the pods of a node that is not ready out of service."""

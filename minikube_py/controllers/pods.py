@@ -84,8 +84,11 @@ def ended_at(pod: Obj) -> datetime | None:
         for status in dig(pod, "status.containerStatuses", [])
         if (ended := dig(status, "state.terminated.finishedAt"))
     ]
-    moment = max(ends, default=dig(pod, "metadata.deletionTimestamp"))
-    return parse_time(moment) if moment else None
+    if ends:
+        return parse_time(max(ends))
+    deadline = dig(pod, "metadata.deletionTimestamp")
+    grace = timedelta(seconds=dig(pod, "metadata.deletionGracePeriodSeconds", 0))
+    return parse_time(deadline) - grace if deadline else None
 
 
 def removal_order(pods: Iterable[Obj], related: Iterable[Obj], now: datetime) -> list[Obj]:

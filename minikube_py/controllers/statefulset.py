@@ -49,16 +49,16 @@ class StatefulSetController(Controller):
         pods = await claim(
             self.client, StatefulSet, stateful_set, Pod, lambda pod: identity.is_member(stateful_set, pod)
         )
+        if is_deleting(stateful_set):
+            return None  # a revision made now would hold up the deletion
         update = await history.current_revision(self.client, StatefulSet, stateful_set)
         current = self._current_revision(stateful_set, update)
         revisions = rollout.Revisions(name_of(current), name_of(update))
-        error: Exception | None = None
-        if not is_deleting(stateful_set):
-            await self._retain(stateful_set, pods)
-            steps = rollout.plan(stateful_set, pods, revisions, self.clock.now())
-            error = await self._act(stateful_set, steps, {name_of(rev): rev for rev in (current, update)})
-            if steps.moves:
-                pods = self._pods(stateful_set)
+        await self._retain(stateful_set, pods)
+        steps = rollout.plan(stateful_set, pods, revisions, self.clock.now())
+        error = await self._act(stateful_set, steps, {name_of(rev): rev for rev in (current, update)})
+        if steps.moves:
+            pods = self._pods(stateful_set)
         now = self.clock.now()
         await self.set_status(StatefulSet, stateful_set, rollout.observed(stateful_set, pods, revisions, now))
         if error is not None:

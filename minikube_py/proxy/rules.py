@@ -5,10 +5,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, collapse_addresses
 from typing import NamedTuple
 
 from minikube_py.meta.objects import Obj, annotations_of, dig
 
+RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 MARK = 0x6D6B0000
 """The upper half of the connection marks that session affinity uses; the lower half counts service ports."""
 
@@ -63,6 +65,9 @@ def service_elements(service: Obj, slices: Sequence[Obj], node: str, mark: int) 
             elements[Place("cluster-ips", address)] = ""
         for address in _external_ips(service):
             elements |= _way("", f"{address} . {protocol}", external, affinity)
+        for address in _balanced_ips(service):
+            elements |= _way("", f"{address} . {protocol}", external, affinity)
+            elements |= _firewall(service, f"{address} . {protocol}")
         if port.get("nodePort"):
             key = f"{port.get('protocol', 'TCP').lower()} . {port['nodePort']}"
             elements |= _way("node-", key, external, affinity)
@@ -104,8 +109,25 @@ def _cluster_ips(spec: Obj) -> Iterator[str]:
             yield address
 
 
+def _firewall(service: Obj, key: str) -> dict[Place, str]:
+    """Whose packets may come to a load balancer's address; nothing where everyone's may."""
+    given = dig(service, "spec.loadBalancerSourceRanges") or _words(annotations_of(service).get(RANGES, ""))
+    networks = [IPv4Network(text.strip(), strict=False) for text in given if ":" not in text]
+    if not given or any(network.prefixlen == 0 for network in networks):
+        return {}
+    allowed = {Place("allowed", f"{key} . {network}"): "" for network in collapse_addresses(networks)}
+    return {Place("firewalled", key): "", **allowed}
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.split(",") if word.strip()]
+
+
 def _external_ips(service: Obj) -> Iterator[str]:
     yield from (ip for ip in dig(service, "spec.externalIPs", []) if ":" not in ip)
+
+
+def _balanced_ips(service: Obj) -> Iterator[str]:
     for ingress in dig(service, "status.loadBalancer.ingress", []):
         if ingress.get("ip") and ":" not in ingress["ip"] and ingress.get("ipMode", "VIP") == "VIP":
             yield ingress["ip"]

@@ -14,6 +14,7 @@ Maps and sets of the table, by their names here:
 - cluster-ips: every virtual address; ports that no Service has are refused too
 - hairpin: every endpoint paired with itself; one that reaches itself through a Service must have its source
   rewritten
+- firewalled, allowed: load-balancer addresses with source ranges, and those ranges; other packets are dropped
 - hostports, hostports-at: hostPort of this node's pods (on any local address, or on one)
 """
 
@@ -34,7 +35,12 @@ MAPS = {
     "hostports": "typeof meta l4proto . th dport : ip daddr . th dport",
     "hostports-at": "typeof ip daddr . meta l4proto . th dport : ip daddr . th dport",
 }
-SETS = {"cluster-ips": "typeof ip daddr", "hairpin": "typeof ip saddr . ip daddr"}
+SETS = {
+    "cluster-ips": "typeof ip daddr",
+    "hairpin": "typeof ip saddr . ip daddr",
+    "firewalled": "typeof ip daddr . meta l4proto . th dport",
+    "allowed": "typeof ip daddr . meta l4proto . th dport . ip saddr\n    flags interval",
+}
 
 
 _L4 = "meta l4proto { tcp, udp, sctp }"
@@ -84,6 +90,10 @@ def _chains(config: ProxyConfig) -> Iterator[str]:
     )
     for hook in ("prerouting", "output"):
         yield _hook(f"nat-{hook}", "nat", hook, -100, "jump forwarding")
+    # Before the addresses are rewritten.
+    for hook in ("prerouting", "output"):
+        refused = f"{_L4} {_DEST} @firewalled {_DEST} . ip saddr != @allowed drop"
+        yield _hook(f"firewall-{hook}", "filter", hook, -110, f"ct state new {refused}")
     # Before routing: a packet that the kernel would send back where it came from costs an ICMP redirect, which
     # pods would believe, and which uses up the rate of the refusal.
     for hook, priority in (("prerouting", -90), ("output", -1)):

@@ -82,7 +82,7 @@ def test_names_of_the_api_server(tmp_path: Path) -> None:
         (
             "apiserver-kubelet-client",
             "kube-apiserver-kubelet-client",
-            ["system:masters"],
+            [],
             {ExtendedKeyUsageOID.CLIENT_AUTH},
         ),
         ("front-proxy-client", "front-proxy-client", [], {ExtendedKeyUsageOID.CLIENT_AUTH}),

@@ -87,8 +87,18 @@ async def test_errors_are_retried_with_backoff() -> None:
             flaky.metrics.conflicts,
             flaky.queue.failures(Key("default", "mine")),
         ) == (2, 1, 0)
-        samples = {name: value for name, _, value in manager.metrics()}
-        assert (samples["workqueue_retries_total"], samples["workqueue_depth"]) == (3.0, 0.0)
+        samples = dict(line.rsplit(" ", 1) for line in manager.lines())
+        names = ("retries_total", "depth", "adds_total", "work_duration_seconds_count")
+        queue = 'flaky-controller"}'
+        told = {name: samples[f'workqueue_{name}{{name="{queue}'] for name in names}
+        assert told == dict(zip(names, ("3", "0", "6", "6"), strict=True))
+        runs = {
+            result: samples[
+                f'controller_runtime_reconcile_total{{controller="flaky-controller",result="{result}"}}'
+            ]
+            for result in ("success", "error", "conflict")
+        }
+        assert runs == {"success": "3", "error": "2", "conflict": "1"}
 
 
 async def test_a_controller_that_breaks_starts_again_alone() -> None:

@@ -119,3 +119,32 @@ async def test_a_claim_that_names_its_volume(world: Any) -> None:
     ]
     await world.create(PersistentVolumeClaim, a_claim("tiny", "1Mi", volumeName="small"))
     assert phases(world) == {"data": "Pending", "tiny": "Bound", "small": "Bound"}
+
+
+async def test_free_volumes_are_the_schedulers_to_give(world: Any) -> None:
+    """With WaitForFirstConsumer a free volume is not taken, even once a node is chosen; one set aside is."""
+    meta = {"name": "late"}
+    late = {"metadata": meta, "provisioner": "example.com/disks", "volumeBindingMode": "WaitForFirstConsumer"}
+    await world.create(StorageClass, late)
+    await world.create(PersistentVolume, a_volume("disk", storageClassName="late"))
+    await world.create(PersistentVolumeClaim, a_claim(storageClassName="late"))
+    chosen = {"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "n1"}}}
+    await world.patch(PersistentVolumeClaim, "data", chosen)
+    assert phases(world) == {"data": "Pending", "disk": "Available"}
+    reserved = {"claimRef": {"namespace": "default", "name": "data"}}
+    await world.patch(PersistentVolume, "disk", {"spec": reserved})
+    assert phases(world) == {"data": "Bound", "disk": "Bound"}
+
+
+async def test_a_claim_without_class_gets_the_default_one_later(world: Any) -> None:
+    """A claim that was made before there was a default class gets it once there is one."""
+    claim = a_claim()
+    del claim["spec"]["storageClassName"]
+    await world.create(PersistentVolumeClaim, claim)
+    message = "no persistent volumes available for this claim and no storage class is set"
+    assert world.events("FailedBinding") == [message]
+    marked = {"name": "late", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}
+    await world.create(StorageClass, {"metadata": marked, "provisioner": "example.com/disks"})
+    claim = world.the(PersistentVolumeClaim, "data")
+    assert claim["spec"]["storageClassName"] == "late"
+    assert annotations_of(claim)["volume.kubernetes.io/storage-provisioner"] == "example.com/disks"

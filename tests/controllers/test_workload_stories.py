@@ -148,10 +148,12 @@ async def test_a_job_is_suspended_and_resumed(world: Any) -> None:
     await world.create(Job, job("ok"))
     await world.patch(Job, "work", {"spec": {"suspend": True}})
     held = world.the(Job, "work")["status"]
-    assert (world.pods(), held.get("failed", 0), "startTime" in held) == ([], 0, False)
+    assert (world.pods(), held.get("failed", 0), held.get("active", 0)) == ([], 0, 0)
     assert condition({"status": held}, "Suspended")["status"] == "True"
+    await world.pass_time(5)
     await world.patch(Job, "work", {"spec": {"suspend": False}})
     assert len(world.pods()) == 1
+    assert world.the(Job, "work")["status"]["startTime"] > held["startTime"]
     assert condition(world.the(Job, "work"), "Suspended")["status"] == "False"
 
 

@@ -2,19 +2,21 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from minikube_py.cluster.profile import Profile
-from minikube_py.testing.containerd import unavailable
+from minikube_py.runtime.oci import File, write_archive
+from minikube_py.testing.containerd import busybox_recipe, unavailable
 
 PROFILE = f"e2e-{os.getpid()}"
 """A name of this run's own: two runs side by side share no bridge, table or cgroup."""
@@ -103,10 +105,27 @@ def cluster() -> Iterator[Cluster]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def testbox(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a loaded image: busybox, and as entrypoint /bin/testbox (see testbox/testbox.c), as root."""
+    if not shutil.which("gcc"):
+        pytest.skip("gcc is not installed")
+    folder = tmp_path_factory.mktemp("testbox")
+    source, program = Path(__file__).parent / "testbox" / "testbox.c", folder / "testbox"
+    build = ["gcc", "-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o", str(program), str(source), "-lm"]
+    subprocess.run(build, check=True, timeout=60)
+    base = busybox_recipe("testbox:1")
+    files = {**base.files, "/bin/testbox": File(program, 0o755)}
+    recipe = replace(base, files=files, entrypoint=("/bin/testbox",), command=("wait",))
+    write_archive(folder / "image.tar", [recipe])
+    cluster.run("image", "load", str(folder / "image.tar"))
+    return recipe.name
+
+
 @pytest.fixture
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of the test's own, deleted with all that is in it."""
-    name = request.node.name.replace("_", "-").removeprefix("test-")[:50].strip("-")
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.lower()).removeprefix("test-")[:50].strip("-")
     cluster.kubectl("create", "namespace", name)
     yield name
     cluster.kubectl("delete", "namespace", name, "--timeout=60s")

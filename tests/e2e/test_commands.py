@@ -75,6 +75,7 @@ def test_status_shows_every_component(cluster: Cluster) -> None:
             "kube-proxy",
             "cluster-dns",
             "kubelet",
+            "simulated-nodes",
         ),
         "running",
     )

@@ -107,6 +107,27 @@ def test_service_elements(given: Obj, slices: list[Obj], expected: dict[str, dic
         assert items == {place.key: data for place, data in elements.items() if place.map == map}
 
 
+@pytest.mark.parametrize(
+    ("ranges", "expected"),
+    [
+        ([], []),
+        (["192.0.2.0/24", "0.0.0.0/0"], []),
+        (["2001:db8::/32"], []),
+        (["10.0.0.0/8", "10.1.0.0/16", " 192.0.2.7/32 "], ["10.0.0.0/8", "192.0.2.7/32"]),
+    ],
+)
+def test_source_ranges_of_a_load_balancer(ranges: list[str], expected: list[str]) -> None:
+    """A load balancer's address is reached from its source ranges only; those that overlap are one."""
+    given = service(type="LoadBalancer", loadBalancerSourceRanges=ranges)
+    given["status"] = {"loadBalancer": {"ingress": [{"ip": "10.254.0.1", "ipMode": "VIP"}]}}
+    elements = service_elements(given, [TWO], "here", 0)
+    key = "10.254.0.1 . tcp . 80"
+    assert elements[Place("services", key)] == "goto pick-2"
+    firewalled = {place.key for place in elements if place.map == "firewalled"}
+    assert firewalled == ({key} if ranges and "0.0.0.0/0" not in ranges else set())
+    assert {p.key for p in elements if p.map == "allowed"} == {f"{key} . {one}" for one in expected}
+
+
 def test_named_ports_lead_to_the_slice_port_of_that_name() -> None:
     """A Service's port is matched by name and protocol with those of the slices."""
     given = service(ports=[{"name": "a", "port": 1}, {"name": "b", "port": 2}])

@@ -1,104 +1,208 @@
-"""image: put images into the cluster, and see which are there."""
+"""image: put images into the cluster and take them out, and see which are there."""
 
 import asyncio
-import platform
 import shutil
+import sys
 import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from minikube_py.cli import output
+from minikube_py.cli.images import FORMATS, archive_of, logins, render, with_runtime
 from minikube_py.cli.main import Failure
 from minikube_py.cli.session import Session, with_session
-
-T = TypeVar("T")
-
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @click.group("image")
 def command() -> None:
-    """Load, build and list the images that pods can use."""
-
-
-def with_runtime(session: Session, work: Callable[[Any], Awaitable[T]]) -> T:
-    """The result of `work` on the cluster's container runtime. Errors: Failure."""
-    from minikube_py.runtime.base import RuntimeFailed
-    from minikube_py.runtime.containerd import Containerd
-
-    async def run() -> T:
-        runtime = await Containerd.connect(session.profile.containerd_socket, timeout=5)
-        try:
-            return await work(runtime)
-        finally:
-            await runtime.close()
-
-    try:
-        return asyncio.run(run())
-    except TimeoutError as error:
-        raise Failure("the cluster's containerd does not answer", "start it with: minikube-py start") from error
-    except RuntimeFailed as error:
-        raise Failure(str(error)) from error
+    """Load, build, list, pull, push and save the images that pods can use."""
 
 
 @command.command("load")
-@click.argument("archive", type=click.Path(path_type=Path))
+@click.argument("source", metavar="ARCHIVE | IMAGE | -")
 @with_session
-def load(session: Session, archive: Path) -> None:
-    """Load an image from an OCI or docker archive (`docker save`), without any registry."""
-    if not archive.exists():
-        raise Failure(f'there is no file "{archive}"', "write one with: docker save IMAGE -o FILE")
-    for name in with_runtime(session, lambda runtime: runtime.images.load(archive)):
-        session.say(f"loaded {name}")
+def load(session: Session, source: str) -> None:
+    """Load images from an OCI or docker archive, from stdin (-), or from docker or podman."""
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = archive_of(source, Path(scratch))
+        for name in with_runtime(session, lambda runtime: runtime.images.load(archive)):
+            session.say(f"loaded {name}")
 
 
 @command.command("ls")
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="short", show_default=True, help="How to print."
+)
 @with_session
-def ls(session: Session) -> None:
+def ls(session: Session, form: str) -> None:
     """List the images that are there."""
-    rows = [["IMAGE", "IMAGE ID", "SIZE"]]
-    for image in with_runtime(session, lambda runtime: runtime.images.list()):
-        size = f"{image.size / 1e6:.1f}MB"
-        rows += [[tag, image.id.removeprefix("sha256:")[:12], size] for tag in image.tags or image.digests]
-    session.say(output.table(rows[:1] + sorted(rows[1:])))
+    if text := render(with_runtime(session, lambda runtime: runtime.images.list()), form):
+        session.say(text)
+
+
+@command.command("pull")
+@click.argument("image")
+@with_session
+def pull(session: Session, image: str) -> None:
+    """Pull an image from its registry, with the login of docker's config.json if there is one."""
+    asked = _parse(image)
+
+    async def work(runtime: Any) -> None:
+        from minikube_py.runtime.base import ImagePullFailed
+
+        failure: Exception | None = None
+        for credentials in logins(asked.domain, asked.path):
+            try:
+                await runtime.images.pull(image, credentials)
+                return
+            except ImagePullFailed as error:
+                failure = error
+        raise failure or ImagePullFailed(image)
+
+    with_runtime(session, work)
+    session.say(f"pulled {asked}")
+
+
+@command.command("push")
+@click.argument("image")
+@with_session
+def push(session: Session, image: str) -> None:
+    """Push an image to the registry of its name, with the login of docker's config.json if there is one."""
+    from minikube_py.cluster import registries
+
+    target = _parse(image)
+    try:
+        folder = session.profile.containerd / registries.CERTS
+        endpoints = registries.push_endpoints(folder, target.domain)
+    except registries.BadRegistry as error:
+        raise Failure(str(error)) from error
+
+    async def work(runtime: Any) -> str:
+        with tempfile.TemporaryDirectory() as scratch:
+            [found] = await runtime.images.export([image], Path(scratch))
+            return await asyncio.to_thread(_push, found, target, endpoints, Path(scratch))
+
+    session.say(f"pushed {target}: digest: {with_runtime(session, work)}")
+
+
+def _push(found: Any, target: Any, endpoints: Any, folder: Path) -> str:
+    """The digest of the manifest, by the first way and login that work. Errors: Failure."""
+    from minikube_py.runtime.push import NotReached, Push, PushFailed
+
+    failures: list[str] = []
+    for endpoint in endpoints:
+        for credentials in logins(target.domain, target.path):
+            try:
+                pusher = Push(endpoint.url, target.path, credentials, verify=endpoint.verify)
+                return pusher.push(found, target, folder)
+            except NotReached as error:
+                failures.append(str(error))
+                break
+            except PushFailed as error:
+                failures.append(str(error))
+    raise Failure(f"cannot push {target}: {'; '.join(failures)}")
+
+
+@command.command("rm")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@with_session
+def rm(session: Session, images: tuple[str, ...]) -> None:
+    """Remove images; one that has other names, too, only loses this one."""
+
+    async def work(runtime: Any) -> None:
+        for image in images:
+            await runtime.images.untag(image)
+
+    with_runtime(session, work)
+
+
+@command.command("tag")
+@click.argument("source")
+@click.argument("target")
+@with_session
+def tag(session: Session, source: str, target: str) -> None:
+    """Let the image SOURCE be known as TARGET, too."""
+    _parse(target)
+    with_runtime(session, lambda runtime: runtime.images.tag(source, target))
+
+
+@command.command("save")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE... ARCHIVE | IMAGE -")
+@with_session
+def save(session: Session, images: tuple[str, ...]) -> None:
+    """Write images to an archive (- is stdout) that docker, podman and `image load` read."""
+    if len(images) < 2:
+        raise click.UsageError("say which images, and the archive last (- for stdout)")
+    *names, archive = images
+    if archive == "-" and sys.stdout.isatty():
+        raise click.UsageError("an archive is not for a terminal: name a file, or send stdout to one")
+
+    async def work(runtime: Any) -> None:
+        from minikube_py.runtime.export import write_saved
+
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            found = await runtime.images.export(names, folder)
+            made = folder / "saved.tar"
+            with made.open("wb") as out:
+                await asyncio.to_thread(write_saved, out, found, folder)
+            await asyncio.to_thread(_deliver, made, archive)
+
+    with_runtime(session, work)
+
+
+def _deliver(made: Path, archive: str) -> None:
+    if archive != "-":
+        shutil.copyfile(made, archive)
+        return
+    with made.open("rb") as file:
+        shutil.copyfileobj(file, sys.stdout.buffer, 1 << 20)
+    sys.stdout.buffer.flush()
 
 
 @command.command("build")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("context", metavar="FOLDER | URL | -")
 @click.option("-t", "--tag", required=True, help="The image's name, such as demo:1.")
+@click.option("-f", "--file", default="", help="The Dockerfile (default: the one in FOLDER).")
+@click.option("--build-env", multiple=True, metavar="NAME=VALUE", help="An ARG of the Dockerfile.")
+@click.option("--build-opt", multiple=True, metavar="NAME[=VALUE]", help="An option of buildah, without --.")
+@click.option("--push", "then_push", is_flag=True, help="Push it when it is built.")
 @with_session
-def build(session: Session, folder: Path, tag: str) -> None:
-    """Build an image that serves FOLDER's files by busybox httpd on port 8080, and load it.
+@click.pass_context
+def build(
+    ctx: click.Context,
+    session: Session,
+    context: str,
+    tag: str,
+    file: str,
+    build_env: tuple[str, ...],
+    build_opt: tuple[str, ...],
+    then_push: bool,
+) -> None:
+    """Build an image from a Dockerfile (by buildah) and load it.
 
-    It runs as user 1000, without a shell of yours or a registry; for images of other kinds, build with your own
-    tool and `image load` the archive."""
-    if not folder.is_dir():
-        raise Failure(f'there is no folder "{folder}"')
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        raise Failure("busybox is not installed", "apt-get install -y busybox-static")
-    from minikube_py.runtime.oci import File, Recipe, write_archive
+    A FOLDER without Dockerfile becomes an image that serves its files by busybox httpd on port 8080, as user
+    1000; this needs neither a builder nor a registry."""
+    from minikube_py.cli.building import Build, by_buildah, site
 
-    files = {"/bin/busybox": File(Path(busybox).resolve(), 0o755)}
-    for path in folder.rglob("*"):
-        if path.is_file():
-            mode = 0o755 if path.stat().st_mode & 0o111 else 0o644
-            files[f"/www/{path.relative_to(folder)}"] = File(path, mode)
-    recipe = Recipe(
-        tag,
-        files=files,
-        links={"/bin/sh": "busybox", "/bin/httpd": "busybox"},
-        folders={"/tmp": 0o1777},
-        command=("/bin/httpd", "-f", "-v", "-p", "8080", "-h", "/www"),
-        user="1000",
-        ports=("8080/tcp",),
-        architecture=ARCHITECTURES.get(platform.machine(), platform.machine()),
-    )
+    _parse(tag)
+    words = [f"--build-arg={pair}" for pair in build_env] + [f"--{option}" for option in build_opt]
+    asked = Build(context, tag, file, words)
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / "image.tar"
-        write_archive(archive, [recipe])
+        (site if asked.is_site else by_buildah)(asked, archive)
         for name in with_runtime(session, lambda runtime: runtime.images.load(archive)):
             session.say(f"built {name}")
+    if then_push:
+        ctx.invoke(push, image=tag)
+
+
+def _parse(image: str) -> Any:
+    """The full reference of an image. Errors: Failure."""
+    from minikube_py.runtime.reference import BadReference, parse
+
+    try:
+        return parse(image)
+    except BadReference as error:
+        raise Failure(str(error)) from error

@@ -25,7 +25,7 @@ from minikube_py.controllers.jobs.perindex import (
 )
 from minikube_py.controllers.jobs.success import matched_rule
 from minikube_py.controllers.pods import is_active, is_ready
-from minikube_py.meta.objects import Obj, condition, dig, is_deleting, parse_time, uid_of
+from minikube_py.meta.objects import Obj, condition, condition_is, dig, is_deleting, parse_time, uid_of
 
 ENDINGS = ("FailureTarget", "SuccessCriteriaMet")
 """The conditions that say how a Job will end, once its pods have."""
@@ -46,13 +46,19 @@ def is_tracked(pod: Obj) -> bool:
     return FINALIZER in (dig(pod, "metadata.finalizers") or ())
 
 
+def waits_for_the_end(job: Obj) -> bool:
+    """Whether a pod is replaced only once it has ended, not as soon as its deletion begins."""
+    return dig(job, "spec.podReplacementPolicy") == "Failed" or dig(job, "spec.podFailurePolicy") is not None
+
+
 def has_failed(job: Obj, pod: Obj) -> bool:
     """Whether the pod counts as failed: also one that is deleted before it succeeds, unless the Job replaces
     only pods that have ended."""
     if dig(pod, "status.phase") == "Failed":
         return True
-    waits = dig(job, "spec.podReplacementPolicy") == "Failed" or dig(job, "spec.podFailurePolicy") is not None
-    return not waits and is_deleting(pod) and dig(pod, "status.phase") != "Succeeded"
+    if dig(pod, "status.phase") == "Succeeded" or not is_deleting(pod):
+        return False
+    return not waits_for_the_end(job) or condition_is(job, "FailureTarget")
 
 
 @dataclass(slots=True)
@@ -62,7 +68,7 @@ class Tally:
 
     active: list[Obj] = field(default_factory=list)
     ready: int = 0
-    terminating: int = 0
+    terminating: list[Obj] = field(default_factory=list)
     counted_succeeded: int = 0
     counted_failed: int = 0
     uncounted_succeeded: list[str] = field(default_factory=list)
@@ -98,7 +104,8 @@ def tally(job: Obj, pods: Sequence[Obj]) -> Tally:
     uncounted = status.get("uncountedTerminatedPods") or {}
     tracked = {uid_of(pod) for pod in pods if is_tracked(pod)}
     found = Tally(counted_failed=status.get("failed", 0))
-    found.completed = parse_indexes(status.get("completedIndexes", "")) if indexed else set()
+    completions = int(dig(job, "spec.completions", 0))
+    found.completed = {i for i in parse_indexes(status.get("completedIndexes", "")) if i < completions}
     found.counted_succeeded = 0 if indexed else status.get("succeeded", 0)
     for uid in uncounted.get("succeeded") or ():
         if uid in tracked:
@@ -146,10 +153,12 @@ def _count(found: Tally, job: Obj, pod: Obj, known: bool) -> None:
         found.ready += is_ready(pod)
         return
     if is_deleting(pod) and dig(pod, "status.phase") not in ("Succeeded", "Failed"):
-        found.terminating += 1
+        found.terminating.append(pod)
     if not is_tracked(pod):
         return
-    if dig(pod, "status.phase") == "Succeeded":
+    if is_deleting(job) and dig(pod, "status.phase") not in ("Succeeded", "Failed"):
+        found.release.append(pod)  # nobody will ask for the count
+    elif dig(pod, "status.phase") == "Succeeded":
         _count_success(found, job, pod, known)
     elif has_failed(job, pod):
         _count_failure(found, job, pod, known)
@@ -174,12 +183,18 @@ def _count_failure(found: Tally, job: Obj, pod: Obj, known: bool) -> None:
     if any(pod is delayed for delayed in found.delayed.values()):
         return
     found.release.append(pod)
-    if known:
+    if known or _is_beyond(job, pod):
         return
     if verdict is None or verdict.action != IGNORE:
         found.uncounted_failed.append(uid_of(pod))
     if verdict is None or verdict.action in (COUNT, FAIL_INDEX):
         found.new_failures.append(pod)
+
+
+def _is_beyond(job: Obj, pod: Obj) -> bool:
+    """Whether the pod is of an index that an Indexed Job does not have, or not any more."""
+    index = index_of(pod)
+    return is_indexed(job) and (index is None or index >= int(dig(job, "spec.completions", 0)))
 
 
 def restarts_of_active(pods: Sequence[Obj]) -> int:
@@ -260,7 +275,9 @@ def new_indexes(job: Obj, found: Tally, count: int, now: datetime) -> list[int]:
     """The indexes of at most `count` pods to create for an Indexed Job; failed ones wait their backoff."""
     running = {index for pod in found.active if (index := index_of(pod)) is not None}
     waiting = {index for index, pod in found.delayed.items() if wait_left(job, pod, now) > 0}
-    taken = found.completed | found.failed_indexes | running | waiting
+    ending = found.terminating if waits_for_the_end(job) else []
+    leaving = {index for pod in ending if (index := index_of(pod)) is not None}
+    taken = found.completed | found.failed_indexes | running | waiting | leaving
     return missing_indexes(int(dig(job, "spec.completions", 0)), taken, count)
 
 
@@ -269,7 +286,7 @@ def counts(job: Obj, found: Tally) -> Obj:
     waiting = {"succeeded": found.uncounted_succeeded, "failed": found.uncounted_failed}
     status: Obj = {
         "ready": found.ready,
-        "terminating": found.terminating,
+        "terminating": len(found.terminating),
         "uncountedTerminatedPods": {name: uids for name, uids in waiting.items() if uids},
     }
     optional = {

@@ -8,7 +8,7 @@ a crash between any two writes is made good by the next look.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from minikube_py.kinds.core.accessmodes import storage_class_of
+from minikube_py.kinds.core.accessmodes import CLASS_ANNOTATION, storage_class_of
 from minikube_py.kinds.core.volumematching import (
     BIND_COMPLETED,
     BOUND_BY_CONTROLLER,
@@ -48,25 +48,21 @@ class VolumePlan:
     told: Sequence[Told] = field(default_factory=tuple)
 
 
-def plan_claim(claim: Obj, volumes: Sequence[Obj], storage_class: Obj | None, waiting_pod: str) -> ClaimPlan:
-    """For a claim, all volumes and its class; `waiting_pod` is a pod that uses it and has no node yet."""
+def plan_claim(
+    claim: Obj, volumes: Sequence[Obj], storage_class: Obj | None, waiting: Sequence[str]
+) -> ClaimPlan:
+    """For a claim, the volumes and its class; `waiting` are the pods that use it and have no node yet."""
     if BIND_COMPLETED in annotations_of(claim):
         return _plan_bound(claim, volumes)
     name = dig(claim, "spec.volumeName")
     if name:
         return _plan_named(claim, next((v for v in volumes if name_of(v) == name), None))
-    delayed = waits_for_consumer(storage_class) and SELECTED_NODE not in annotations_of(claim)
-    found = best_match(claim, volumes, only_reserved=delayed)
+    delayed = waits_for_consumer(storage_class)
+    found = best_match(claim, volumes, only_reserved=delayed)  # the scheduler sets free ones aside
     if found is not None:
         return ClaimPlan(bind=found)
-    if delayed:
-        message = (
-            f"waiting for pod {waiting_pod} to be scheduled"
-            if waiting_pod
-            else "waiting for first consumer to be created before binding"
-        )
-        reason = "WaitForPodScheduled" if waiting_pod else "WaitForFirstConsumer"
-        return ClaimPlan(told=("Normal", reason, message))
+    if delayed and SELECTED_NODE not in annotations_of(claim):
+        return ClaimPlan(told=_awaited(waiting))
     if storage_class is not None:
         return ClaimPlan(provision=storage_class)
     wanted = storage_class_of(claim)
@@ -75,6 +71,20 @@ def plan_claim(claim: Obj, volumes: Sequence[Obj], storage_class: Obj | None, wa
         return ClaimPlan(told=("Warning", "ProvisioningFailed", message))
     message = "no persistent volumes available for this claim and no storage class is set"
     return ClaimPlan(told=("Normal", "FailedBinding", message))
+
+
+def _awaited(pods: Sequence[str]) -> Told:
+    """What a claim waits for, whose volume is chosen together with a pod's node."""
+    if not pods:
+        return ("Normal", "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
+    which = f"pods {','.join(pods)}" if len(pods) > 1 else f"pod {pods[0]}"
+    return ("Normal", "WaitForPodScheduled", f"waiting for {which} to be scheduled")
+
+
+def is_classless(claim: Obj) -> bool:
+    """Whether a claim that is not bound names no class, and so gets the default one as soon as there is one."""
+    names_none = CLASS_ANNOTATION not in annotations_of(claim) and dig(claim, "spec.storageClassName") is None
+    return names_none and not dig(claim, "spec.volumeName") and BIND_COMPLETED not in annotations_of(claim)
 
 
 def _plan_named(claim: Obj, volume: Obj | None) -> ClaimPlan:
@@ -177,6 +187,13 @@ def claim_status(claim: Obj, volume: Obj) -> Obj:
     if attributes := dig(volume, "spec.volumeAttributesClassName"):
         status["currentVolumeAttributesClassName"] = attributes
     return status | {"phase": "Bound", "accessModes": dig(volume, "spec.accessModes", [])}
+
+
+def unbound_status(claim: Obj, phase: str) -> Obj:
+    """The status of a claim that has no volume (any more)."""
+    gone = ("accessModes", "capacity")
+    kept = {key: value for key, value in (claim.get("status") or {}).items() if key not in gone}
+    return kept | {"phase": phase}
 
 
 def volume_status(volume: Obj, phase: str, message: str = "") -> Obj:

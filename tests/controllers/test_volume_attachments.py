@@ -1,0 +1,124 @@
+"""Claims are made for ephemeral volumes, and CSI volumes are attached to the nodes whose pods use them."""
+
+from typing import Any
+
+import pytest
+
+from minikube_py.controllers.attachdetach import Plan, Wanted, attachment, plan
+from minikube_py.controllers.ephemeralvolume import plan as plan_claims
+from minikube_py.kinds.core.node import Node
+from minikube_py.kinds.core.persistentvolume import PersistentVolume
+from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
+from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.storage.csidriver import CSIDriver
+from minikube_py.kinds.storage.volumeattachment import VolumeAttachment, attachment_name
+from minikube_py.meta.objects import Key, Obj, dig
+
+ONE = Wanted("d", "h1", "pv1", shared=False)
+MANY = Wanted("d", "h2", "pv2", shared=True)
+TOLD = {"name": "kubernetes.io/csi/d^h1", "devicePath": ""}
+
+
+def attached(one: Wanted, node: str = "n1", done: bool = True) -> Obj:
+    return {**attachment(one, node), "status": {"attached": done}}
+
+
+@pytest.mark.parametrize(
+    ("needs", "attachments", "in_use", "expected"),
+    [
+        ([ONE], [], [], Plan([ONE], [], [], [])),
+        ([ONE], [attached(ONE, done=False)], [], Plan([], [], [], [])),
+        ([ONE], [attached(ONE)], [], Plan([], [], [], [TOLD])),
+        ([], [attached(ONE)], [], Plan([], [attached(ONE)], [], [])),
+        ([], [attached(ONE)], [TOLD["name"]], Plan([], [], [], [TOLD])),
+        ([ONE], [attached(ONE, "n2")], [], Plan([], [], [ONE], [])),
+        ([MANY], [attached(MANY, "n2")], [], Plan([MANY], [], [], [])),
+    ],
+    ids=["new", "waiting", "attached", "unused", "in-use", "elsewhere", "shared"],
+)
+def test_attachment_plan(
+    needs: list[Wanted], attachments: list[Obj], in_use: list[str], expected: Plan
+) -> None:
+    """What is attached, what is detached, what another node has, and what the node's status says."""
+    assert plan("n1", needs, attachments, in_use) == expected
+
+
+def pod(*volumes: Obj) -> Obj:
+    meta = {"name": "web", "namespace": "default", "uid": "u1"}
+    return {"metadata": meta, "spec": {"volumes": list(volumes)}}
+
+
+def test_claim_plan() -> None:
+    """Missing claims are made from the template and owned by the pod; those of others are told."""
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": spec}
+    web = pod({"name": "data", "ephemeral": {"volumeClaimTemplate": template}}, {"name": "x", "emptyDir": {}})
+    create, foreign = plan_claims(web, {})
+    assert foreign == []
+    assert [(c["metadata"]["name"], c["metadata"]["labels"], c["spec"]) for c in create] == [
+        ("web-data", {"a": "b"}, spec)
+    ]
+    owner = create[0]["metadata"]["ownerReferences"][0]
+    assert (owner["kind"], owner["uid"], owner["controller"]) == ("Pod", "u1", True)
+    assert plan_claims(web, {"web-data": create[0]}) == ([], [])
+    assert plan_claims(web, {"web-data": {"metadata": {"name": "web-data"}}}) == ([], ["web-data"])
+
+
+async def test_ephemeral_volume_has_a_claim(world: Any) -> None:
+    """The claim is made with the pod, goes with it, and is made anew where it was lost."""
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    volume = {"name": "data", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}
+    body = {"containers": [{"name": "main", "image": "ok:1"}], "volumes": [volume]}
+    await world.create(
+        PersistentVolumeClaim, {"metadata": {"name": "b-data", "namespace": "default"}, "spec": spec}
+    )
+    for name in ("a", "b"):
+        await world.create(Pod, {"metadata": {"name": name, "namespace": "default"}, "spec": body})
+    assert world.the(PersistentVolumeClaim, "a-data")["metadata"]["ownerReferences"][0]["name"] == "a"
+    told = "ephemeral volume data: PVC default/b-data was not created for pod default/b (pod is not owner)"
+    assert told in world.events("FailedBinding")
+    await world.delete(Pod, "a")
+    await world.pass_time(1)
+    assert world.names(PersistentVolumeClaim) == ["b-data"]
+
+
+async def test_volume_is_attached_and_detached(world: Any) -> None:
+    """A pod's CSI volume gets its VolumeAttachment; the node's status and an event tell of it; it goes once the
+    node has it in use no more."""
+    await world.add_node("n1")
+    await world.create(CSIDriver, {"metadata": {"name": "d"}, "spec": {"attachRequired": True}})
+    size = {"storage": "1Gi"}
+    modes = ["ReadWriteOnce"]
+    claim = {"accessModes": modes, "resources": {"requests": size}, "volumeName": "pv1"}
+    await world.create(
+        PersistentVolumeClaim, {"metadata": {"name": "c", "namespace": "default"}, "spec": claim}
+    )
+    uid = world.the(PersistentVolumeClaim, "c")["metadata"]["uid"]
+    ref = {"namespace": "default", "name": "c", "uid": uid}
+    source = {"csi": {"driver": "d", "volumeHandle": "h1"}}
+    volume = {"capacity": size, "accessModes": modes, "claimRef": ref, **source}
+    await world.create(PersistentVolume, {"metadata": {"name": "pv1"}, "spec": volume})
+    client = world.api
+    bound = {"status": {"phase": "Bound", "accessModes": modes, "capacity": size}}
+    await client.patch(PersistentVolumeClaim, Key("default", "c"), bound, subresource="status")
+    body = {"containers": [{"name": "main", "image": "ok:1"}]}
+    body["volumes"] = [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]
+    await world.create(Pod, {"metadata": {"name": "p", "namespace": "default"}, "spec": body})
+    name = attachment_name("d", "h1", "n1")
+    assert world.the(VolumeAttachment, name)["spec"]["source"] == {"persistentVolumeName": "pv1"}
+    key = Key("", name)
+    await client.patch(VolumeAttachment, key, {"status": {"attached": True}}, subresource="status")
+    await world.pass_time(1)
+    assert dig(world.the(Node, "n1"), "status.volumesAttached") == [TOLD]
+    assert world.events("SuccessfulAttachVolume") == ['AttachVolume.Attach succeeded for volume "pv1" ']
+    used = {"status": {"volumesInUse": [TOLD["name"]]}}
+    await client.patch(Node, Key("", "n1"), used, subresource="status")
+    await world.delete(Pod, "p")
+    await world.pass_time(1)
+    assert world.names(VolumeAttachment, "") == [name]
+    await client.patch(Node, Key("", "n1"), {"status": {"volumesInUse": None}}, subresource="status")
+    await world.pass_time(1)
+    assert (world.names(VolumeAttachment, ""), dig(world.the(Node, "n1"), "status.volumesAttached")) == (
+        [],
+        None,
+    )
