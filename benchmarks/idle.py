@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from cluster import IMAGE, OwnCluster, need_root, started
 
-from minikube_py.app import usage
+from minikube_py.kubelet.machine import process_usage
 from minikube_py.cluster.containerd import listener
 from minikube_py.meta.objects import condition_is
 
@@ -31,12 +31,12 @@ class Use:
 
 def measure(pids: dict[str, int]) -> dict[str, Use]:
     """What each process uses over SECONDS."""
-    before, begin = {name: usage(pid) for name, pid in pids.items()}, time.monotonic()
+    before, begin = {name: process_usage(pid) for name, pid in pids.items()}, time.monotonic()
     time.sleep(SECONDS)
     passed = time.monotonic() - begin
     found = {}
     for name, pid in pids.items():
-        now = usage(pid)
+        now = process_usage(pid)
         spent = now["cpuSeconds"] - before[name]["cpuSeconds"]
         found[name] = Use(now["memoryBytes"] / 1e6, 100 * spent / passed)
     return found
