@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 LOOK = 20.0  # seconds
 RETRY = 2.0  # seconds after the API has refused
+GAP = 1.0  # seconds from a mirror's end to the next: `kubectl delete` gets, then lists, and must miss it in one
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class StaticPods:
         self._wanted: dict[tuple[str, str], Obj] = {}
         self._running: dict[tuple[str, str], str] = {}  # full name > uid, until nothing of it is left
         self._refused: dict[str, str] = {}
+        self._gone: dict[tuple[str, str], float] = {}  # full name > when its mirror went, by the clock
         self._mirrors = asyncio.Event()
 
     async def run(self) -> None:
@@ -128,7 +130,11 @@ class StaticPods:
     def mirror_changed(self, change: Change) -> None:
         """A mirror pod has come, changed or gone."""
         self._mirrors.set()
-        if change.type != "DELETED":
+        if change.type == "DELETED":
+            wanted = self._wanted.get(full_name(change.object))
+            if wanted is not None and shows(change.object, wanted):
+                self._gone[full_name(change.object)] = self._shared.clock.monotonic()
+        else:
             self._workers.retell(uid_of(as_run(change.object)))
 
     async def _keep_mirrors(self) -> None:
@@ -154,13 +160,22 @@ class StaticPods:
             altered = wanted is not None and not shows(mirror, wanted)
             if here and (over or altered or is_deleting(mirror)):
                 await self._delete(mirror)
-        for name, pod in self._wanted.items():
+        for name in self._wanted:
             if node is not None and self._mirror(name) is None:
-                try:
-                    await shared.client.create(Pod, mirror_of(pod, node))
-                except AlreadyExists:
-                    self._mirrors.set()  # the cache has not seen the old one go, or another pod has the name
-                    await shared.clock.sleep(RETRY)
+                await self._create(name, node)
+
+    async def _create(self, name: tuple[str, str], node: Obj) -> None:
+        """Make the mirror of the pod wanted under `name`, if it still is after the gap. Errors: ApiError."""
+        clock = self._shared.clock
+        if (gone := self._gone.pop(name, None)) is not None:
+            await clock.sleep(gone + GAP - clock.monotonic())
+        if (pod := self._wanted.get(name)) is None:
+            return
+        try:
+            await self._shared.client.create(Pod, mirror_of(pod, node))
+        except AlreadyExists:
+            self._mirrors.set()  # the cache has not seen the old one go, or another pod has the name
+            await clock.sleep(RETRY)
 
     async def _delete(self, mirror: Obj) -> None:
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid_of(mirror)}}

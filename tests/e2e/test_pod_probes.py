@@ -33,10 +33,13 @@ def test_every_action_makes_ready(cluster: Cluster, namespace: str, testbox: str
 @pytest.mark.parametrize(
     ("probe", "message"),
     [
-        ({"httpGet": {"path": "/status/500", "port": 8080}}, "HTTP probe failed with statuscode: 500"),
+        (
+            {"httpGet": {"path": "/status/500", "port": 8080}, "initialDelaySeconds": 1},
+            "HTTP probe failed with statuscode: 500",
+        ),
         ({"tcpSocket": {"port": 1}}, ":1: connect: connection refused"),
         (
-            {"grpc": {"port": 5000, "service": "unknown"}},
+            {"grpc": {"port": 5000, "service": "unknown"}, "initialDelaySeconds": 1},
             "error: health rpc probe failed: rpc error: code = NotFound",
         ),
         ({"exec": {"command": ["sh", "-c", "echo ill; exit 1"]}}, "ill"),

@@ -11,6 +11,7 @@ from minikube_py.kinds.core.node import Node as NodeKind
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kubelet.agent import Kubelet
 from minikube_py.kubelet.manifests import is_mirror
+from minikube_py.kubelet.static_pods import GAP
 from minikube_py.meta.objects import Key, Obj, condition, condition_is, dig
 
 NAME = "still-node-1"
@@ -62,6 +63,9 @@ async def test_static_pod_from_file_to_end(idle_node: Node) -> None:
         gone = await changed(node)
         await node.client.delete(Pod, Key("default", NAME))
         await asyncio.wait_for(gone.wait(), 10)
+        await settle()
+        assert node.client.cache.get(Pod, Key("default", NAME)) is None
+        await node.clock.advance(GAP)
         again = await node.running(NAME)
         assert node.container_id(again) == node.container_id(first)
         assert again["metadata"]["uid"] != first["metadata"]["uid"]
