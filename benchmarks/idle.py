@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cluster import IMAGE, OwnCluster, need_root, started
 
 from minikube_py.cluster.containerd import listener
-from minikube_py.kubelet.machine import process_usage
+from minikube_py.kubelet.node.machine import process_usage
 from minikube_py.meta.objects import condition_is
 
 SECONDS = 60.0

@@ -15,7 +15,7 @@ import grpc.aio
 import uvloop
 
 from minikube_py.aio.clock import SystemClock
-from minikube_py.kubelet.probes import PodProbes, Watcher
+from minikube_py.kubelet.prober.probes import PodProbes, Watcher
 from minikube_py.runtime.base import Container, Streams
 from minikube_py.runtime.proto import health_pb2 as health
 from minikube_py.runtime.simulated import SimulatedRuntime

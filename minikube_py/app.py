@@ -43,13 +43,13 @@ from minikube_py.controllers.base import ControllerConfig
 from minikube_py.controllers.manager import ControllerManager
 from minikube_py.dns.server import DnsConfig, DnsServer, upstreams_of
 from minikube_py.kinds.core.node import Node
-from minikube_py.kubelet import thresholds
-from minikube_py.kubelet.access import AccessRequest
 from minikube_py.kubelet.agent import Kubelet
 from minikube_py.kubelet.config import KubeletConfig, ServerConfig
-from minikube_py.kubelet.image_gc import ImageGcConfig
-from minikube_py.kubelet.machine import process_usage
-from minikube_py.kubelet.shutdown import end_pods
+from minikube_py.kubelet.eviction import thresholds
+from minikube_py.kubelet.images.image_gc import ImageGcConfig
+from minikube_py.kubelet.kuberuntime.shutdown import end_pods
+from minikube_py.kubelet.node.machine import process_usage
+from minikube_py.kubelet.server.access import AccessRequest
 from minikube_py.kubelet.simulated.agent import SimulatedKubelets
 from minikube_py.kubelet.simulated.nodes import add_nodes
 from minikube_py.meta.kind import Kind

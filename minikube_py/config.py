@@ -182,14 +182,14 @@ def _checked(name: str, value: Any, origin: str) -> Any:
         except registries.BadRegistry as error:
             raise BadSetting(f"{origin}: {error}") from error
     if name.startswith("eviction_"):
-        from minikube_py.kubelet import thresholds  # only where one is given
+        from minikube_py.kubelet.eviction import thresholds  # only where one is given
 
         try:
             _ = thresholds.periods(text) if name.endswith("_period") else thresholds.parsed(text)
         except ValueError as error:
             raise BadSetting(f"{origin}: {error}") from error
     if name == "allowed_unsafe_sysctls":
-        from minikube_py.kubelet.sysctls import is_pattern  # only where some are allowed
+        from minikube_py.kubelet.kuberuntime.sysctls import is_pattern  # only where some are allowed
 
         if bad := [word for word in words(text) if not is_pattern(word)]:
             raise BadSetting(f"{origin}: {bad[0]!r} is no sysctl of the IPC or network namespace")

@@ -8,8 +8,8 @@ import pytest
 
 from minikube_py.aio.clock import VirtualClock
 from minikube_py.aio.tasks import Tasks
-from minikube_py.kubelet.sandbox import GRACE
-from minikube_py.kubelet.shutdown import end_pods
+from minikube_py.kubelet.kuberuntime.sandbox import GRACE
+from minikube_py.kubelet.kuberuntime.shutdown import end_pods
 from minikube_py.runtime.base import ContainerConfig, SandboxConfig
 from minikube_py.runtime.simulated import SimulatedRuntime
 

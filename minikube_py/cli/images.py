@@ -94,7 +94,7 @@ def _table(images: Sequence[Any]) -> str:
 
 def logins(domain: str, path: str) -> list[Any]:
     """The user's own credentials for an image, from docker's config.json; [None] where there are none."""
-    from minikube_py.kubelet.keyring import credentials_for
+    from minikube_py.kubelet.images.keyring import credentials_for
 
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:

@@ -22,32 +22,32 @@ from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.secret import Secret
 from minikube_py.kinds.node.runtimeclass import RuntimeClass
-from minikube_py.kubelet.access import Access
-from minikube_py.kubelet.allocatable import allocatable, capacity
-from minikube_py.kubelet.cgroups import PodCgroups, find, host_limits
+from minikube_py.kubelet.admission.gate import Gate, node_with
+from minikube_py.kubelet.cm.allocatable import allocatable, capacity
+from minikube_py.kubelet.cm.cgroups import PodCgroups, find, host_limits
+from minikube_py.kubelet.cm.oom import OomWatch
 from minikube_py.kubelet.config import KubeletConfig
-from minikube_py.kubelet.ephemeralstorage import StorageLimits
-from minikube_py.kubelet.gate import Gate, node_with
-from minikube_py.kubelet.images import ImagePuller
-from minikube_py.kubelet.isolation import Isolation
-from minikube_py.kubelet.machine import Machine, has_apparmor, read_machine
-from minikube_py.kubelet.manifests import is_mirror
-from minikube_py.kubelet.node import NodeReporter
-from minikube_py.kubelet.node_status import node_object
-from minikube_py.kubelet.oom import OomWatch
-from minikube_py.kubelet.orphans import Orphans
-from minikube_py.kubelet.plugins import PluginWatch
+from minikube_py.kubelet.eviction.ephemeralstorage import StorageLimits
+from minikube_py.kubelet.eviction.pressure import Pressure, Rest
+from minikube_py.kubelet.eviction.signals import read_signals
+from minikube_py.kubelet.images.puller import ImagePuller
+from minikube_py.kubelet.kuberuntime.isolation import Isolation
+from minikube_py.kubelet.kuberuntime.orphans import Orphans
+from minikube_py.kubelet.kuberuntime.sandbox import Resolver, parse_resolv_conf
+from minikube_py.kubelet.kuberuntime.usernamespaces import UserNamespaces
+from minikube_py.kubelet.kuberuntime.view import RuntimeView
+from minikube_py.kubelet.logs.rotation import LogRotation
+from minikube_py.kubelet.node.machine import Machine, has_apparmor, read_machine
+from minikube_py.kubelet.node.node import NodeReporter
+from minikube_py.kubelet.node.node_status import node_object
+from minikube_py.kubelet.node.plugins import PluginWatch
 from minikube_py.kubelet.pod_volumes import volume_kinds
-from minikube_py.kubelet.pressure import Pressure, Rest
-from minikube_py.kubelet.rotation import LogRotation
-from minikube_py.kubelet.sandbox import Resolver, parse_resolv_conf
-from minikube_py.kubelet.server import KubeletServer
+from minikube_py.kubelet.server.access import Access
+from minikube_py.kubelet.server.server import KubeletServer
+from minikube_py.kubelet.server.stats_handlers import StatsHandlers
 from minikube_py.kubelet.shared import Shared
-from minikube_py.kubelet.signals import read_signals
-from minikube_py.kubelet.static_pods import StaticPods, Workers
-from minikube_py.kubelet.stats_handlers import StatsHandlers
-from minikube_py.kubelet.usernamespaces import UserNamespaces
-from minikube_py.kubelet.view import RuntimeView
+from minikube_py.kubelet.static.manifests import is_mirror
+from minikube_py.kubelet.static.static_pods import StaticPods, Workers
 from minikube_py.kubelet.volumes.base import ANY_DRIVER, Mounted, ObjectRef
 from minikube_py.kubelet.volumes.localpath import LocalPaths
 from minikube_py.kubelet.volumes.storage import Storage

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from minikube_py.kubelet.image_gc import ImageGcConfig
-from minikube_py.kubelet.thresholds import EvictionConfig
+from minikube_py.kubelet.eviction.thresholds import EvictionConfig
+from minikube_py.kubelet.images.image_gc import ImageGcConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ from collections.abc import Collection, Iterable, Set
 from pathlib import Path
 
 from minikube_py.kubelet.backoff import Backoff
+from minikube_py.kubelet.cm.resizer import Resizer
 from minikube_py.kubelet.container_status import Known
-from minikube_py.kubelet.containers import MESSAGE_PATH, MESSAGE_POLICY, message_file
-from minikube_py.kubelet.logs import tail_text
+from minikube_py.kubelet.kuberuntime.containers import MESSAGE_PATH, MESSAGE_POLICY, message_file
+from minikube_py.kubelet.kuberuntime.start import StartRefused
+from minikube_py.kubelet.logs.reading import tail_text
 from minikube_py.kubelet.plan import Kill, Seen
-from minikube_py.kubelet.probes import FIELDS, PodProbes
-from minikube_py.kubelet.resizer import Resizer
+from minikube_py.kubelet.prober.probes import FIELDS, PodProbes
 from minikube_py.kubelet.shared import Shared
-from minikube_py.kubelet.start import StartRefused
 from minikube_py.kubelet.status import Facts
 from minikube_py.meta.objects import Obj, containers_of, dig, name_of, namespace_of
 from minikube_py.runtime.base import Container

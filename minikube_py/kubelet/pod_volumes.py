@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from minikube_py.collect import classes
-from minikube_py.kubelet.containers import message_file
-from minikube_py.kubelet.environment import ConfigRefused, expand
+from minikube_py.kubelet.kuberuntime.containers import message_file
+from minikube_py.kubelet.kuberuntime.environment import ConfigRefused, expand
 from minikube_py.kubelet.volumes.base import (
     Mounted,
     NotProcessed,

@@ -9,14 +9,14 @@ from minikube_py.client.events import EventRecorder
 from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.secret import Secret
 from minikube_py.kinds.core.service import Service
-from minikube_py.kubelet.cgroups import PodCgroups
+from minikube_py.kubelet.cm.cgroups import PodCgroups
+from minikube_py.kubelet.cm.qos import HostLimits
 from minikube_py.kubelet.config import KubeletConfig
-from minikube_py.kubelet.environment import MASTER_SERVICE, PodFacts
-from minikube_py.kubelet.images import ImagePuller
-from minikube_py.kubelet.isolation import Isolation
-from minikube_py.kubelet.qos import HostLimits
-from minikube_py.kubelet.sandbox import Resolver
-from minikube_py.kubelet.view import RuntimeView
+from minikube_py.kubelet.images.puller import ImagePuller
+from minikube_py.kubelet.kuberuntime.environment import MASTER_SERVICE, PodFacts
+from minikube_py.kubelet.kuberuntime.isolation import Isolation
+from minikube_py.kubelet.kuberuntime.sandbox import Resolver
+from minikube_py.kubelet.kuberuntime.view import RuntimeView
 from minikube_py.kubelet.volumes.base import VolumeKind
 from minikube_py.kubelet.volumes.storage import Storage
 from minikube_py.meta.objects import Key, Obj, namespace_of

@@ -12,21 +12,21 @@ from dataclasses import replace
 from functools import partial
 
 from minikube_py.aio.tasks import Tasks
-from minikube_py.kubelet.admission import Rejection, rejected_status
-from minikube_py.kubelet.kills import Kills
-from minikube_py.kubelet.launch import Follower, Launch, Means
+from minikube_py.kubelet.admission.admission import Rejection, rejected_status
+from minikube_py.kubelet.cm.resizer import Resizer
+from minikube_py.kubelet.kuberuntime.kills import Kills
+from minikube_py.kubelet.kuberuntime.launch import Follower, Launch, Means
+from minikube_py.kubelet.kuberuntime.references import environment_needs
+from minikube_py.kubelet.kuberuntime.start import Starter
+from minikube_py.kubelet.kuberuntime.stop import Stopper, grace_of
 from minikube_py.kubelet.memory import PodMemory
 from minikube_py.kubelet.plan import Plan, plan
 from minikube_py.kubelet.pod_volumes import PodVolumes
-from minikube_py.kubelet.probes import PodProbes, Watcher
+from minikube_py.kubelet.prober.probes import PodProbes, Watcher
 from minikube_py.kubelet.publish import StatusPublisher, newer
-from minikube_py.kubelet.references import environment_needs
 from minikube_py.kubelet.removal import delete_object, remove_traces, take_down
-from minikube_py.kubelet.resizer import Resizer
 from minikube_py.kubelet.shared import Shared
-from minikube_py.kubelet.start import Starter
 from minikube_py.kubelet.status import FINAL, pod_status
-from minikube_py.kubelet.stop import Stopper, grace_of
 from minikube_py.kubelet.volumes.base import Mounted, ObjectRef, VolumeContext, VolumeFailed
 from minikube_py.meta.objects import (
     Obj,

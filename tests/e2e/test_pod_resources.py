@@ -9,7 +9,7 @@ import pytest
 from conftest import PROFILE, Cluster, pod
 
 from minikube_py.cluster.profile import Profile
-from minikube_py.kubelet.cgroups import find
+from minikube_py.kubelet.cm.cgroups import find
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

@@ -9,7 +9,7 @@ from kubelet_node import NODE, Node, kubelet_running
 from minikube_py.aio.clock import VirtualClock
 from minikube_py.kubelet.agent import Kubelet
 from minikube_py.kubelet.config import KubeletConfig
-from minikube_py.kubelet.thresholds import EvictionConfig
+from minikube_py.kubelet.eviction.thresholds import EvictionConfig
 from minikube_py.runtime.simulated import SimulatedRuntime
 from minikube_py.testing.inprocess import local_cluster
 

@@ -8,7 +8,7 @@ from kubelet_node import NODE, Node, kubelet_running, pod_object, settle
 from minikube_py.client.base import MERGE_PATCH
 from minikube_py.kinds.core.node import Node as NodeKind
 from minikube_py.kinds.core.pod import Pod
-from minikube_py.kubelet.admission import Load, Rejection, Surroundings, judge
+from minikube_py.kubelet.admission.admission import Load, Rejection, Surroundings, judge
 from minikube_py.kubelet.agent import Kubelet
 from minikube_py.meta.objects import Key, Obj, condition, dig
 

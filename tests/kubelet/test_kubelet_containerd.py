@@ -20,10 +20,10 @@ from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.event import Event
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.secret import Secret
-from minikube_py.kubelet.access import AccessRequest
 from minikube_py.kubelet.agent import Kubelet
 from minikube_py.kubelet.config import KubeletConfig, ServerConfig
-from minikube_py.kubelet.spdy import SpdyConnection
+from minikube_py.kubelet.server.access import AccessRequest
+from minikube_py.kubelet.server.spdy import SpdyConnection
 from minikube_py.kubelet.volumes.mounts import mounts_below
 from minikube_py.meta.objects import Key, Obj, dig
 from minikube_py.testing.containerd import BUSYBOX, PrivateContainerd, private_containerd, unavailable

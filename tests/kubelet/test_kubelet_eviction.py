@@ -11,13 +11,11 @@ from kubelet_node import NODE, Node, kubelet_running, pod_object, settle
 from minikube_py.kinds.core.node import Node as NodeKind
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kubelet.agent import Kubelet
+from minikube_py.kubelet.cm.oom import system_oom
 from minikube_py.kubelet.config import KubeletConfig
-from minikube_py.kubelet.configz import configuration
-from minikube_py.kubelet.eviction import PodUse, Thresholds, message, rank, refusal
-from minikube_py.kubelet.image_gc import ImageGcConfig, Known, chosen, remembered, to_free, too_old, unused
-from minikube_py.kubelet.oom import system_oom
-from minikube_py.kubelet.signals import read_signals
-from minikube_py.kubelet.thresholds import (
+from minikube_py.kubelet.eviction.ranking import PodUse, Thresholds, message, rank, refusal
+from minikube_py.kubelet.eviction.signals import read_signals
+from minikube_py.kubelet.eviction.thresholds import (
     IMAGEFS,
     MEMORY,
     NODEFS,
@@ -28,6 +26,16 @@ from minikube_py.kubelet.thresholds import (
     periods,
     thresholds,
 )
+from minikube_py.kubelet.images.image_gc import (
+    ImageGcConfig,
+    Known,
+    chosen,
+    remembered,
+    to_free,
+    too_old,
+    unused,
+)
+from minikube_py.kubelet.server.configz import configuration
 from minikube_py.meta.objects import Obj, condition_is, dig
 from minikube_py.runtime.base import Image
 

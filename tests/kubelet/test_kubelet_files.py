@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from minikube_py.aio.tasks import Tasks
-from minikube_py.kubelet.logs import LogOptions, read_log, tail_text
-from minikube_py.kubelet.rotation import set_aside
-from minikube_py.kubelet.spdy import DICTIONARY, HeaderCodec
+from minikube_py.kubelet.logs.reading import LogOptions, read_log, tail_text
+from minikube_py.kubelet.logs.rotation import set_aside
+from minikube_py.kubelet.server.spdy import DICTIONARY, HeaderCodec
 from minikube_py.kubelet.volumes.atomic import write_files
 from minikube_py.kubelet.volumes.base import File, VolumeFailed
 from minikube_py.kubelet.volumes.subpath import open_in

@@ -11,8 +11,8 @@ from kubelet_node import Node, pod_object
 
 from minikube_py.aio.clock import VirtualClock
 from minikube_py.kinds.core.pod import Pod
-from minikube_py.kubelet.images import ImagePuller, ImageRefused
-from minikube_py.kubelet.keyring import credentials_for, registry_key
+from minikube_py.kubelet.images.keyring import credentials_for, registry_key
+from minikube_py.kubelet.images.puller import ImagePuller, ImageRefused
 from minikube_py.meta.objects import Obj
 from minikube_py.runtime.base import Credentials, Image, ImagePullFailed
 

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from kubelet_node import pod_object
 
-from minikube_py.kubelet import resize
-from minikube_py.kubelet.admission import Load
+from minikube_py.kubelet.admission.admission import Load
+from minikube_py.kubelet.cm import resize
+from minikube_py.kubelet.cm.resize import Refusal
 from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.container_status import limit_messages
-from minikube_py.kubelet.handlers import Answer, grpc_answer
-from minikube_py.kubelet.manifests import ManifestRefused, as_run, mirror_of, read_manifest, shows
-from minikube_py.kubelet.resize import Refusal
-from minikube_py.kubelet.sandbox import Resolver, dns_warnings, hostname_fault, hosts_file, resolver
+from minikube_py.kubelet.kuberuntime.sandbox import Resolver, dns_warnings, hostname_fault, hosts_file, resolver
+from minikube_py.kubelet.kuberuntime.stop import turns
+from minikube_py.kubelet.prober.handlers import Answer, grpc_answer
+from minikube_py.kubelet.static.manifests import ManifestRefused, as_run, mirror_of, read_manifest, shows
 from minikube_py.kubelet.status import Facts, pod_status, status_patch
-from minikube_py.kubelet.stop import turns
 from minikube_py.meta.objects import Obj
 from minikube_py.runtime.health import Health
 

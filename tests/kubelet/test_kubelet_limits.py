@@ -5,12 +5,9 @@ from typing import Any
 
 import pytest
 
-from minikube_py.kubelet.allocatable import allocatable, capacity, extended, is_extended
-from minikube_py.kubelet.cgroups import Hierarchies, PodCgroups, host_limits
-from minikube_py.kubelet.config import KubeletConfig
-from minikube_py.kubelet.ephemeralstorage import Usage, disk_usage, excess, is_limited, measure
-from minikube_py.kubelet.machine import Machine
-from minikube_py.kubelet.qos import (
+from minikube_py.kubelet.cm.allocatable import allocatable, capacity, extended, is_extended
+from minikube_py.kubelet.cm.cgroups import Hierarchies, PodCgroups, host_limits
+from minikube_py.kubelet.cm.qos import (
     HostLimits,
     container_resources,
     is_critical,
@@ -19,6 +16,9 @@ from minikube_py.kubelet.qos import (
     pod_resources,
     qos_class,
 )
+from minikube_py.kubelet.config import KubeletConfig
+from minikube_py.kubelet.eviction.ephemeralstorage import Usage, disk_usage, excess, is_limited, measure
+from minikube_py.kubelet.node.machine import Machine
 from minikube_py.meta.objects import Obj
 
 CONFIG = KubeletConfig("node-1", "10.0.0.1", Path("/k"), Path("/l"))

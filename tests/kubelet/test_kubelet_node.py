@@ -13,7 +13,7 @@ from minikube_py.kinds.coordination.lease import Lease
 from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.node import Node as NodeKind
 from minikube_py.kinds.core.pod import Pod
-from minikube_py.kubelet.environment import PodFacts
+from minikube_py.kubelet.kuberuntime.environment import PodFacts
 from minikube_py.kubelet.pod_volumes import PodVolumes, volume_kinds
 from minikube_py.kubelet.volumes.base import VolumeContext
 from minikube_py.kubelet.volumes.storage import Storage

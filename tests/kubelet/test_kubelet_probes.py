@@ -9,7 +9,7 @@ import pytest
 from kubelet_node import Node, pod_object, settle
 
 from minikube_py.kinds.core.pod import Pod
-from minikube_py.kubelet.handlers import Answer, HttpRequest, http_get, tcp_connect
+from minikube_py.kubelet.prober.handlers import Answer, HttpRequest, http_get, tcp_connect
 from minikube_py.meta.objects import Obj
 
 

@@ -8,16 +8,22 @@ from typing import Any
 import pytest
 
 from minikube_py.kubelet.backoff import Backoff
-from minikube_py.kubelet.cgroups import Hierarchies, find
+from minikube_py.kubelet.cm.cgroups import Hierarchies, find
+from minikube_py.kubelet.cm.qos import cgroup_path, container_resources, pod_resources, qos_class
 from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.container_status import Known
-from minikube_py.kubelet.environment import ConfigRefused, PodFacts, environment, expand
-from minikube_py.kubelet.machine import Machine
+from minikube_py.kubelet.kuberuntime.environment import ConfigRefused, PodFacts, environment, expand
+from minikube_py.kubelet.kuberuntime.sandbox import (
+    Resolver,
+    hosts_file,
+    parse_resolv_conf,
+    resolver,
+    sandbox_config,
+)
+from minikube_py.kubelet.kuberuntime.security import security
 from minikube_py.kubelet.memory import go_duration
-from minikube_py.kubelet.node_status import Observation, node_status, without_heartbeats
-from minikube_py.kubelet.qos import cgroup_path, container_resources, pod_resources, qos_class
-from minikube_py.kubelet.sandbox import Resolver, hosts_file, parse_resolv_conf, resolver, sandbox_config
-from minikube_py.kubelet.security import security
+from minikube_py.kubelet.node.machine import Machine
+from minikube_py.kubelet.node.node_status import Observation, node_status, without_heartbeats
 from minikube_py.kubelet.status import Facts, pod_status, status_patch
 from minikube_py.runtime.base import Container, Image, RuntimeInfo
 

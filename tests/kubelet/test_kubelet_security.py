@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from minikube_py.kubelet.config import KubeletConfig
-from minikube_py.kubelet.environment import ConfigRefused
-from minikube_py.kubelet.isolation import Isolation, require_user_namespaces, runtime_handler
-from minikube_py.kubelet.sandbox import Resolver, sandbox_config
-from minikube_py.kubelet.security import security
-from minikube_py.kubelet.sysctls import forbidden, is_pattern, normalized
-from minikube_py.kubelet.usernamespaces import UserNamespaces
+from minikube_py.kubelet.kuberuntime.environment import ConfigRefused
+from minikube_py.kubelet.kuberuntime.isolation import Isolation, require_user_namespaces, runtime_handler
+from minikube_py.kubelet.kuberuntime.sandbox import Resolver, sandbox_config
+from minikube_py.kubelet.kuberuntime.security import security
+from minikube_py.kubelet.kuberuntime.sysctls import forbidden, is_pattern, normalized
+from minikube_py.kubelet.kuberuntime.usernamespaces import UserNamespaces
 from minikube_py.meta.objects import Obj
 from minikube_py.runtime import convert
 from minikube_py.runtime.base import (

@@ -10,8 +10,8 @@ from minikube_py.client.base import STRATEGIC_PATCH, Change
 from minikube_py.kinds.core.node import Node as NodeKind
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kubelet.agent import Kubelet
-from minikube_py.kubelet.manifests import is_mirror
-from minikube_py.kubelet.static_pods import GAP
+from minikube_py.kubelet.static.manifests import is_mirror
+from minikube_py.kubelet.static.static_pods import GAP
 from minikube_py.meta.objects import Key, Obj, condition, condition_is, dig
 
 NAME = "still-node-1"

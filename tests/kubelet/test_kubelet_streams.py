@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from minikube_py.kubelet.channels import failure_of
-from minikube_py.kubelet.logs import LogOptions, read_log, split_lines
-from minikube_py.kubelet.rotation import put_back, set_aside
+from minikube_py.kubelet.logs.reading import LogOptions, read_log, split_lines
+from minikube_py.kubelet.logs.rotation import put_back, set_aside
+from minikube_py.kubelet.server.channels import failure_of
 
 FIRST = b"2026-01-01T00:00:00.5Z stdout F one\rstill one\n"
 PART = b"2026-01-01T00:00:01.123456789Z stdout P begin \n"

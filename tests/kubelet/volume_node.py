@@ -17,8 +17,8 @@ from minikube_py.kinds.core.persistentvolume import PersistentVolume
 from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from minikube_py.kinds.core.secret import Secret
 from minikube_py.kubelet.config import KubeletConfig
-from minikube_py.kubelet.environment import PodFacts
-from minikube_py.kubelet.plugins import PluginWatch
+from minikube_py.kubelet.kuberuntime.environment import PodFacts
+from minikube_py.kubelet.node.plugins import PluginWatch
 from minikube_py.kubelet.pod_volumes import PodVolumes, volume_kinds
 from minikube_py.kubelet.volumes.base import VolumeContext, VolumeFailed
 from minikube_py.kubelet.volumes.mounts import unmount_below

@@ -19,7 +19,7 @@ from minikube_py.client.events import EventRecorder
 from minikube_py.errors import ApiError, Conflict, NotFound
 from minikube_py.kinds.core.node import Node, is_simulated
 from minikube_py.kinds.core.pod import Pod
-from minikube_py.kubelet.lease import renew
+from minikube_py.kubelet.node.lease import renew
 from minikube_py.kubelet.simulated.addresses import Addresses
 from minikube_py.kubelet.simulated.course import Place, restarts_of, stage_of, step
 from minikube_py.kubelet.simulated.nodes import RANGE, completed, internal_ip, machine_of

@@ -13,8 +13,8 @@ from minikube_py.client.base import Client
 from minikube_py.errors import AlreadyExists
 from minikube_py.kinds.core.node import SIMULATED, Node
 from minikube_py.kubelet.config import KubeletConfig
-from minikube_py.kubelet.machine import ARCHITECTURES, Machine
-from minikube_py.kubelet.node_status import Observation, node_labels, node_status, without_heartbeats
+from minikube_py.kubelet.node.machine import ARCHITECTURES, Machine
+from minikube_py.kubelet.node.node_status import Observation, node_labels, node_status, without_heartbeats
 from minikube_py.meta.objects import Obj, dig, labels_of, name_of, uid_of
 from minikube_py.runtime.base import RuntimeInfo
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from minikube_py.aio.clock import Clock
 from minikube_py.client.base import Client
 from minikube_py.kubelet.config import KubeletConfig
-from minikube_py.kubelet.environment import PodFacts
+from minikube_py.kubelet.kuberuntime.environment import PodFacts
 from minikube_py.kubelet.volumes.storage import Storage
 from minikube_py.meta.objects import Obj, dig, namespace_of, uid_of
 

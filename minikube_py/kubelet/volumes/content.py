@@ -6,7 +6,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 
-from minikube_py.kubelet.environment import ConfigRefused, field_value, resource_value
+from minikube_py.kubelet.kuberuntime.environment import ConfigRefused, field_value, resource_value
 from minikube_py.kubelet.volumes.atomic import check_path, write_files
 from minikube_py.kubelet.volumes.base import File, Mounted, VolumeContext, VolumeFailed, VolumeKind
 from minikube_py.kubelet.volumes.mounts import is_mounted, mount_tmpfs

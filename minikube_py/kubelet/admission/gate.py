@@ -1,0 +1,92 @@
+"""Gate: admits the pods of this node one after another, and keeps what the admitted ones take.
+
+A pod counts from its admission until nothing of it runs any more. Pods that an earlier kubelet has admitted are
+never judged again; they count before any new one is looked at.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from minikube_py.client.base import Cache
+from minikube_py.kinds.core.node import Node
+from minikube_py.kubelet.admission.admission import Load, Rejection, Surroundings, judge, was_admitted
+from minikube_py.kubelet.cm import resize
+from minikube_py.kubelet.cm.qos import qos_class
+from minikube_py.kubelet.config import KubeletConfig
+from minikube_py.kubelet.eviction.ranking import refusal
+from minikube_py.kubelet.status import FINAL
+from minikube_py.meta.objects import Key, Obj, dig, is_deleting, uid_of
+from minikube_py.runtime.base import RuntimeInfo
+
+
+class Gate:
+    """One kubelet's admission. `node` is the Node to judge by while the cache has none, `info` the runtime as
+    it is now."""
+
+    def __init__(
+        self, config: KubeletConfig, cache: Cache, node: Obj, info: Callable[[], RuntimeInfo | None]
+    ) -> None:
+        self._config, self._cache, self._node, self._info = config, cache, node, info
+        self.load = Load()
+        self.apparmor = False
+        self.pressures: frozenset[str] = frozenset()
+        """The node's pressure conditions that hold now."""
+        self._present: set[str] = set()
+
+    def remember(self, pods: Iterable[Obj], in_runtime: Iterable[str]) -> None:
+        """Count the pods among `pods` that were admitted before, or have something in the runtime."""
+        self._present = set(in_runtime)
+        for pod in pods:
+            if _counts(pod) and self._known(pod):
+                self.load.put(_allocated(pod))
+
+    def _known(self, pod: Obj) -> bool:
+        return was_admitted(pod) or uid_of(pod) in self._present
+
+    def admit(self, pod: Obj) -> list[Rejection]:
+        """Why the pod may not run; where it may (an empty list), it counts from now on."""
+        uid = uid_of(pod)
+        if uid in self.load.claims or is_deleting(pod) or not _counts(pod):
+            return []
+        found = [] if self._known(pod) else self.refusals(pod)
+        if not found:
+            self.load.put(pod)
+        return found
+
+    def refusals(self, pod: Obj) -> list[Rejection]:
+        """Why the pod could not run beside all others that count."""
+        if why := refusal(pod, sorted(self.pressures), qos_class(pod)):
+            return [Rejection("Evicted", why)]
+        info = self._info()
+        around = Surroundings(
+            self._cache.get(Node, Key("", self._config.node_name)) or self._node,
+            self.apparmor,
+            bool(info and info.strict_groups),
+            self._config.allowed_unsafe_sysctls,
+        )
+        return judge(pod, around, self.load.without(uid_of(pod)))
+
+    def update(self, pod: Obj) -> None:
+        """A pod has changed: one that has ended counts no more, one that was resized as it is allocated now."""
+        uid = uid_of(pod)
+        if not _counts(pod):
+            self.load.remove(uid)
+        elif uid in self.load.claims and dig(pod, "metadata.generation", 1) > 1:
+            self.load.put(_allocated(pod))
+
+    def release(self, uid: str) -> None:
+        """Nothing of the pod is left on this node."""
+        self.load.remove(uid)
+
+
+def _allocated(pod: Obj) -> Obj:
+    """The pod with the resources that its status tells: a resize counts once it was agreed to."""
+    return resize.with_resources(pod, resize.told(pod))
+
+
+def _counts(pod: Obj) -> bool:
+    return dig(pod, "status.phase") not in FINAL
+
+
+def node_with(node: Obj, allocatable: Mapping[str, str]) -> Obj:
+    """A Node as it is registered, with what is allocatable."""
+    return {**node, "status": {"allocatable": dict(allocatable)}}

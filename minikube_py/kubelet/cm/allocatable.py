@@ -1,0 +1,47 @@
+"""What the node has, and what of it pods may ask for. Pure.
+
+Allocatable is capacity less what is reserved for the system and for Kubernetes' own processes, as the kubelet's
+--system-reserved and --kube-reserved say; huge pages are no ordinary memory. Extended resources are told by
+whoever patches the node's status.capacity, and are kept.
+"""
+
+from collections.abc import Mapping
+
+from minikube_py.kubelet.cm.qos import HUGEPAGES
+from minikube_py.kubelet.config import KubeletConfig
+from minikube_py.kubelet.node.machine import Machine
+from minikube_py.meta.amounts import Amounts, minus, only
+from minikube_py.meta.objects import Obj
+
+
+def capacity(config: KubeletConfig, machine: Machine) -> Amounts:
+    """The node's capacity, without extended resources."""
+    return {
+        "cpu": str(machine.cores),
+        "ephemeral-storage": f"{machine.disk // 1024}Ki",
+        "hugepages-1Gi": "0",
+        "hugepages-2Mi": "0",
+        **machine.hugepages,
+        "memory": f"{machine.memory // 1024}Ki",
+        "pods": str(config.max_pods),
+    }
+
+
+def is_extended(resource: str) -> bool:
+    """Whether Kubernetes itself knows nothing of the resource, such as example.com/dongle."""
+    domain, slash, _ = resource.rpartition("/")
+    return bool(slash) and domain != "kubernetes.io" and not domain.endswith(".kubernetes.io")
+
+
+def extended(status: Obj) -> Amounts:
+    """The extended resources in a node's capacity."""
+    return {name: amount for name, amount in (status.get("capacity") or {}).items() if is_extended(name)}
+
+
+def allocatable(config: KubeletConfig, whole: Mapping[str, str]) -> Amounts:
+    """What of the capacity `whole` is for pods."""
+    result = minus(minus(whole, config.system_reserved), config.kube_reserved)
+    for name, amount in whole.items():
+        if name.startswith(HUGEPAGES):
+            result |= minus(only(result, ("memory",)), {"memory": amount})
+    return result

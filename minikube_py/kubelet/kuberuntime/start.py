@@ -1,0 +1,279 @@
+"""Starting a pod's sandbox and containers: the effect side, in as few steps one after another as possible.
+
+Volumes and images are made ready while the sandbox starts. What was created is recorded in the view at once,
+and a cancelled start never leaves a container or sandbox that the view does not know.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from minikube_py.aio.tasks import Tasks
+from minikube_py.kubelet.images.puller import ImageRefused, namespace_secrets
+from minikube_py.kubelet.kuberuntime.containers import Parts, container_config
+from minikube_py.kubelet.kuberuntime.environment import ConfigRefused, environment
+from minikube_py.kubelet.kuberuntime.sandbox import dns_warnings, hostname_fault, hosts_file, sandbox_config
+from minikube_py.kubelet.pod_volumes import PodVolumes
+from minikube_py.kubelet.prober.handlers import Target
+from minikube_py.kubelet.prober.hooks import run_hook
+from minikube_py.kubelet.shared import Shared
+from minikube_py.meta.objects import Obj, uid_of
+from minikube_py.runtime.base import Container, ContainerConfig, Image, RuntimeFailed, Sandbox, SandboxConfig
+
+T = TypeVar("T")
+Work = Callable[[], Awaitable[T]]
+
+CONFIG_RETRY = 10.0  # seconds until a container that could not be configured is tried again
+HOOK_LIMIT = 24 * 3600.0  # a postStart hook has no time limit of its own
+
+
+class StartRefused(Exception):
+    """A container was not started; reason and message are its waiting state. `retry_at` is when to try again
+    (None: after the crash backoff)."""
+
+    def __init__(self, reason: str, message: str, retry_at: float | None = None) -> None:
+        super().__init__(message)
+        self.reason, self.message, self.retry_at = reason, message, retry_at
+
+
+class Starter:
+    """Starts one pod's parts."""
+
+    def __init__(self, shared: Shared, volumes: PodVolumes, tasks: Tasks) -> None:
+        self._shared, self._volumes, self._tasks = shared, volumes, tasks
+        self._images: dict[str, asyncio.Task[Any]] = {}
+
+    async def sandbox(self, pod: Obj, attempt: int, first: Sequence[Obj]) -> Sandbox:
+        """A new sandbox, with its volumes made and the images of the containers `first` on their way.
+        Errors: RuntimeFailed, TimeoutError, VolumeFailed."""
+        await self.finish(partial(asyncio.to_thread, self._make_room, pod), "room")
+        for container in first:
+            self._prefetch(pod, container)
+        volumes = self._tasks.spawn(_answer(self._volumes.prepare), "volumes")
+        for warning in dns_warnings(pod, self._shared.config, self._shared.host_resolver):
+            self._shared.recorder.record(pod, "Warning", "DNSConfigForming", warning)
+        config = await self._sandbox_config(pod, attempt)
+        sandbox = await self.finish(partial(self._run_sandbox, config), "sandbox")
+        failure = await volumes
+        if isinstance(failure, Exception):
+            raise failure
+        return sandbox
+
+    async def _sandbox_config(self, pod: Obj, attempt: int) -> SandboxConfig:
+        """What the runtime is told of the sandbox. Errors: RuntimeFailed where it cannot isolate it so."""
+        shared = self._shared
+        if fault := hostname_fault(pod, shared.config):
+            raise RuntimeFailed(fault)
+        config = sandbox_config(pod, attempt, shared.config, shared.host_resolver)
+        return await shared.isolation.apply(pod, config)
+
+    async def _run_sandbox(self, config: SandboxConfig) -> Sandbox:
+        id = await self._shared.runtime.sandboxes.run(config)
+        sandbox = await self._shared.runtime.sandboxes.status(id)
+        self._shared.view.record_sandbox(sandbox)
+        return sandbox
+
+    def _make_room(self, pod: Obj) -> None:
+        config, uid = self._shared.config, uid_of(pod)
+        config.pod_dir(uid).mkdir(parents=True, exist_ok=True, mode=0o750)
+        meta = pod["metadata"]
+        config.pod_log_dir(meta["namespace"], meta["name"], uid).mkdir(parents=True, exist_ok=True)
+        self._shared.cgroups.make(pod)
+
+    def _prefetch(self, pod: Obj, container: Obj) -> None:
+        self._images[container["name"]] = self._tasks.spawn(
+            _answer(partial(self._image, pod, container)), f"image/{container['name']}"
+        )
+
+    async def _image(self, pod: Obj, container: Obj) -> Image:
+        shared = self._shared
+        secrets = namespace_secrets(pod, shared.lookup, partial(shared.recorder.record, pod))
+        return await shared.images.ensure(pod, container, secrets, shared.teller(pod, container))
+
+    async def container(self, pod: Obj, spec: Obj, attempt: int, sandbox: Sandbox) -> Container:
+        """A running container, its postStart hook done. Errors: StartRefused."""
+        tell = self._shared.teller(pod, spec)
+        try:
+            image = await self._ready_image(pod, spec)
+        except ImageRefused as refusal:
+            tell("Warning", "Failed", f"Error: {refusal.reason}")
+            retry = refusal.retry_at or self._shared.epoch() + CONFIG_RETRY
+            raise StartRefused(refusal.reason, refusal.message, retry) from refusal
+        try:
+            config = await self._configure(pod, spec, attempt, (image, sandbox))
+        except (ConfigRefused, OSError) as refusal:
+            tell("Warning", "Failed", f"Error: {refusal}")
+            retry = self._shared.epoch() + CONFIG_RETRY
+            raise StartRefused("CreateContainerConfigError", str(refusal), retry) from refusal
+        container = await self.finish(
+            partial(self._create_and_start, pod, spec, config, (image, sandbox)), f"start/{spec['name']}"
+        )
+        await self._after_start(pod, spec, container, sandbox)
+        return container
+
+    async def _ready_image(self, pod: Obj, spec: Obj) -> Image:
+        task = self._images.pop(spec["name"], None)
+        answer = await task if task is not None else await _answer(partial(self._image, pod, spec))
+        if isinstance(answer, ImageRefused):
+            raise answer
+        return answer
+
+    async def _configure(
+        self, pod: Obj, spec: Obj, attempt: int, ready: tuple[Image, Sandbox]
+    ) -> ContainerConfig:
+        shared = self._shared
+        image, sandbox = ready
+        facts = shared.facts(self.addresses(pod, sandbox))
+        env = environment(pod, spec, facts, shared.services(pod), shared.lookup)
+        self._write_hosts(pod, sandbox)
+        recursive = shared.isolation.recursive_read_only(pod)
+        mounts = await self._volumes.mounts(spec, attempt, dict(env), recursive=recursive)
+        parts = Parts(
+            attempt,
+            image,
+            env,
+            mounts,
+            shared.memory,
+            target=self._target(pod, spec),
+            user=await shared.isolation.users(pod),
+            host=shared.host_limits,
+            devices=self._volumes.devices(spec),
+            profiles=shared.config.seccomp_dir,
+        )
+        return container_config(pod, spec, parts)
+
+    def _target(self, pod: Obj, spec: Obj) -> str:
+        """The id of the container that an ephemeral container is aimed at; '' where it names none.
+        Errors: ConfigRefused."""
+        name = spec.get("targetContainerName")
+        if not name:
+            return ""
+        runs = self._shared.view.of(uid_of(pod)).by_name().get(name)
+        if not runs or runs[0].state != "running":
+            raise ConfigRefused(f'unable to find target container "{name}"')
+        return runs[0].id
+
+    def addresses(self, pod: Obj, sandbox: Sandbox) -> tuple[str, ...]:
+        """The pod's addresses."""
+        on_host = pod["spec"].get("hostNetwork")
+        return (self._shared.config.node_ip,) if on_host else tuple(sandbox.ips)
+
+    def _write_hosts(self, pod: Obj, sandbox: Sandbox) -> None:
+        config = self._shared.config
+        host = ""
+        if pod["spec"].get("hostNetwork") and config.hosts_file.exists():
+            host = config.hosts_file.read_text(errors="replace")
+        text = hosts_file(pod, config, self.addresses(pod, sandbox), host)
+        file: Path = config.pod_dir(uid_of(pod)) / "etc-hosts"
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
+            file.chmod(0o644)
+
+    async def _create_and_start(
+        self, pod: Obj, spec: Obj, config: ContainerConfig, ready: tuple[Image, Sandbox]
+    ) -> Container:
+        shared = self._shared
+        image, sandbox = ready
+        tell = shared.teller(pod, spec)
+        whole = await self._sandbox_config(pod, sandbox.attempt)
+        try:
+            id = await shared.runtime.containers.create(sandbox.id, config, whole)
+        except (RuntimeFailed, TimeoutError) as error:
+            tell("Warning", "Failed", f"Error: {error}")
+            wait = CONFIG_RETRY if await self._still_ready(sandbox) else 0.0
+            raise StartRefused("CreateContainerError", str(error), shared.epoch() + wait) from error
+        container = _record(id, "created", config, (image, sandbox), shared.epoch(), whole.log_directory)
+        shared.view.record_container(container)
+        tell("Normal", "Created", f"Created container: {spec['name']}")
+        try:
+            await shared.runtime.containers.start(id)
+        except (RuntimeFailed, TimeoutError) as error:
+            tell("Warning", "Failed", f"Error: {error}")
+            await self._note_failed_start(id)
+            raise StartRefused("RunContainerError", str(error)) from error
+        tell("Normal", "Started", f"Started container {spec['name']}")
+        known = shared.view.find(id)
+        if known is not None and known.state == "exited":
+            return known  # it has ended already, and the event came first
+        container = _record(id, "running", config, (image, sandbox), shared.epoch(), whole.log_directory)
+        shared.view.record_container(container)
+        return container
+
+    async def _still_ready(self, sandbox: Sandbox) -> bool:
+        """Whether the sandbox is there as ever; one that is lost is replaced at once."""
+        try:
+            seen = await self._shared.view.refresh_sandbox(sandbox.id)
+        except (RuntimeFailed, TimeoutError):
+            return True
+        return seen is not None and seen.state == "ready"
+
+    async def _note_failed_start(self, id: str) -> None:
+        try:
+            await self._shared.view.refresh(id)
+        except (RuntimeFailed, TimeoutError):
+            return  # the relist will tell
+
+    async def _after_start(self, pod: Obj, spec: Obj, container: Container, sandbox: Sandbox) -> None:
+        hook = (spec.get("lifecycle") or {}).get("postStart")
+        if not hook:
+            return
+        shared = self._shared
+        ip = next(iter(self.addresses(pod, sandbox)), "")
+        target = Target(container.id, spec, ip, shared.runtime.streams, shared.clock)
+        tell = shared.teller(pod, spec)
+        failure = await run_hook(hook, target, pod, HOOK_LIMIT, tell)
+        if not failure:
+            return
+        tell("Warning", "FailedPostStartHook", "PostStartHook failed")
+        tell("Normal", "Killing", "FailedPostStartHook")
+        asked = pod["spec"].get("terminationGracePeriodSeconds")
+        grace = max(1.0, float(30 if asked is None else asked))
+        try:
+            await shared.runtime.containers.stop(container.id, grace)
+            await shared.view.refresh(container.id)
+        except (RuntimeFailed, TimeoutError) as error:
+            raise StartRefused("PostStartHookError", str(error)) from error
+        raise StartRefused("PostStartHookError", failure)
+
+    async def finish(self, work: Work[T], name: str) -> T:
+        """Do `work` to its end even if the caller is cancelled meanwhile."""
+        task = self._tasks.spawn(_answer(work), name)
+        try:
+            answer = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait((task,))
+            raise
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+async def _answer(work: Work[Any]) -> Any:
+    """The result of `work`, or its error as a value, for whoever waits for it later."""
+    try:
+        return await work()
+    except Exception as error:
+        return error
+
+
+def _record(
+    id: str, state: str, config: ContainerConfig, ready: tuple[Image, Sandbox], now: float, log_dir: str
+) -> Container:
+    image, sandbox = ready
+    return Container(
+        id=id,
+        sandbox_id=sandbox.id,
+        name=config.name,
+        attempt=config.attempt,
+        state=state,
+        image=image.tags[0] if image.tags else config.user_image,
+        image_id=image.digests[0] if image.digests else image.id,
+        created_at=now,
+        started_at=now if state == "running" else 0.0,
+        labels=config.labels,
+        annotations=config.annotations,
+        log_path=f"{log_dir}/{config.log_path}",
+        mounts=config.mounts,
+    )

@@ -1,0 +1,220 @@
+"""KubeletServer: the kubelet's HTTPS API, which the API server calls for logs, exec, attach, port-forward and
+statistics (port 10250).
+
+A request is authenticated by a client certificate of the cluster's CA or a bearer token. Members of
+system:masters may do everything; for all others `Access` decides; nobody else gets anything. Checkpoints and
+the node's own log files are not served.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from minikube_py.errors import ApiError, Unauthorized
+from minikube_py.kinds.core.pod import Pod
+from minikube_py.kubelet.config import ServerConfig
+from minikube_py.kubelet.logs.reading import read_log
+from minikube_py.kubelet.server.access import Access, AccessRequest
+from minikube_py.kubelet.server.find import (
+    Refused,
+    find_container,
+    log_options,
+    picked_run,
+)
+from minikube_py.kubelet.server.spdy import SpdyFailed
+from minikube_py.kubelet.server.stats_handlers import StatsHandlers
+from minikube_py.kubelet.server.stream_handlers import StreamHandlers
+from minikube_py.kubelet.server.upgrade import UpgradeRefused
+from minikube_py.kubelet.shared import Shared
+from minikube_py.meta.objects import Obj, dig
+from minikube_py.runtime.base import RuntimeFailed
+
+log = logging.getLogger(__name__)
+
+MASTERS = "system:masters"
+EXEC_LIMIT = 120.0  # seconds for /run
+Handler = Callable[[web.BaseRequest, list[str]], Awaitable[web.StreamResponse]]
+VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+SUBRESOURCES = {
+    "stats": ("stats",),
+    "metrics": ("metrics",),
+    "logs": ("log",),
+    "checkpoint": ("checkpoint",),
+    "pods": ("pods", "proxy"),
+    "runningpods": ("pods", "proxy"),
+    "healthz": ("healthz", "proxy"),
+    "configz": ("configz", "proxy"),
+}
+"""The subresources of nodes by the first part of the path: a right to one of them is enough (KEP-2862). All
+else is `proxy`."""
+
+
+class KubeletServer:
+    """The server; use as an async context manager."""
+
+    def __init__(
+        self, shared: Shared, config: ServerConfig, access: Access | None, stats: StatsHandlers
+    ) -> None:
+        self._shared, self._config, self._access = shared, config, access
+        self._runner: web.ServerRunner | None = None
+        self._routes: dict[str, Handler] = {
+            "healthz": self._healthz,
+            "pods": self._pods,
+            "runningpods": self._running_pods,
+            "containerLogs": self._logs,
+            **StreamHandlers(shared).routes(),
+            "run": self._run,
+            "checkpoint": self._checkpoint,
+            "logs": self._node_logs,
+            **stats.routes(),
+        }
+
+    async def __aenter__(self) -> "KubeletServer":
+        config = self._config
+        context = await asyncio.to_thread(_tls, config)
+        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=1.0)
+        await self._runner.setup()
+        for address in config.addresses:
+            await web.TCPSite(self._runner, address, config.port, ssl_context=context).start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @property
+    def ports(self) -> list[int]:
+        """The ports it listens on, for a configured port 0."""
+        return [address[1] for address in (self._runner.addresses if self._runner else ())]
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        parts = [part for part in request.path.split("/") if part]
+        handler = self._routes.get(parts[0]) if parts else None
+        try:
+            await self._authorize(request, parts)
+            if handler is None:
+                raise Refused(404, "404 page not found\n")
+            return await handler(request, parts[1:])
+        except Refused as refusal:
+            return web.Response(status=refusal.status, text=str(refusal))
+        except ApiError as error:
+            return web.Response(status=error.code, text=error.message)
+        except UpgradeRefused as refusal:
+            return web.Response(status=refusal.status, text=refusal.text)
+        except (RuntimeFailed, SpdyFailed, TimeoutError, OSError) as error:
+            log.warning("%s %s failed: %s", request.method, request.path, error)
+            return web.Response(status=500, text=str(error))
+
+    async def _authorize(self, request: web.BaseRequest, parts: list[str]) -> None:
+        user, groups = _subject(request)
+        if MASTERS in groups:
+            return
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        token = token if scheme.lower() == "bearer" else ""
+        if not user and not token:
+            raise Unauthorized("Unauthorized")
+        verb = VERBS.get(request.method, "get")
+        subresources = SUBRESOURCES.get(parts[0] if parts else "", ("proxy",))
+        for subresource in subresources:
+            asked = AccessRequest(
+                node=self._shared.config.node_name,
+                verb=verb,
+                subresource=subresource,
+                path=request.path,
+                token=token,
+                user=user,
+                groups=groups,
+            )
+            if self._access is not None and await self._access.allowed(asked):
+                return
+        who = f"user={user}" if user else "this user"
+        names = " ".join(subresources)
+        raise Refused(403, f"Forbidden ({who}, verb={verb}, resource=nodes, subresource(s)=[{names}])\n")
+
+    async def _healthz(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
+        return web.Response(text="ok")
+
+    def _own_pods(self) -> list[Obj]:
+        name = self._shared.config.node_name
+        return [p for p in self._shared.client.cache.list(Pod) if dig(p, "spec.nodeName") == name]
+
+    async def _pods(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
+        return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._own_pods()})
+
+    async def _running_pods(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
+        view = self._shared.view
+        live = {
+            uid for uid in view.uids() if any(c.state == "running" for c in view.of(uid).containers.values())
+        }
+        items = [pod for pod in self._own_pods() if pod["metadata"]["uid"] in live]
+        return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
+
+    async def _logs(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
+        pod, name = find_container(self._shared, rest)
+        options = log_options(request.query, self._shared.clock.now())
+        run = picked_run(self._shared, pod, name, previous=request.query.get("previous") in ("true", "1"))
+        path, view = await asyncio.to_thread(_existing, run.log_path), self._shared.view
+
+        def is_running() -> bool:
+            found = view.find(run.id)
+            return found is not None and found.state == "running"
+
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        await response.prepare(request)
+        try:
+            async for piece in read_log(path, options, is_running):
+                await response.write(piece)
+        except ConnectionError:
+            return response  # the client has seen enough
+        return response
+
+    async def _checkpoint(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
+        if request.method != "POST" or len(rest) != 3:
+            raise Refused(404, "404 page not found\n")
+        find_container(self._shared, rest)
+        raise Refused(404, "checkpointing is not supported by this node\n")
+
+    async def _node_logs(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
+        raise Refused(405, "logs endpoint is disabled.\n")
+
+    async def _run(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
+        pod, name = find_container(self._shared, rest)
+        run = picked_run(self._shared, pod, name, running=True)
+        command = request.query.get("cmd", "").split() or request.query.getall("command", [])
+        result = await self._shared.runtime.streams.exec_sync(run.id, command, EXEC_LIMIT)
+        return web.Response(body=result.stdout + result.stderr, content_type="text/plain")
+
+
+def _tls(config: ServerConfig) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(config.certificate, config.key)
+    context.load_verify_locations(config.client_ca)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+def _subject(request: web.BaseRequest) -> tuple[str, tuple[str, ...]]:
+    """User and groups of a verified client certificate: its common name and organizations."""
+    certificate: dict[str, Any] = {}
+    if request.transport is not None:
+        certificate = request.transport.get_extra_info("peercert") or {}
+    pairs = [pair for part in certificate.get("subject", ()) for pair in part]
+    user = next((value for name, value in pairs if name == "commonName"), "")
+    return user, tuple(value for name, value in pairs if name == "organizationName")
+
+
+def _existing(path: str) -> Path:
+    if not path or not Path(path).is_file():
+        raise Refused(404, f"failed to try resolving symlinks in path {path!r}: no such file or directory")
+    return Path(path)
+
+
+def _json(obj: Any) -> web.Response:
+    return web.Response(body=orjson.dumps(obj), content_type="application/json")
