@@ -15,8 +15,8 @@ from pathlib import Path
 from minikube_py.aio.clock import Clock
 from minikube_py.kinds.podspec.totals import pod_limits
 from minikube_py.kubelet.config import KubeletConfig
+from minikube_py.kubelet.eviction.disk_use import measured
 from minikube_py.kubelet.kuberuntime.view import CONTAINER_NAME, POD_UID, RuntimeView
-from minikube_py.kubelet.volumes.usage import volume_usage
 from minikube_py.meta.objects import Obj, dig, name_of, namespace_of, uid_of
 from minikube_py.meta.quantity import canonical, int_value
 from minikube_py.runtime.base import Monitor, RuntimeFailed
@@ -72,11 +72,8 @@ def excess(pod: Obj, usage: Usage) -> str:
 
 def disk_usage(folder: Path) -> int:
     """Bytes that a folder takes; 0 for one that is gone."""
-    try:
-        return volume_usage(folder).used
-    except OSError as error:
-        log.debug("cannot measure %s: %s", folder, error)
-        return 0
+    usage = measured(folder)
+    return 0 if usage is None else usage.used
 
 
 def measure(pod: Obj, config: KubeletConfig, layers: Mapping[str, int]) -> Usage:
