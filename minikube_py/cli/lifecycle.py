@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from minikube_py.aio import process
 from minikube_py.cli.main import Failure
+from minikube_py.cluster.claims import Claims
 from minikube_py.cluster.profile import Profile
 
 Say = Callable[[str], None]
@@ -176,6 +177,8 @@ def delete_cluster(profile: Profile, say: Say) -> None:
         kubeconfig.remove(profile.name, kubeconfig.path())
     shutil.rmtree(profile.containerd_socket.parent, ignore_errors=True)
     shutil.rmtree(profile.folder)
+    with Claims.locked() as claims:
+        claims.drop(profile.config_file)
     for folder in (profile.home / "profiles", profile.home):
         with contextlib.suppress(OSError):
             folder.rmdir()

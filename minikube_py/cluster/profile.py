@@ -18,6 +18,8 @@ from typing import Any
 
 import orjson
 
+from minikube_py.cluster.claims import Claims
+
 DEFAULT_NAME = "minikube-py"
 SLOTS = 9  # profiles side by side: the /12 service networks from 10.96.0.0 up to 10.224.0.0
 SOCKET_LIMIT = 100  # bytes of a unix socket's path, with room for containerd's .ttrpc beside it (unix(7): 108)
@@ -250,14 +252,17 @@ class Profile:
         self, table: Path = Path("/proc/net/route"), free: Callable[[Network], bool] | None = None
     ) -> Network:
         """The profile's network, chosen and kept at the first call; `table` is the machine's routes, `free`
-        whether a network's ports are (on this machine)."""
-        if kept := self.network():
-            return kept
-        others = (Profile(name, self.home).network() for name in names(self.home) if name != self.name)
-        known = routes(table.read_text(), ignore=self.bridge) if table.exists() else []
-        chosen = choose((other for other in others if other), known, free or _ports_free)
-        self.save(self.load() | {"network": asdict(chosen)})
-        return chosen
+        whether a network's ports are (on this machine). Errors: BadProfile."""
+        with Claims.locked() as known:
+            network = self.network()
+            if network is None:
+                own = (Profile(name, self.home).network() for name in names(self.home) if name != self.name)
+                others = [Network(**claim) for claim in known.others(self.config_file)]
+                paths = routes(table.read_text(), ignore=self.bridge) if table.exists() else []
+                network = choose([*(o for o in own if o), *others], paths, free or _ports_free)
+                self.save(self.load() | {"network": asdict(network)})
+            known.put(self.config_file, asdict(network))
+        return network
 
     def load(self) -> dict[str, Any]:
         """What is kept of this profile; {} for a new one. Errors: BadProfile."""
