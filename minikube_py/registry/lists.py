@@ -7,7 +7,7 @@ first page's revision, so that all pages together are one consistent snapshot.
 import asyncio
 import base64
 import binascii
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -134,27 +134,32 @@ def list_entries(store: Store, kind: Kind, namespace: str, options: ListOptions)
     Errors: BadRequest, Invalid, Expired, Timeout."""
     start = start_of(options, store.revision)
     selection = Selection.of(kind, options.labels, options.fields)
-    steps = _steps(Search(start, selection, options.limit), store, kind, namespace)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            listing: Listing = end.value
-            return listing
+    steps = _Steps(_steps(Search(start, selection, options.limit), store, kind, namespace))
+    for _ in steps:
+        pass
+    return steps.listing
 
 
 async def list_in_turns(store: Store, kind: Kind, namespace: str, options: ListOptions) -> Listing:
     """`list_entries`; the loop may turn while many entries are looked at."""
     start = start_of(options, store.revision)
     selection = await hasten(Selection.of, kind, options.labels, options.fields)
-    steps = _steps(Search(start, selection, options.limit), store, kind, namespace)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            listing: Listing = end.value
-            return listing
+    steps = _Steps(_steps(Search(start, selection, options.limit), store, kind, namespace))
+    for _ in steps:
         await asyncio.sleep(0)
+    return steps.listing
+
+
+class _Steps:
+    """The steps of a search; `listing` stands once they have been gone through."""
+
+    listing: Listing
+
+    def __init__(self, steps: Generator[None, None, Listing]) -> None:
+        self._steps = steps
+
+    def __iter__(self) -> Iterator[None]:
+        self.listing = yield from self._steps
 
 
 def _steps(search: Search, store: Store, kind: Kind, namespace: str) -> Generator[None, None, Listing]:

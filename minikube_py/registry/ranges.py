@@ -19,20 +19,11 @@ class RangeFull(Exception):
     """Every number of a range is taken."""
 
 
-class Pool:
-    """The numbers of a range, each free or held (by how many). `held` may be shared with other pools."""
+class Holders:
+    """Who holds which numbers: how many hold each."""
 
-    def __init__(self, low: int, high: int, static: int, held: Counter[int] | None = None) -> None:
-        self.low, self.high = low, high
-        self._dynamic = min(low + static, high)
+    def __init__(self, held: Counter[int] | None = None) -> None:
         self._held: Counter[int] = Counter() if held is None else held
-
-    def __contains__(self, number: int) -> bool:
-        return self.low <= number <= self.high
-
-    def is_free(self, number: int) -> bool:
-        """Whether nobody holds `number`."""
-        return not self._held[number]
 
     def hold(self, number: int) -> None:
         """Count one more holder."""
@@ -43,6 +34,22 @@ class Pool:
         self._held[number] -= 1
         if self._held[number] <= 0:
             del self._held[number]
+
+
+class Pool(Holders):
+    """The numbers of a range, each free or held. `held` may be shared with other pools."""
+
+    def __init__(self, low: int, high: int, static: int, held: Counter[int] | None = None) -> None:
+        super().__init__(held)
+        self.low, self.high = low, high
+        self._dynamic = min(low + static, high)
+
+    def __contains__(self, number: int) -> bool:
+        return self.low <= number <= self.high
+
+    def is_free(self, number: int) -> bool:
+        """Whether nobody holds `number`."""
+        return not self._held[number]
 
     def pick(self) -> int:
         """A free number, not yet held: of the upper band while there is one. Errors: RangeFull."""
@@ -70,15 +77,15 @@ def port_pool(low: int, high: int) -> Pool:
     return Pool(low, high, min(max(16, size // 32), 128) if size > 16 else 0)
 
 
-class ServiceRanges:
+class ServiceRanges(Holders):
     """The ranges of the stored ServiceCIDRs that are of the family of `own`, the cluster's own range, which
     counts until a ServiceCIDR says the same. Which addresses are held is counted here once for all of them."""
 
     def __init__(self, store: Store, own: str) -> None:
+        super().__init__()
         self._own = own
         self.version = ipaddress.ip_network(own).version
         self._store = store
-        self._held: Counter[int] = Counter()
         self._pools: dict[str, Pool] = {}
         self.close = store.subscribe(ServiceCIDR.prefix(), self._follow)
         """Follow the store no longer."""
@@ -118,13 +125,3 @@ class ServiceRanges:
             except RangeFull:
                 continue
         raise RangeFull("range is full")
-
-    def hold(self, number: int) -> None:
-        """Count one more holder of an address, of whatever range."""
-        self._held[number] += 1
-
-    def release(self, number: int) -> None:
-        """Count one holder less."""
-        self._held[number] -= 1
-        if self._held[number] <= 0:
-            del self._held[number]

@@ -11,8 +11,8 @@ from minikube_py.client.base import MERGE_PATCH, Client
 from minikube_py.kinds.core.persistentvolume import PersistentVolume
 from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from minikube_py.kinds.core.pod import Pod
-from minikube_py.kinds.core.volumematching import BOUND_BY_CONTROLLER, SELECTED_NODE, refers_to
-from minikube_py.meta.objects import Obj, annotations_of, key_of, name_of, namespace_of, uid_of
+from minikube_py.kinds.core.volumematching import BOUND_BY_CONTROLLER, SELECTED_NODE, claim_ref, refers_to
+from minikube_py.meta.objects import Obj, annotations_of, key_of, name_of, uid_of
 from minikube_py.scheduler.podinfo import PodInfo
 from minikube_py.scheduler.snapshot import Snapshot
 from minikube_py.scheduler.volumes import VolumePlan, pending
@@ -87,20 +87,12 @@ def binding(info: PodInfo, node: str) -> Obj:
 
 def claimed(volume: Obj, claim: Obj) -> Obj:
     """The patch that sets a volume aside for a claim."""
-    ref = {
-        "kind": "PersistentVolumeClaim",
-        "apiVersion": "v1",
-        "namespace": namespace_of(claim),
-        "name": name_of(claim),
-        "uid": uid_of(claim),
-        "resourceVersion": claim["metadata"]["resourceVersion"],
-    }
     return {
         "metadata": {
             "resourceVersion": volume["metadata"]["resourceVersion"],
             "annotations": {BOUND_BY_CONTROLLER: "yes"},
         },
-        "spec": {"claimRef": ref},
+        "spec": {"claimRef": claim_ref(claim)},
     }
 
 

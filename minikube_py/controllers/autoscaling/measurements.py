@@ -40,14 +40,8 @@ async def of_resource(
 ) -> dict[str, Sample]:
     """CPU or memory of each pod, or of one container in each."""
     path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods?{urlencode({'labelSelector': selector})}"
-    try:
-        found = (await read(path)).get("items") or []
-    except ApiError as error:
-        raise NotMeasured(f"unable to fetch metrics from resource metrics API: {error}") from error
-    if not found:
-        raise NotMeasured("no metrics returned from resource metrics API")
     samples = {}
-    for item in found:
+    for item in await _items(read, path, "resource"):
         used = [c["usage"].get(resource) for c in item.get("containers") or () if container in ("", c["name"])]
         if used and all(value is not None for value in used):
             total = sum(milli_value(value) for value in used)
@@ -104,10 +98,15 @@ async def of_external(read: Read, namespace: str, metric: Obj) -> int:
     query = urlencode({"labelSelector": selector})
     name = quote(metric["name"], safe="")
     path = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}/{name}?{query}"
+    return sum(milli_value(item["value"]) for item in await _items(read, path, "external"))
+
+
+async def _items(read: Read, path: str, api: str) -> list[Obj]:
+    """What a metrics API lists, at least one. Errors: NotMeasured."""
     try:
-        found = (await read(path)).get("items") or []
+        found: list[Obj] = (await read(path)).get("items") or []
     except ApiError as error:
-        raise NotMeasured(f"unable to fetch metrics from external metrics API: {error}") from error
+        raise NotMeasured(f"unable to fetch metrics from {api} metrics API: {error}") from error
     if not found:
-        raise NotMeasured("no metrics returned from external metrics API")
-    return sum(milli_value(item["value"]) for item in found)
+        raise NotMeasured(f"no metrics returned from {api} metrics API")
+    return found

@@ -15,11 +15,12 @@ from minikube_py.kinds.core.volumematching import (
     PROVISIONED_BY,
     SELECTED_NODE,
     best_match,
+    claim_ref,
     mismatch,
     refers_to,
     waits_for_consumer,
 )
-from minikube_py.meta.objects import Obj, annotations_of, dig, name_of, namespace_of, uid_of
+from minikube_py.meta.objects import Obj, annotations_of, dig, name_of, uid_of
 
 Told = tuple[str, str, str]
 """An event: type, reason, message."""
@@ -143,18 +144,10 @@ def bound_volume(volume: Obj, claim: Obj) -> Obj:
     ref = dig(volume, "spec.claimRef")
     if ref is not None and ref.get("uid") == uid_of(claim):
         return volume
-    wanted = {
-        "kind": "PersistentVolumeClaim",
-        "apiVersion": "v1",
-        "namespace": namespace_of(claim),
-        "name": name_of(claim),
-        "uid": uid_of(claim),
-        "resourceVersion": claim["metadata"]["resourceVersion"],
-    }
     meta = volume["metadata"]
     if ref is None:
         meta = {**meta, "annotations": {**annotations_of(volume), BOUND_BY_CONTROLLER: "yes"}}
-    return {**volume, "metadata": meta, "spec": {**volume["spec"], "claimRef": wanted}}
+    return {**volume, "metadata": meta, "spec": {**volume["spec"], "claimRef": claim_ref(claim)}}
 
 
 def bound_claim(claim: Obj, volume: Obj) -> Obj:

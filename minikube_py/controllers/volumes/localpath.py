@@ -10,6 +10,7 @@ from minikube_py.kinds.core.volumematching import (
     PROVISIONED_BY,
     SELECTED_NODE,
     STORAGE_PROVISIONER,
+    claim_ref,
     reachable_from,
     waits_for_consumer,
 )
@@ -22,7 +23,6 @@ from minikube_py.meta.objects import (
     is_deleting,
     labels_of,
     name_of,
-    namespace_of,
     uid_of,
 )
 
@@ -108,14 +108,7 @@ def _volume(claim: Obj, storage_class: Obj, node: Obj) -> Obj:
     spec: Obj = {
         "accessModes": claim["spec"]["accessModes"],
         "capacity": {"storage": claim["spec"]["resources"]["requests"]["storage"]},
-        "claimRef": {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "namespace": namespace_of(claim),
-            "name": name_of(claim),
-            "uid": uid_of(claim),
-            "resourceVersion": claim["metadata"]["resourceVersion"],
-        },
+        "claimRef": claim_ref(claim),
         "hostPath": {"path": f"{(root or DEFAULT_ROOT).rstrip('/')}/{name}", "type": "DirectoryOrCreate"},
         "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
         "persistentVolumeReclaimPolicy": storage_class.get("reclaimPolicy", "Delete"),

@@ -36,6 +36,18 @@ def capacity(volume: Obj) -> int:
     return int_value(dig(volume, "spec.capacity.storage", "0"))
 
 
+def claim_ref(claim: Obj) -> Obj:
+    """The `claimRef` of a volume that is set aside for this claim."""
+    return {
+        "kind": "PersistentVolumeClaim",
+        "apiVersion": "v1",
+        "namespace": namespace_of(claim),
+        "name": name_of(claim),
+        "uid": uid_of(claim),
+        "resourceVersion": claim["metadata"]["resourceVersion"],
+    }
+
+
 def refers_to(volume: Obj, claim: Obj) -> bool:
     """Whether the volume is bound to, or set aside for, this claim."""
     ref = dig(volume, "spec.claimRef")
