@@ -15,6 +15,7 @@ import pytest
 
 from minikube_py.store.base import Delete, Event, Put, StoreDamaged, StoreLocked, StoreUnavailable
 from minikube_py.store.sqlite import Durability, SqliteStore
+from minikube_py.store.sqlite.database import Connection
 from minikube_py.store.state import Retention
 
 PODS = "/registry/pods/"
@@ -298,3 +299,14 @@ async def test_no_flipped_bit_is_ever_served(path: Path, tmp_path: Path) -> None
         except StoreDamaged:
             refused += 1
     assert refused > 10
+
+
+def test_a_cursor_is_closed_where_it_was_made() -> None:
+    """What executemany gives back holds no statement, which another thread could reset while it is used."""
+    connection = sqlite3.connect(":memory:", factory=Connection, isolation_level=None)
+    connection.execute("CREATE TABLE log (id INTEGER)")
+    cursor = connection.executemany("INSERT INTO log VALUES (?)", [(1,), (2,)])
+    with pytest.raises(sqlite3.ProgrammingError, match="closed cursor"):
+        cursor.fetchone()
+    assert connection.execute("SELECT count(*) FROM log").fetchone() == (2,)
+    connection.close()

@@ -57,13 +57,18 @@ def checksum(row_id: int, key: str, created: int, value: bytes) -> int:
     return zlib.crc32(value, zlib.crc32(key.encode(), (row_id ^ row_id >> 32 ^ created) & 0xFFFFFFFF))
 
 
-class _Connection(sqlite3.Connection):
-    """Makes `executemany` one transaction, in one call on aiosqlite's thread."""
+class Connection(sqlite3.Connection):
+    """Makes `executemany` one transaction, in one call on aiosqlite's thread.
+
+    Its cursor is closed there as well: one that is dropped on the loop's thread resets a statement that the
+    other thread may be using again, which SQLite refuses as a misuse.
+    """
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
         self.execute("BEGIN IMMEDIATE")
         try:
             cursor = super().executemany(sql, parameters)
+            cursor.close()
             self.execute("COMMIT")
         except BaseException:
             if self.in_transaction:
@@ -88,7 +93,7 @@ class Database:
             _check_header(path)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it holds Secrets
             connection = await aiosqlite.connect(
-                path, isolation_level=None, timeout=0, factory=_Connection, cached_statements=64
+                path, isolation_level=None, timeout=0, factory=Connection, cached_statements=64
             )
         except BaseException as error:
             os.close(lock)
