@@ -33,6 +33,7 @@ Fields = Mapping[str, str]
 GONE = "refused: FailedMount, no volume plugin matched; v1.34 has none for it either"
 NO_PLUGIN = "refused: FailedMount, no volume plugin matched (use a CSI driver)"
 ALPHA = "refused: dropped, its feature gate is alpha in v1.34"
+OFF = "refused: dropped, its feature gate is off by default in v1.34"
 WINDOWS = "refused: a pod of this node runs on Linux; with os.name linux the API server refuses the field"
 
 _IN_TREE: Mapping[str, str] = {
@@ -48,7 +49,7 @@ _IN_TREE: Mapping[str, str] = {
     "GitRepoVolumeSource": "refused: FailedMount; v1.34 has it off by default too",
     "GlusterfsVolumeSource": GONE,
     "ISCSIVolumeSource": NO_PLUGIN,
-    "ImageVolumeSource": "refused: FailedMount; its feature gate is off by default in v1.34",
+    "ImageVolumeSource": OFF,
     "NFSVolumeSource": NO_PLUGIN,
     "PhotonPersistentDiskVolumeSource": GONE,
     "PortworxVolumeSource": GONE,
@@ -225,7 +226,8 @@ SUPPORT: Mapping[str, Fields] = {
         GONE: "awsElasticBlockStore azureDisk azureFile cephfs cinder flocker gcePersistentDisk glusterfs "
         "photonPersistentDisk portworxVolume quobyte rbd scaleIO storageos vsphereVolume",
         NO_PLUGIN: "fc flexVolume iscsi nfs",
-        "refused: FailedMount; v1.34 has it off by default too": "gitRepo image",
+        "refused: FailedMount; v1.34 has it off by default too": "gitRepo",
+        "refused: dropped with its mounts, its feature gate is off by default in v1.34": "image",
     },
     "ConfigMapVolumeSource": {KUBELET: "defaultMode items name optional"},
     "KeyToPath": {KUBELET: "key mode path"},
@@ -263,10 +265,10 @@ SUPPORT: Mapping[str, Fields] = {
     "ProjectedVolumeSource": {KUBELET: "defaultMode sources"},
     "VolumeProjection": {
         KUBELET: "configMap downwardAPI secret serviceAccountToken",
-        "refused: FailedMount; its feature gate is off by default in v1.34": "clusterTrustBundle",
+        OFF: "clusterTrustBundle",
         ALPHA: "podCertificate",
     },
-    "ClusterTrustBundleProjection": {"refused: FailedMount": "labelSelector name optional path signerName"},
+    "ClusterTrustBundleProjection": {OFF: "labelSelector name optional path signerName"},
     "ConfigMapProjection": {KUBELET: "items name optional"},
     "DownwardAPIProjection": {KUBELET: "items"},
     "PodCertificateProjection": {

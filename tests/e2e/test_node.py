@@ -51,6 +51,7 @@ def test_node_tells_of_itself(cluster: Cluster) -> None:
     conditions = {c["type"]: c["status"] for c in status["conditions"]}
     assert conditions["Ready"] == "True"
     assert {"MemoryPressure", "DiskPressure", "PIDPressure"} <= conditions.keys()
+    assert conditions["NetworkUnavailable"] == "False"
     assert status["nodeInfo"]["kubeletVersion"].startswith("v1.34")
     assert status["daemonEndpoints"]["kubeletEndpoint"]["Port"] > 0
     assert 0 < len(status["images"]) <= 50

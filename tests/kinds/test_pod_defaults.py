@@ -214,3 +214,44 @@ def test_a_gated_pod_says_so() -> None:
     assert [(c["type"], c["reason"]) for c in stored["status"]["conditions"]] == [
         ("PodScheduled", "SchedulingGated")
     ]
+
+
+def test_label_keys_join_the_selectors() -> None:
+    """A new pod's own labels complete its selectors; keys that it has no label for, and no selector, do not."""
+    selector = {"matchLabels": {"app": "web"}}
+    term = {"topologyKey": "zone", "labelSelector": selector, "matchLabelKeys": ["hash", "absent"]}
+    away = {"topologyKey": "zone", "labelSelector": {}, "mismatchLabelKeys": ["tenant"]}
+    spread = [{"maxSkew": 1, "labelSelector": selector, "matchLabelKeys": ["hash"]}, {"maxSkew": 2}]
+    required, preferred = (f"{way}DuringSchedulingIgnoredDuringExecution" for way in ("required", "preferred"))
+    affinity = {
+        "podAffinity": {required: [term]},
+        "podAntiAffinity": {preferred: [{"weight": 1, "podAffinityTerm": away}]},
+    }
+    sent = pod(affinity=affinity, topologySpreadConstraints=spread)
+    sent["metadata"]["labels"] = {"hash": "h", "tenant": "t"}
+    spec = created(Pod, sent)["spec"]
+    same = {**selector, "matchExpressions": [{"key": "hash", "operator": "In", "values": ["h"]}]}
+    other = {"matchExpressions": [{"key": "tenant", "operator": "NotIn", "values": ["t"]}]}
+    assert spec["affinity"]["podAffinity"][required][0]["labelSelector"] == same
+    wish = spec["affinity"]["podAntiAffinity"][preferred][0]
+    assert wish["podAffinityTerm"]["labelSelector"] == other
+    assert [one.get("labelSelector") for one in spec["topologySpreadConstraints"]] == [same, None]
+
+
+def test_volumes_behind_feature_gates_are_dropped() -> None:
+    """Volumes of images go with their mounts, projected trust bundles leave an empty source: as v1.34 does."""
+    bundle = {"clusterTrustBundle": {"name": "ca", "path": "ca.crt"}}
+    volumes = [
+        {"name": "weights", "image": {"reference": "models:1"}},
+        {"name": "trust", "projected": {"sources": [bundle]}},
+    ]
+    mounts = [{"name": volume["name"], "mountPath": f"/{volume['name']}"} for volume in volumes]
+    first, second = pod(volumes=volumes), pod(volumes=volumes[:1])
+    first["spec"]["containers"][0]["volumeMounts"] = mounts
+    second["spec"]["containers"][0]["volumeMounts"] = mounts[:1]
+    spec = created(Pod, first)["spec"]
+    assert [volume["name"] for volume in spec["volumes"]] == ["trust"]
+    assert spec["volumes"][0]["projected"]["sources"] == [{}]
+    assert [mount["name"] for mount in spec["containers"][0]["volumeMounts"]] == ["trust"]
+    spec = created(Pod, second)["spec"]
+    assert ("volumes" in spec, "volumeMounts" in spec["containers"][0]) == (False, False)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from minikube_py.kinds.differences import told_differences
 from minikube_py.kinds.podspec.columns import COLUMNS
 from minikube_py.kinds.podspec.defaults import default_pod, mirror_service_account
+from minikube_py.kinds.podspec.labelkeys import merge_label_keys
 from minikube_py.kinds.podspec.qos import qos_class
 from minikube_py.kinds.podspec.resize import MIRROR, validate_resize, with_resources
 from minikube_py.kinds.podspec.states import validate_pod_status
@@ -31,6 +32,7 @@ SELECTABLE = (
 def prepare(pod: Obj, old: Obj | None) -> None:
     mirror_service_account(pod["spec"])
     if old is None:
+        merge_label_keys(pod)
         pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod["spec"])}
         if pod["spec"].get("schedulingGates"):
             pod["status"]["conditions"] = [

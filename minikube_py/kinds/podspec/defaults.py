@@ -106,8 +106,6 @@ def _default_volume(volume: Obj) -> None:
         if volume.get(source) is not None:
             if_absent(volume[source], "defaultMode", FILE_MODE)
     default_source(volume)
-    if volume.get("image"):
-        if_empty(volume["image"], "pullPolicy", pull_policy(volume["image"].get("reference") or ""))
     if claim := (volume.get("ephemeral") or {}).get("volumeClaimTemplate"):
         section(claim, "metadata")
         if_absent(section(claim, "spec"), "volumeMode", "Filesystem")

@@ -6,18 +6,16 @@ from minikube_py.kinds.core.claimspec import validate_claim_spec
 from minikube_py.kinds.paths import validate_relative_path
 from minikube_py.kinds.podspec.fieldrefs import VOLUME_FIELDS, validate_field_ref, validate_resource_ref
 from minikube_py.kinds.resourcenames import value_of
-from minikube_py.kinds.selectors import validate_label_selector
 from minikube_py.kinds.volumesources import COMMON, Rule, choose_source, csi, git, needed
 from minikube_py.meta.kind import Violation
 from minikube_py.meta.names import dns1123_label, dns1123_subdomain
 from minikube_py.meta.object_meta import validate_annotations, validate_labels
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.quantity import is_quantity
-from minikube_py.meta.violations import duplicate, forbidden, invalid, not_supported, required
+from minikube_py.meta.violations import duplicate, forbidden, invalid, required
 
 _MODE = "must be a number between 0 and 0777 (octal), both inclusive"
 _MIN_TOKEN, _MAX_TOKEN = 600, 1 << 32
-_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 
 def validate_volumes(volumes: Iterable[Obj], pod_name: str, path: str) -> Iterable[Violation]:
@@ -102,24 +100,6 @@ def _token(source: Obj, path: str) -> Iterable[Violation]:
     yield from validate_relative_path(source.get("path") or "", f"{base}.path")
 
 
-def _trust_bundle(source: Obj, path: str) -> Iterable[Violation]:
-    name, signer = source.get("name"), source.get("signerName")
-    if name is not None and signer is not None:
-        yield invalid(path, source, "only one of name and signerName may be used")
-    elif name is None and signer is None:
-        yield required(path, "either name or signerName must be specified")
-    elif name is not None and source.get("labelSelector") is not None:
-        told = "labelSelector must be unset if name is specified"
-        yield invalid(f"{path}.labelSelector", source["labelSelector"], told)
-    if name == "":
-        yield required(f"{path}.name", "must be a valid object name")
-    if signer == "":
-        yield required(f"{path}.signerName", "must be a valid signer name")
-    yield from validate_label_selector(source.get("labelSelector"), f"{path}.labelSelector")
-    yield from needed("path")(source, path)
-    yield from validate_relative_path(source.get("path") or "", f"{path}.path")
-
-
 def _downward(source: Obj, path: str) -> Iterable[Violation]:
     yield from _mode(source.get("defaultMode"), f"{path}.defaultMode")
     for item in source.get("items") or ():
@@ -152,18 +132,11 @@ def _ephemeral(source: Obj, path: str) -> Iterable[Violation]:
     yield from validate_claim_spec(template.get("spec") or {}, f"{place}.spec")
 
 
-def _image(source: Obj, path: str) -> Iterable[Violation]:
-    yield from needed("reference")(source, path)
-    if source.get("pullPolicy") not in _PULL_POLICIES:
-        yield not_supported(f"{path}.pullPolicy", source.get("pullPolicy") or "", _PULL_POLICIES)
-
-
 _PROJECTIONS: dict[str, Rule] = {
     "secret": _keys,
     "configMap": _keys,
     "downwardAPI": _downward,
     "serviceAccountToken": _token,
-    "clusterTrustBundle": _trust_bundle,
 }
 _RULES: dict[str, Rule] = {
     "emptyDir": _empty_dir,
@@ -176,5 +149,4 @@ _RULES: dict[str, Rule] = {
     "projected": _projected,
     "csi": csi,
     "ephemeral": _ephemeral,
-    "image": _image,
 }

@@ -38,11 +38,13 @@ HostPort = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a pod may not run here: the pod's status.reason, and a message. `resource` is the one that lacks."""
+    """Why a pod may not run here: the pod's status.reason, and a message. `resource` is the one that lacks, and
+    `lacking` how much of it, in the unit of claims."""
 
     reason: str
     message: str
     resource: str = ""
+    lacking: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ def _lacks(resource: str, asked: int, used: int, room: int) -> Iterator[Rejectio
         told = (
             f"Node didn't have enough resource: {resource}, requested: {asked}, used: {used}, capacity: {room}"
         )
-        yield Rejection(f"OutOf{resource}", told, resource)
+        yield Rejection(f"OutOf{resource}", told, resource, asked - (room - used))
 
 
 def _failed(predicate: str, why: str) -> Rejection:

@@ -4,13 +4,14 @@ A pod counts from its admission until nothing of it runs any more. Pods that an 
 never judged again; they count before any new one is looked at.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from minikube_py.client.base import Cache
 from minikube_py.kinds.core.node import Node
+from minikube_py.kubelet.admission import preemption
 from minikube_py.kubelet.admission.admission import Load, Rejection, Surroundings, judge, was_admitted
 from minikube_py.kubelet.cm import resize
-from minikube_py.kubelet.cm.qos import qos_class
+from minikube_py.kubelet.cm.qos import is_critical, qos_class
 from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.eviction.ranking import refusal
 from minikube_py.kubelet.status import FINAL
@@ -30,6 +31,10 @@ class Gate:
         self.apparmor = False
         self.pressures: frozenset[str] = frozenset()
         """The node's pressure conditions that hold now."""
+        self.others: Callable[[], Sequence[Obj]] = tuple
+        """The pods of this node."""
+        self.end: Callable[[Obj], None] = lambda pod: None
+        """Ends a pod that makes room for a critical one."""
         self._present: set[str] = set()
 
     def remember(self, pods: Iterable[Obj], in_runtime: Iterable[str]) -> None:
@@ -43,14 +48,31 @@ class Gate:
         return was_admitted(pod) or uid_of(pod) in self._present
 
     def admit(self, pod: Obj) -> list[Rejection]:
-        """Why the pod may not run; where it may (an empty list), it counts from now on."""
+        """Why the pod may not run; where it may (an empty list), it counts from now on. For a critical pod room
+        is made."""
         uid = uid_of(pod)
         if uid in self.load.claims or is_deleting(pod) or not _counts(pod):
             return []
         found = [] if self._known(pod) else self.refusals(pod)
+        if found and is_critical(pod):
+            found = self._make_room(pod, found)
         if not found:
             self.load.put(pod)
         return found
+
+    def _make_room(self, pod: Obj, found: list[Rejection]) -> list[Rejection]:
+        """End what a critical pod may end; why it may not run all the same."""
+        if unhelped := [rejection for rejection in found if not rejection.resource]:
+            return unhelped
+        lacking = {rejection.resource: rejection.lacking for rejection in found}
+        counted = [other for other in self.others() if uid_of(other) in self.load.claims]
+        chosen = preemption.victims(pod, lacking, counted)
+        if chosen is None:
+            return [Rejection("UnexpectedAdmissionError", preemption.told(lacking))]
+        for victim in chosen:
+            self.load.remove(uid_of(victim))
+            self.end(victim)
+        return []
 
     def refusals(self, pod: Obj) -> list[Rejection]:
         """Why the pod could not run beside all others that count."""

@@ -102,7 +102,7 @@ class NodeReporter:
     async def observe(self) -> Observation:
         """What is true now."""
         try:
-            self._info = await self._runtime.monitor.info()
+            self._info = await within(self._clock, CHECK_INTERVAL, self._runtime.monitor.info())
             self._answered = self._clock.monotonic()
             if self._clock.monotonic() >= self._images_until:
                 self._images = await self._runtime.images.list()

@@ -19,6 +19,13 @@ PRESSURES = (
     ("PIDPressure", "KubeletHasInsufficientPID", "KubeletHasSufficientPID", "PID"),
 )
 """Type, the reasons where the node is under pressure and where not, and what it is about."""
+NETWORK = {
+    "type": "NetworkUnavailable",
+    "status": "False",
+    "reason": "BridgeIsUp",
+    "message": "The pod network is running on this node",
+}
+"""What a pod network says of a node once it is set up; kubelets leave the condition to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,8 @@ def _image(image: Image) -> Obj:
 
 def _conditions(seen: Observation, old: list[Obj]) -> list[Obj]:
     conditions = old
+    if seen.info is not None and seen.info.network_ready:
+        conditions = with_condition(conditions, dict(NETWORK), seen.now)
     for kind, bad, good, what in PRESSURES:
         short = kind in seen.pressures
         has = "has" if short else "has no"

@@ -2,6 +2,7 @@
 
 from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.memory import go_duration
+from minikube_py.kubelet.server.reviews import ALLOWED_SECONDS, DENIED_SECONDS, TOKEN_SECONDS
 from minikube_py.meta.objects import Obj
 
 
@@ -12,10 +13,21 @@ def configuration(config: KubeletConfig) -> Obj:
         "kind": "KubeletConfiguration",
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "enableServer": config.server is not None,
-        "authentication": {"anonymous": {"enabled": False}, "webhook": {"enabled": True}, "x509": {}},
-        "authorization": {"mode": "Webhook"},
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True, "cacheTTL": go_duration(TOKEN_SECONDS)},
+            "x509": {},
+        },
+        "authorization": {
+            "mode": "Webhook",
+            "webhook": {
+                "cacheAuthorizedTTL": go_duration(ALLOWED_SECONDS),
+                "cacheUnauthorizedTTL": go_duration(DENIED_SECONDS),
+            },
+        },
         "clusterDomain": config.cluster_domain,
         "clusterDNS": list(config.cluster_dns),
+        "streamingConnectionIdleTimeout": go_duration(config.stream_idle_timeout),
         "nodeStatusUpdateFrequency": "10s",
         "nodeStatusReportFrequency": go_duration(config.status_interval),
         "nodeLeaseDurationSeconds": config.lease_duration,

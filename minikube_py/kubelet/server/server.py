@@ -58,9 +58,7 @@ else is `proxy`."""
 class KubeletServer:
     """The server; use as an async context manager."""
 
-    def __init__(
-        self, shared: Shared, config: ServerConfig, access: Access | None, stats: StatsHandlers
-    ) -> None:
+    def __init__(self, shared: Shared, config: ServerConfig, access: Access, stats: StatsHandlers) -> None:
         self._shared, self._config, self._access = shared, config, access
         self._runner: web.ServerRunner | None = None
         self._routes: dict[str, Handler] = {
@@ -131,7 +129,7 @@ class KubeletServer:
                 user=user,
                 groups=groups,
             )
-            if self._access is not None and await self._access.allowed(asked):
+            if await self._access.allowed(asked):
                 return
         who = f"user={user}" if user else "this user"
         names = " ".join(subresources)

@@ -1,14 +1,16 @@
-"""SPDY/3.1, the client's side, as far as remote command streams use it (SPDY protocol draft 3.1).
+"""SPDY/3.1, either side, as far as remote command streams use it (SPDY protocol draft 3.1).
 
 Streams in both directions over one connection: SYN_STREAM, SYN_REPLY, DATA, RST_STREAM, PING and GOAWAY;
-settings and window updates are read and passed over, as the other side (containerd's streaming server) keeps
-no windows. Header blocks are zlib with SPDY/3's dictionary, one compression context per direction.
+settings and window updates are read and passed over, as the other side (containerd's streaming server, or a
+Kubernetes client) keeps no windows. The client opens the streams. Header blocks are zlib with SPDY/3's
+dictionary, one compression context per direction.
 """
 
 import asyncio
+import contextlib
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from minikube_py.aio.tasks import Tasks
 
@@ -17,6 +19,8 @@ SYN_STREAM, SYN_REPLY, RST_STREAM, SETTINGS, PING, GOAWAY, HEADERS, WINDOW_UPDAT
 FIN = 0x01
 CANCEL = 5
 MAX_DATA = 32 * 1024
+HEAD = 8  # bytes of a frame before its payload
+PIECE = 64 * 1024
 BUFFER = 1 << 20  # bytes of one stream that may wait to be read before the connection is read no further
 
 _NAMES = (
@@ -42,7 +46,7 @@ DICTIONARY = (
 )
 
 
-class SpdyFailed(Exception):
+class SpdyFailed(ConnectionError):
     """The peer has broken the protocol, refused a stream, or gone."""
 
 
@@ -88,11 +92,12 @@ def data_frame(stream: int, flags: int, payload: bytes) -> bytes:
 
 
 class SpdyStream:
-    """One stream: read until an empty result, write, close one's own side."""
+    """One stream: read until an empty result, write, close one's own side. `headers` are what it was opened
+    with."""
 
-    def __init__(self, connection: "SpdyConnection", id: int) -> None:
+    def __init__(self, connection: "SpdyConnection", id: int, headers: Mapping[str, str]) -> None:
         self._connection = connection
-        self.id = id
+        self.id, self.headers = id, headers
         self._chunks: list[bytes] = []
         self._buffered = 0
         self._ended = False
@@ -149,19 +154,32 @@ class SpdyStream:
 
 
 class SpdyConnection:
-    """The client's side of a connection that has been upgraded; use as an async context manager."""
+    """One side of a connection that has been upgraded; use as an async context manager. `read` gives what has
+    arrived (empty at the end), `write` sends. `accept` is called with each stream that a client opens: this is
+    the server's side."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(
+        self,
+        read: Callable[[], Awaitable[bytes]],
+        write: Callable[[bytes], Awaitable[None]],
+        accept: Callable[[SpdyStream], None] | None = None,
+    ) -> None:
+        self._read, self._write, self._accept = read, write, accept
         self._codec = HeaderCodec()
         self._streams: dict[int, SpdyStream] = {}
         self._next = 1
         self._over: SpdyFailed | None = None
+        self._ended = asyncio.Event()
+        self._sending = asyncio.Lock()
         self._tasks = Tasks("spdy")
+
+    async def ended(self) -> None:
+        """Wait until the peer has gone."""
+        await self._ended.wait()
 
     async def open(self, headers: Mapping[str, str]) -> SpdyStream:
         """A new stream, once the peer has accepted it. Errors: SpdyFailed."""
-        stream = SpdyStream(self, self._next)
+        stream = SpdyStream(self, self._next, headers)
         self._next += 2
         self._streams[stream.id] = stream
         # nothing may come between: the codec's context follows the order on the wire
@@ -174,50 +192,59 @@ class SpdyConnection:
 
     async def send(self, frame: bytes) -> None:
         """Write one frame. Errors: SpdyFailed once the connection is gone."""
-        if self._over is not None or self._writer.is_closing():
-            raise self._over or SpdyFailed("the connection is closed")
-        self._writer.write(frame)
+        if self._over is not None:
+            raise self._over
         try:
-            await self._writer.drain()
+            async with self._sending:
+                await self._write(frame)
         except ConnectionError as error:
             raise SpdyFailed(str(error)) from error
 
     async def _receive(self) -> None:
-        failure = SpdyFailed("the connection is closed")
+        failure = SpdyFailed("the connection was closed by the peer")
+        waiting = bytearray()
         try:
-            while True:
-                head = await self._reader.readexactly(8)
-                first, second = struct.unpack(">II", head)
-                payload = await self._reader.readexactly(second & 0xFFFFFF)
-                flags = second >> 24
-                if first & 0x80000000:
-                    await self._control(first & 0xFFFF, flags, payload)
-                elif stream := self._streams.get(first):
-                    await stream.feed(payload)
-                    if flags & FIN:
-                        stream.end()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            failure = SpdyFailed("the connection was closed by the peer")
+            while data := await self._read():
+                waiting += data
+                position = 0
+                while len(waiting) - position >= HEAD:
+                    first, second = struct.unpack_from(">II", waiting, position)
+                    start, end = position + HEAD, position + HEAD + (second & 0xFFFFFF)
+                    if len(waiting) < end:
+                        break
+                    await self._frame(first, second >> 24, bytes(waiting[start:end]))
+                    position = end
+                del waiting[:position]
         except SpdyFailed as error:
             failure = error
+        except (ConnectionError, struct.error) as error:
+            failure = SpdyFailed(str(error))
         finally:
             self._over = failure
             for stream in self._streams.values():
+                stream.end()
+            self._ended.set()
+
+    async def _frame(self, first: int, flags: int, payload: bytes) -> None:
+        if first & 0x80000000:
+            await self._control(first & 0xFFFF, flags, payload)
+        elif stream := self._streams.get(first):
+            await stream.feed(payload)
+            if flags & FIN:
                 stream.end()
 
     async def _control(self, type: int, flags: int, payload: bytes) -> None:
         if type == PING:
             (number,) = struct.unpack(">I", payload)
-            if number % 2 == 0:  # the peer's own; an odd one would answer ours
+            if bool(number % 2) == bool(self._accept):  # the peer's own; another one would answer ours
                 await self.send(control_frame(PING, 0, payload))
             return
         if type not in (SYN_REPLY, HEADERS, RST_STREAM, SYN_STREAM):
             return
         id = struct.unpack_from(">I", payload)[0] & 0x7FFFFFFF
         stream = self._streams.get(id)
-        if type == SYN_STREAM:  # we offer nothing to open; the block must be read for the codec's sake
-            self._codec.decode(payload[10:])
-            await self.send(control_frame(RST_STREAM, 0, struct.pack(">II", id, CANCEL)))
+        if type == SYN_STREAM:
+            await self._opened(id, flags, self._codec.decode(payload[10:]))
         elif type == RST_STREAM:
             if stream is not None:
                 stream.end(SpdyFailed(f"the peer has reset stream {id}"))
@@ -228,6 +255,17 @@ class SpdyConnection:
                 if flags & FIN:
                     stream.end()
 
+    async def _opened(self, id: int, flags: int, headers: Mapping[str, str]) -> None:
+        """The peer opens a stream, which is a client's to do."""
+        if self._accept is None or id in self._streams:
+            await self.send(control_frame(RST_STREAM, 0, struct.pack(">II", id, CANCEL)))
+            return
+        stream = self._streams[id] = SpdyStream(self, id, headers)
+        await self.send(control_frame(SYN_REPLY, 0, struct.pack(">I", id) + self._codec.encode({})))
+        if flags & FIN:
+            stream.end()
+        self._accept(stream)
+
     async def __aenter__(self) -> "SpdyConnection":
         self._tasks.spawn(self._receive(), "receive")
         return self
@@ -235,8 +273,24 @@ class SpdyConnection:
     async def __aexit__(self, *_: object) -> None:
         self._over = self._over or SpdyFailed("the connection is closed")
         await self._tasks.cancel()
-        self._writer.close()
-        try:
-            await self._writer.wait_closed()
-        except ConnectionError:
-            return  # it had gone already
+
+
+@contextlib.asynccontextmanager
+async def spdy_over(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> AsyncIterator[SpdyConnection]:
+    """The client's side on a connection of asyncio's, which is closed in the end."""
+
+    async def write(data: bytes) -> None:
+        if writer.is_closing():
+            raise SpdyFailed("the connection is closed")
+        writer.write(data)
+        await writer.drain()
+
+    try:
+        async with SpdyConnection(lambda: reader.read(PIECE), write) as connection:
+            yield connection
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):  # the peer has gone, or sends on
+            await writer.wait_closed()

@@ -11,7 +11,13 @@ from minikube_py.kubelet.server.find import Refused
 from minikube_py.kubelet.shared import Shared
 from minikube_py.kubelet.stats.exposition import Metric, render
 from minikube_py.kubelet.stats.measuring import Measuring
-from minikube_py.kubelet.stats.metrics import GAUGE, cadvisor_metrics, probe_metrics, resource_metrics
+from minikube_py.kubelet.stats.metrics import (
+    GAUGE,
+    cadvisor_metrics,
+    probe_metrics,
+    resource_metrics,
+    volume_metrics,
+)
 from minikube_py.kubelet.stats.summary import summary
 
 Counts = Mapping[tuple[str, ...], int]
@@ -94,6 +100,7 @@ class StatsHandlers:
                 "[BETA] Number of containers currently running",
                 containers,
             ),
+            *volume_metrics(await self._measuring.volumes()),
         ]
 
     async def _configz(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:

@@ -1,5 +1,6 @@
 """exec, attach and portForward of the kubelet's server: which container is meant, and how it is served."""
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -7,7 +8,27 @@ from aiohttp import web
 
 from minikube_py.kubelet.logs.reading import LogOptions, read_log
 from minikube_py.kubelet.server import streams
+from minikube_py.kubelet.server.channels import (
+    CHANNELS,
+    ChannelSocket,
+    CommandClient,
+    Wanted,
+    is_websocket,
+    open_socket,
+)
+from minikube_py.kubelet.server.commands import (
+    AttachCommand,
+    ExecCommand,
+    Idle,
+    Replay,
+    attach_streams,
+    failed_status,
+    serve,
+)
 from minikube_py.kubelet.server.find import Refused, attached_run, find_container, find_pod, picked_run
+from minikube_py.kubelet.server.spdy import SpdyStream, spdy_over
+from minikube_py.kubelet.server.spdy_client import V4, SpdyClient
+from minikube_py.kubelet.server.upgrade import UpgradeRefused, upgrade_at
 from minikube_py.kubelet.shared import Shared
 from minikube_py.runtime.base import Container, RuntimeFailed
 
@@ -28,35 +49,65 @@ class StreamHandlers:
         pod, name = find_container(self._shared, rest)
         wanted, query = _wanted(request), request.query
         run = picked_run(self._shared, pod, name, running=True)
-        command = query.getall("command", [])
-        if not command:
+        argv = query.getall("command", [])
+        if not argv:
             raise Refused(400, "you must specify at least 1 of stdin, stdout, stderr, and a command")
-        url = await self._shared.runtime.streams.exec(
-            run.id, command, stdin=wanted.stdin, stdout=wanted.stdout, stderr=wanted.stderr, tty=wanted.tty
-        )
-        return await _command(request, url, wanted)
+
+        async def work(client: CommandClient) -> None:
+            try:
+                process = await self._shared.runtime.streams.exec(
+                    run.id,
+                    argv,
+                    stdin=wanted.stdin,
+                    stdout=wanted.stdout,
+                    stderr=wanted.stderr,
+                    tty=wanted.tty,
+                )
+            except (RuntimeFailed, TimeoutError) as error:
+                await client.send_status(failed_status(str(error)))
+                await client.close()
+                return
+            try:
+                await serve(client, ExecCommand(process, argv), wanted.outputs, self._idle())
+            finally:
+                await process.close()
+
+        return await _with_client(request, wanted, work)
+
+    def _idle(self) -> Idle:
+        return Idle(self._shared.clock, self._shared.config.stream_idle_timeout)
 
     async def _attach(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
         pod, name = find_container(self._shared, rest)
         wanted = _wanted(request)
         run = attached_run(self._shared, pod, name)
         replay = self._replay(run)
-        can_replay = replay is not None and streams.is_websocket(request)
-        if run.state == "running":
-            try:
-                url = await self._shared.runtime.streams.attach(
-                    run.id, stdin=wanted.stdin, stdout=wanted.stdout, stderr=wanted.stderr, tty=wanted.tty
-                )
-            except RuntimeFailed:
-                if not can_replay:
-                    raise
-            else:
-                return await _command(request, url, wanted, replay)
-        if replay is not None and can_replay and await replay.has_ended():
-            return await streams.serve_replay(request, wanted, replay)
-        raise Refused(500, f"container {name} not found in pod {rest[1]}_{rest[0]}")
+        async with contextlib.AsyncExitStack() as stack:
+            found: dict[int, SpdyStream] = {}
+            if run.state == "running":
+                try:
+                    found = await self._attached(run, wanted, stack)
+                except (RuntimeFailed, UpgradeRefused, OSError):
+                    if replay is None:
+                        raise
+            if not found and (replay is None or not await replay.has_ended()):
+                raise Refused(500, f"container {name} not found in pod {rest[1]}_{rest[0]}")
+            command = AttachCommand(found, wanted.outputs, replay)
+            return await _with_client(
+                request, wanted, lambda client: serve(client, command, wanted.outputs, self._idle())
+            )
 
-    def _replay(self, run: Container) -> streams.Replay | None:
+    async def _attached(
+        self, run: Container, wanted: Wanted, stack: contextlib.AsyncExitStack
+    ) -> dict[int, SpdyStream]:
+        """The streams of a container that runs. Errors: RuntimeFailed, UpgradeRefused, OSError."""
+        url = await self._shared.runtime.streams.attach(
+            run.id, stdin=wanted.stdin, stdout=wanted.stdout, stderr=wanted.stderr, tty=wanted.tty
+        )
+        reader, writer, _ = await upgrade_at(url, [V4])
+        return await attach_streams(await stack.enter_async_context(spdy_over(reader, writer)), wanted)
+
+    def _replay(self, run: Container) -> Replay | None:
         """The log of a container that has started a moment ago, for who attaches to it."""
         if self._shared.epoch() - run.started_at > JUST_STARTED or not run.log_path:
             return None
@@ -71,7 +122,7 @@ class StreamHandlers:
         def read(stream: str) -> AsyncIterator[bytes]:
             return read_log(path, LogOptions(stream=stream), lambda: False)
 
-        return streams.Replay(ended, read)
+        return Replay(ended, read)
 
     async def _port_forward(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
         pod = find_pod(self._shared, rest)
@@ -81,31 +132,37 @@ class StreamHandlers:
         texts = [text for value in request.query.getall("ports", []) for text in value.split(",")]
         ports = [int(text) for text in texts + request.query.getall("port", []) if text.isdigit()]
         url = await self._shared.runtime.streams.port_forward(sandbox.id, ports)
-        if not streams.is_websocket(request):
+        if not is_websocket(request):
             return await streams.proxy_spdy(request, url)
         if streams.tunnels(request):
             return await streams.serve_tunnel(request, url)
         return await streams.serve_forward(request, url, ports)
 
 
-def _wanted(request: web.BaseRequest) -> streams.Wanted:
+def _wanted(request: web.BaseRequest) -> Wanted:
     """The streams asked for, under the kubelet's names for them or the API's."""
 
     def on(*names: str) -> bool:
         return any(request.query.get(name) in ("1", "true") for name in names)
 
     tty = on("tty")
-    wanted = streams.Wanted(
-        on("input", "stdin"), on("output", "stdout"), on("error", "stderr") and not tty, tty
-    )
+    wanted = Wanted(on("input", "stdin"), on("output", "stdout"), on("error", "stderr") and not tty, tty)
     if not (wanted.stdin or wanted.stdout or wanted.stderr):
         raise Refused(400, "you must specify at least 1 of stdin, stdout, stderr")
     return wanted
 
 
-async def _command(
-    request: web.BaseRequest, url: str, wanted: streams.Wanted, replay: streams.Replay | None = None
+async def _with_client(
+    request: web.BaseRequest, wanted: Wanted, work: Callable[[CommandClient], Awaitable[None]]
 ) -> web.StreamResponse:
-    if streams.is_websocket(request):
-        return await streams.serve_command(request, url, wanted, replay)
-    return await streams.proxy_spdy(request, url)
+    """Do the work with the client's streams, by the protocol that it asks for. Errors: UpgradeRefused."""
+    if is_websocket(request):
+        socket = await open_socket(request, CHANNELS)
+        with contextlib.suppress(ConnectionError):
+            await work(ChannelSocket(socket))
+        return socket
+    async with SpdyClient(request, wanted) as client:
+        if await client.has_streams():
+            with contextlib.suppress(ConnectionError):
+                await work(client)
+        return client.response

@@ -8,10 +8,11 @@ import resource
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from minikube_py.kubelet.cm.cgroups import Hierarchies
-from minikube_py.kubelet.eviction.disk_use import DiskMeter
+from minikube_py.kubelet.eviction.disk_use import DiskMeter, PodDisk
 from minikube_py.kubelet.eviction.ranking import PodUse
 from minikube_py.kubelet.eviction.thresholds import Observations
 from minikube_py.kubelet.node.machine import cpu_seconds, uptime
@@ -20,6 +21,7 @@ from minikube_py.kubelet.stats.summary import NodeUsage, PodRecord, disk_total
 from minikube_py.kubelet.stats.usage import Interface, PodUsage, Use, interfaces, read_use
 from minikube_py.kubelet.stats.usage_reader import FRESH, UsageReader
 from minikube_py.kubelet.volumes.base import Mounted
+from minikube_py.kubelet.volumes.csistats import driver_usage
 from minikube_py.meta.objects import Obj, uid_of
 
 OWN_NETWORK = ("veth", "lo")
@@ -40,7 +42,7 @@ class Measuring:
     ) -> None:
         self._shared, self._at, self._pods, self._signals = shared, hierarchies, pods, signals
         self._usage = UsageReader(shared, hierarchies, pods)
-        self._disk = DiskMeter(shared.clock, shared.config, mounted)
+        self._disk = DiskMeter(shared.clock, shared.config, mounted, partial(driver_usage, shared.storage))
         self._before = (0.0, 0.0)
 
     async def usage(self, *, disk: bool = False) -> list[PodUsage]:
@@ -54,6 +56,12 @@ class Measuring:
         known = [(pods[usage.uid], usage) for usage in found if usage.uid in pods]
         disks = await self._disk.of([pod for pod, _ in known])
         return [PodRecord(pod, usage, disks[usage.uid]) for pod, usage in known if usage.uid in disks]
+
+    async def volumes(self) -> list[tuple[Obj, PodDisk]]:
+        """Every pod with what its logs and volumes hold."""
+        pods = list(self._pods())
+        found = await self._disk.of(pods)
+        return [(pod, found[uid_of(pod)]) for pod in pods if uid_of(pod) in found]
 
     async def uses(self) -> list[PodUse]:
         """Every running pod as evictions rank it. Errors: RuntimeFailed, TimeoutError."""

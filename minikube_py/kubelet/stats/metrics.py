@@ -5,10 +5,13 @@ Names, labels and help are those that Kubernetes documents; of cAdvisor's series
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from minikube_py.kubelet.eviction.disk_use import PodDisk
 from minikube_py.kubelet.eviction.thresholds import MEMORY
 from minikube_py.kubelet.stats.exposition import Labels, Metric
-from minikube_py.kubelet.stats.summary import NodeUsage
+from minikube_py.kubelet.stats.summary import NodeUsage, claim_of_volume
 from minikube_py.kubelet.stats.usage import ContainerUse, Interface, PodUsage, Use
+from minikube_py.kubelet.volumes.usage import VolumeUsage
+from minikube_py.meta.objects import Obj, namespace_of
 from minikube_py.runtime.base import Container
 
 COUNTER, GAUGE = "counter", "gauge"
@@ -182,6 +185,37 @@ def _of_container(usage: PodUsage, each: ContainerUse) -> dict[str, str]:
     container = each.container
     named = {"container": container.name, "id": each.path, "image": container.image, "name": container.id}
     return {**named, "namespace": usage.namespace, "pod": usage.name}
+
+
+_VOLUME: Sequence[tuple[str, str, Callable[[VolumeUsage], int]]] = (
+    ("available_bytes", "Number of available bytes in the volume", lambda v: v.available),
+    ("capacity_bytes", "Capacity in bytes of the volume", lambda v: v.capacity),
+    ("inodes", "Maximum number of inodes in the volume", lambda v: v.inodes),
+    ("inodes_free", "Number of free inodes in the volume", lambda v: v.inodes_free),
+    ("inodes_used", "Number of used inodes in the volume", lambda v: v.inodes_used),
+    ("used_bytes", "Number of used bytes in the volume", lambda v: v.used),
+)
+
+
+def volume_metrics(pods: Iterable[tuple[Obj, PodDisk]]) -> list[Metric]:
+    """The use of each claim's volume, once however many pods use it."""
+    found: dict[tuple[str, str], VolumeUsage] = {}
+    for pod, disk in pods:
+        for name, used in disk.volumes.items():
+            if claim := claim_of_volume(pod, name):
+                found.setdefault((namespace_of(pod), claim), used)
+    return [
+        Metric(
+            f"kubelet_volume_stats_{name}",
+            GAUGE,
+            f"[ALPHA] {help}",
+            [
+                ({"namespace": namespace, "persistentvolumeclaim": claim}, float(value(used)))
+                for (namespace, claim), used in sorted(found.items(), key=lambda item: item[0])
+            ],
+        )
+        for name, help, value in _VOLUME
+    ]
 
 
 def probe_metrics(counts: Mapping[tuple[str, ...], int]) -> list[Metric]:

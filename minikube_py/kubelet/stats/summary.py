@@ -155,11 +155,16 @@ def _container(each: ContainerUse, record: PodRecord, node: NodeUsage) -> Obj:
     }
 
 
-def _volume(pod: Obj, name: str, used: VolumeUsage, time: str) -> Obj:
+def claim_of_volume(pod: Obj, name: str) -> str:
+    """The name of the claim that a volume of the pod is of; '' where it is of none."""
     source: Obj = next((v for v in pod["spec"].get("volumes") or () if v["name"] == name), {})
-    claim = (source.get("persistentVolumeClaim") or {}).get("claimName")
     if "ephemeral" in source:
-        claim = f"{pod['metadata']['name']}-{name}"
+        return f"{pod['metadata']['name']}-{name}"
+    return (source.get("persistentVolumeClaim") or {}).get("claimName") or ""
+
+
+def _volume(pod: Obj, name: str, used: VolumeUsage, time: str) -> Obj:
+    claim = claim_of_volume(pod, name)
     ref = {"pvcRef": {"name": claim, "namespace": pod["metadata"]["namespace"]}} if claim else {}
     return {
         "time": time,

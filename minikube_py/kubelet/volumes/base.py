@@ -31,7 +31,14 @@ class VolumeFailed(Exception):
 
 
 class NotProcessed(VolumeFailed):
-    """It is not known yet what to mount: the volume's claim is missing or not bound."""
+    """It is not known what to mount: the volume's claim is missing or not bound, or nothing mounts its kind."""
+
+
+def no_plugin(name: str) -> NotProcessed:
+    """The volume (or PersistentVolume) `name` is of no kind that this node mounts."""
+    return NotProcessed(
+        f'failed to get Plugin from volumeSpec for volume "{name}" err=no volume plugin matched', name=name
+    )
 
 
 class ObjectRef(NamedTuple):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from minikube_py.collect import classes
 from minikube_py.kinds.core.persistentvolume import PersistentVolume
 from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
-from minikube_py.kubelet.volumes.base import Mounted, NotProcessed, VolumeContext, VolumeFailed
+from minikube_py.kubelet.volumes.base import Mounted, NotProcessed, VolumeContext, VolumeFailed, no_plugin
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj, controller_of, dig, is_deleting, name_of, namespace_of, uid_of
 
@@ -147,12 +147,4 @@ def kind_of(found: Claimed, kinds: dict[str, PersistentKind]) -> PersistentKind:
                     name=found.name,
                 )
             return kind
-    known = ("accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "storageClassName")
-    rest = ("persistentVolumeReclaimPolicy", "volumeMode", "volumeAttributesClassName")
-    plugin = next((field for field in found.volume["spec"] if field not in known + rest), "?")
-    raise VolumeFailed(
-        f'no volume plugin matched: PersistentVolumes of the plugin "kubernetes.io/{plugin}" are not supported '
-        "by this node",
-        step="MountVolume.NewMounter initialization",
-        name=found.name,
-    )
+    raise no_plugin(found.name)

@@ -57,7 +57,9 @@ class ProjectedVolume(ContentVolume):
             owned = user is not None or group_of(context.pod) is not None
             file = File(token.text.encode(), TOKEN_MODE if owned else mode, user)
             return {check_path(ref["path"]): file}
-        raise VolumeFailed(f"{', '.join(source) or 'an empty'} projection is not supported by this node")
+        if source:
+            raise VolumeFailed(f"{', '.join(source)} projection is not supported by this node")
+        return {}  # what the API server has dropped
 
     def forget(self, uid: str) -> None:
         self._tokens.forget(uid)
