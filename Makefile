@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Tests that own the machine's containers, bridges and nft tables run one after the other.
 MACHINE := containerd or e2e
 
-.PHONY: help system deps dev kubectl start stop lint test check fuzz bench binary clean
+.PHONY: help system deps dev kubectl start stop lint test check fuzz chaos bench binary clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,10 @@ check: lint test ## What a change must pass: lint and test
 
 fuzz: dev ## Send 10,000 made-up requests to the API server (FUZZ_CASES and FUZZ_SEED choose others)
 	@FUZZ_CASES="$${FUZZ_CASES:-10000}" $(BIN)/pytest tests/fuzz -n 2 $(ARGS)
+
+chaos: dev ## Kill each process of a cluster 20 times while pods come and go (CHAOS_CYCLES, CHAOS_SEED; root)
+	@PATH="$$PATH:/usr/sbin:/sbin:$(abspath $(BIN))" CHAOS_CYCLES="$${CHAOS_CYCLES:-20}" \
+	 CHAOS_ABSENT="$${CHAOS_ABSENT:-60}" $(BIN)/pytest tests/e2e/test_recovery.py $(ARGS)
 
 bench: dev ## Print the figures of README.md for this machine
 	@PATH="$$PATH:/usr/sbin:/sbin" hack/bench.sh $(BIN)/python

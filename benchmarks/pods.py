@@ -1,244 +1,205 @@
-"""Pod create until a watcher sees it Running, beside bare CRI calls on the same containerd in the same run.
+"""The kubelet's figures on a real containerd, beside bare CRI calls on the same containerd in the same run.
 
-The cluster's side is a client outside: POST and watch over HTTPS; the clock runs from the request until the
-event with phase Running has been read. It is an ordinary pod, with a service account's token mounted.
+The cluster's side is a client outside, over HTTPS; the sides alternate (rivals.py tells what each does) after a
+pod of each that warms, and medians are told with the machine's load. `--only` picks sections:
 
-The limit is what RunPodSandbox, CreateContainer and StartContainer take when called one after the other, with
-nothing else: for the same pod (the sandbox's seccomp profile, log, mounts and environment that Kubernetes asks
-for), and for the least that CRI takes. The sides alternate with the same image on the same containerd, and
-removal is not counted. Limits, for the same pod: one pod 1.3 times the bare calls, 20 pods at once 1.2 times
-20 by bare CRI at once.
+create   one pod from POST until a watcher has read it as Running. Limit: 1.15 times the bare calls.
+delete   one pod, grace 0, from DELETE until its object and its sandbox are gone. Limit: 1.2 times.
+burst    50 pods at once until all are Running. Limit: 1.1 times 50 by bare CRI at once.
+status   a container's end, from containerd's deletion of its task (CRI notes the end right after that, and its
+         own event follows) until a watcher has read it. Limit: 50 ms. From the exit itself there is no limit.
+idle     the CPU of the cluster's process with 50 quiet pods, in percent of a core. Limit: 2.
+memory   what its resident memory grows by, for each of 50 pods. Limit: 200 KB.
 """
 
+import argparse
 import asyncio
-import itertools
-import json
+import contextlib
+import math
+import os
 import statistics
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
-import aiohttp
 import uvloop
-from cluster import IMAGE, OwnCluster, need_root, started
+from cluster import OwnCluster, need_root, started
+from rivals import Sides, sides
 
-from minikube_py.meta.objects import dig
-from minikube_py.runtime.base import ContainerConfig, Mount, Resources, Runtime, SandboxConfig
-from minikube_py.runtime.containerd import Containerd
+from minikube_py.kubelet.node.machine import process_usage
+from minikube_py.runtime.calls import NAMESPACE, Calls
+from minikube_py.runtime.monitor import SUBSCRIBE
+from minikube_py.runtime.proto import containerd_pb2 as containerd
 
-ROUNDS, CROWDS, CROWD = 12, 6, 20
-SETTLE = 1.0
-"""Seconds between two measurements: the kernel takes down network namespaces in its own time."""
-LIMIT_ONE, LIMIT_CROWD = 1.3, 1.2
-COMMAND = ("/bin/busybox", "sleep", "3600")
-PODS = "/api/v1/namespaces/default/pods"
-_numbers = itertools.count()
+ROUNDS, BURSTS, CROWD, ENDS = 15, 2, 50, 12
+WINDOW, SETTLE = 20.0, 6.0
+"""Seconds for which the idle process is measured, and that it has to become quiet."""
+PAUSE = 0.2  # seconds between two measurements: the kernel takes down network namespaces in its own time
+SHORT = ("/bin/busybox", "sh", "-c", "sleep 0.7; exit 3")
+SECTIONS = ("create", "delete", "burst", "status", "idle", "memory")
 
 
 @dataclass(frozen=True)
-class Bare:
-    """Pods by bare CRI calls: with this image, below this cgroup, in this folder (None: the least of a pod)."""
+class Row:
+    """One line of the table; `ours` and `rival` are (median, least, most), in `unit`."""
 
-    runtime: Runtime
-    image: str
-    cgroup: str
-    folder: Path | None
+    title: str
+    unit: str
+    ours: Sequence[float]
+    limit: float = math.inf
+    rival: Sequence[float] = ()
 
-    def configs(self, name: str) -> tuple[SandboxConfig, ContainerConfig]:
-        """A pod of one container that sleeps."""
-        sandbox = SandboxConfig(
-            name=name,
-            namespace="default",
-            uid=name,
-            hostname=name,
-            dns_servers=("10.96.0.10",),
-            cgroup_parent=f"{self.cgroup}/{name}",
-        )
-        least = ContainerConfig(
-            name="main", image=self.image, command=COMMAND, resources=Resources(cpu_shares=2)
-        )
-        if self.folder is None:
-            return sandbox, least
-        own = self.folder / name
-        (own / "token").mkdir(parents=True)
-        for file in ("hosts", "message"):
-            (own / file).touch()
-        mounts = (
-            Mount(str(own / "hosts"), "/etc/hosts"),
-            Mount(str(own / "message"), "/dev/termination-log"),
-            Mount(str(own / "token"), "/var/run/secrets/kubernetes.io/serviceaccount", read_only=True),
-        )
-        env = [(f"KUBERNETES_SERVICE_{number}", "10.96.0.1") for number in range(7)]
-        return (
-            replace(sandbox, seccomp="RuntimeDefault", log_directory=str(own)),
-            replace(least, log_path="main.log", mounts=mounts, env=env),
-        )
+    @property
+    def figure(self) -> float:
+        """What the limit is on: the ratio where there is a rival."""
+        ours = statistics.median(self.ours)
+        return ours / statistics.median(self.rival) if self.rival else ours
+
+    def text(self) -> str:
+        """As a line of Markdown."""
+        ratio = f"{self.figure:.2f}" if self.rival else "-"
+        load = " ".join(f"{load:.1f}" for load in os.getloadavg()[:2])
+        limit = "-" if math.isinf(self.limit) else f"{self.limit:g}"
+        held = "" if self.figure <= self.limit else " MISSED"
+        sides = f"{spread(self.ours)} | {spread(self.rival) if self.rival else '-'}"
+        return f"| {self.title}, {self.unit} | {sides} | {ratio} | {limit}{held} | {load} |"
 
 
-async def bare_cri_pod(bare: Bare) -> tuple[str, dict[str, float]]:
-    """Start one pod; its sandbox id and the seconds that each call took."""
-    runtime = bare.runtime
-    sandbox, container = bare.configs(f"bare-{next(_numbers)}")
-    marks = [time.perf_counter()]
-    sandbox_id = await runtime.sandboxes.run(sandbox)
-    marks.append(time.perf_counter())
-    id = await runtime.containers.create(sandbox_id, container, sandbox)
-    marks.append(time.perf_counter())
-    await runtime.containers.start(id)
-    marks.append(time.perf_counter())
-    steps = ("RunPodSandbox", "CreateContainer", "StartContainer")
-    return sandbox_id, dict(zip(steps, (b - a for a, b in itertools.pairwise(marks)), strict=True))
+def spread(values: Sequence[float]) -> str:
+    """The median, and the range where there are several."""
+    middle = f"{statistics.median(values):.3g}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):.3g}-{max(values):.3g})"
 
 
-async def bare_cri(bare: Bare, pods: int) -> tuple[float, dict[str, float]]:
-    """Seconds until `pods` pods started at once all run, and the calls of the first; removed afterwards."""
-    begin = time.perf_counter()
-    made = await asyncio.gather(*(bare_cri_pod(bare) for _ in range(pods)))
-    seconds = time.perf_counter() - begin
-    ids = [id for id, _ in made]
-    await asyncio.gather(*(bare.runtime.sandboxes.stop(id) for id in ids))
-    await asyncio.gather(*(bare.runtime.sandboxes.remove(id) for id in ids))
-    return seconds, made[0][1]
+def ms(seconds: Sequence[float]) -> list[float]:
+    """In milliseconds."""
+    return [1000 * value for value in seconds]
 
 
-@dataclass
-class Watcher:
-    """A client of the API server that creates pods and watches them, over TLS."""
-
-    session: aiohttp.ClientSession
-    server: str
-    seen: dict[str, dict[str, float]] = field(default_factory=dict)
-    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-
-    async def watch(self) -> None:
-        """Note when each pod was first seen assigned, Running and gone, until cancelled."""
-        async with self.session.get(f"{self.server}{PODS}?watch=true", timeout=None) as answer:
-            async for line in answer.content:
-                await self._note(json.loads(line))
-
-    async def _note(self, event: dict[str, Any]) -> None:
-        pod, now = event["object"], time.perf_counter()
-        moments = self.seen.setdefault(pod["metadata"]["name"], {})
-        if dig(pod, "spec.nodeName"):
-            moments.setdefault("assigned", now)
-        if dig(pod, "status.phase") == "Running":
-            moments.setdefault("running", now)
-        if event["type"] == "DELETED":
-            moments.setdefault("gone", now)
-        async with self.changed:
-            self.changed.notify_all()
-
-    async def until(self, names: Sequence[str], moment: str) -> float:
-        """When the last of the pods was seen so. Errors: TimeoutError."""
-        async with asyncio.timeout(60), self.changed:
-            await self.changed.wait_for(lambda: all(moment in self.seen.get(name, ()) for name in names))
-        return max(self.seen[name][moment] for name in names)
-
-    async def pods(self, count: int) -> tuple[float, dict[str, float]]:
-        """Seconds until `count` pods created at once are all Running, and the moments of the first; they are
-        deleted afterwards (with grace: their objects go once nothing of them is left on the node)."""
-        names = [f"pod-{next(_numbers)}" for _ in range(count)]
-        begin = time.perf_counter()
-        await asyncio.gather(*(self._post(name) for name in names))
-        answered = time.perf_counter()
-        end = await self.until(names, "running")
-        first = self.seen[names[0]]
-        steps = {"POST answered": answered - begin, "assigned": first["assigned"] - begin}
-        for name in names:
-            async with self.session.delete(f"{self.server}{PODS}/{name}") as answer:
-                answer.raise_for_status()
-        await self.until(names, "gone")
-        return end - begin, steps
-
-    async def _post(self, name: str) -> None:
-        container = {"name": "main", "image": IMAGE, "command": COMMAND}
-        spec = {"containers": [container], "terminationGracePeriodSeconds": 1}
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
-        async with self.session.post(self.server + PODS, json=pod) as answer:
-            answer.raise_for_status()
-
-
-@dataclass
+@dataclass(frozen=True)
 class Rounds:
-    """What alternating rounds have measured: seconds of each side, and of its steps."""
+    """Seconds of each side for making and for taking down the same pods."""
 
-    ours: list[float] = field(default_factory=list)
-    same: list[float] = field(default_factory=list)
-    least: list[float] = field(default_factory=list)
-    steps: dict[str, list[float]] = field(default_factory=dict)
-
-    def note(self, steps: dict[str, float]) -> None:
-        for name, seconds in steps.items():
-            self.steps.setdefault(name, []).append(seconds)
-
-    def ratio(self, limit: list[float]) -> float:
-        return statistics.median(self.ours) / statistics.median(limit)
+    ours: tuple[list[float], list[float]] = ([], [])
+    bare: tuple[list[float], list[float]] = ([], [])
 
 
-async def alternate(watcher: Watcher, runtime: Runtime, cluster: OwnCluster, pods: int, rounds: int) -> Rounds:
-    """Measure the sides in turn; the first round warms and does not count."""
-    image = next(i.id for i in await runtime.images.list() if any(tag.endswith(f"/{IMAGE}") for tag in i.tags))
-    cgroup = f"{cluster.profile.cgroup_root}/bare"
-    found = Rounds()
-    sides = ["least", "ours", "same"]
-    for number in range(rounds + 1):
-        for side in sides:
-            if side == "ours":
-                spent, steps = await watcher.pods(pods)
-            else:
-                folder = cluster.home / "bare" if side == "same" else None
-                spent, steps = await bare_cri(Bare(runtime, image, cgroup, folder), pods)
-            if number:
-                getattr(found, side).append(spent)
-                found.note({f"{step} ({side})": seconds for step, seconds in steps.items()})
-            await asyncio.sleep(SETTLE)
-        sides.append(sides.pop(0))  # so that no side always comes first
+async def alternate(both: Sides, pods: int, rounds: int) -> Rounds:
+    """Measure the sides in turn, neither always first."""
+    found = Rounds(([], []), ([], []))
+    await both.bare.pods(1)
+    await both.watcher.pods(1)
+    for number in range(rounds):
+        for side in ("bare", "ours") if number % 2 else ("ours", "bare"):
+            spent = await (both.watcher if side == "ours" else both.bare).pods(pods)
+            for kept, seconds in zip(getattr(found, side), spent, strict=True):
+                kept.append(seconds)
+            await asyncio.sleep(PAUSE)
     return found
 
 
-def quantiles(seconds: Sequence[float]) -> str:
-    """p50 and the range, in ms."""
-    low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
-    return f"{middle * 1000:.0f} ({low * 1000:.0f}-{high * 1000:.0f})"
+async def one_pod(both: Sides, wanted: Sequence[str]) -> list[Row]:
+    """create and delete."""
+    found = await alternate(both, 1, ROUNDS)
+    rows = [
+        Row("create: one pod until Running", "ms", ms(found.ours[0]), 1.15, ms(found.bare[0])),
+        Row("delete: one pod until gone", "ms", ms(found.ours[1]), 1.2, ms(found.bare[1])),
+    ]
+    return [row for row in rows if row.title.partition(":")[0] in wanted]
 
 
-def row(title: str, rounds: Rounds, limit: float) -> None:
-    """One line of the table."""
-    same = f"{quantiles(rounds.same)} | {rounds.ratio(rounds.same):.2f} | {limit:g}"
-    least = f"{quantiles(rounds.least)} | {rounds.ratio(rounds.least):.2f}"
-    print(f"| {title} | {quantiles(rounds.ours)} | {same} | {least} |")
+async def burst(both: Sides) -> list[Row]:
+    """50 pods at once; their deletion is told without a limit of its own."""
+    found = await alternate(both, CROWD, BURSTS)
+    title = f"burst: {CROWD} pods at once"
+    return [
+        Row(f"{title} until Running", "ms", ms(found.ours[0]), 1.1, ms(found.bare[0])),
+        Row(f"{title} until gone", "ms", ms(found.ours[1]), rival=ms(found.bare[1])),
+    ]
 
 
-async def measure(cluster: OwnCluster) -> None:
-    """Measure and print the table."""
-    runtime = await Containerd.connect(cluster.profile.containerd_socket)
-    connector = aiohttp.TCPConnector(ssl=cluster.tls(), limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        watcher = Watcher(session, f"https://127.0.0.1:{cluster.network.api_port}")
-        watching = asyncio.create_task(watcher.watch())
-        one = await alternate(watcher, runtime, cluster, 1, ROUNDS)
-        crowd = await alternate(watcher, runtime, cluster, CROWD, CROWDS)
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-    await runtime.close()
-    print("ms, median (range); create until Running is seen by a watcher over HTTPS, beside bare CRI calls")
-    print("| | minikube-py | bare CRI, the same pod | ratio | limit | bare CRI, the least | ratio |")
-    print("|---|---|---|---|---|---|---|")
-    row("one pod", one, LIMIT_ONE)
-    row(f"{CROWD} pods at once", crowd, LIMIT_CROWD)
-    print("\n| one pod, by step | ms |")
-    print("|---|---|")
-    for name, seconds in sorted(one.steps.items(), key=lambda item: item[0].rpartition("(")[2]):
-        print(f"| {name} | {quantiles(seconds)} |")
+@contextlib.asynccontextmanager
+async def ends(cluster: OwnCluster) -> AsyncIterator[dict[tuple[str, str], float]]:
+    """When containerd said so of each container: (exit or delete, id) > moment; filled while the block runs."""
+    calls = Calls(f"unix:{cluster.profile.containerd_socket}")
+    moments: dict[tuple[str, str], float] = {}
+
+    async def follow() -> None:
+        filters = [f'namespace=={NAMESPACE},topic=="/tasks/{what}"' for what in ("exit", "delete")]
+        request = containerd.SubscribeRequest(filters=filters)
+        async for told in calls.server_stream(SUBSCRIBE, request, containerd.Envelope):
+            ended = containerd.TaskExit.FromString(told.event.value)  # both name the container first
+            what = told.topic.rpartition("/")[2]
+            moments[what, ended.container_id] = told.timestamp.seconds + told.timestamp.nanos / 1e9
+
+    following = asyncio.create_task(follow())
+    yield moments
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    await calls.close()
+
+
+async def status(cluster: OwnCluster, both: Sides) -> list[Row]:
+    """From the runtime's event until the watcher has read the container as terminated."""
+    late, whole = [], []
+    async with ends(cluster) as moments:
+        for _ in range(ENDS):
+            (name,), _ = await both.watcher.create(1, SHORT)
+            seen = await both.watcher.until([name], "ended")
+            late.append(seen - moments["delete", both.watcher.ids[name]])
+            whole.append(seen - moments["exit", both.watcher.ids[name]])
+            await both.watcher.delete([name], 0)
+    return [
+        Row("status: an end known to CRI until seen", "ms", ms(late), 50),
+        Row("status: an exit until seen", "ms", ms(whole)),
+    ]
+
+
+async def quiet(cluster: OwnCluster, both: Sides, wanted: Sequence[str]) -> list[Row]:
+    """idle and memory, with the same pods."""
+    names, _ = await both.watcher.create(1)  # what the first pod loads is not the pods' own
+    await asyncio.sleep(1.0)
+    before = process_usage(cluster.pid)["memoryBytes"]
+    more, _ = await both.watcher.create(CROWD)
+    await asyncio.sleep(SETTLE)
+    begun = process_usage(cluster.pid)
+    rows = [Row("memory: each of 50 pods", "KB", [(begun["memoryBytes"] - before) / CROWD / 1000], 200)]
+    if "idle" in wanted:
+        await asyncio.sleep(WINDOW)
+        spent = process_usage(cluster.pid)["cpuSeconds"] - begun["cpuSeconds"]
+        rows.append(Row("idle: 50 quiet pods", "% of a core", [100 * spent / WINDOW], 2))
+    await both.watcher.delete([*names, *more], 0)
+    return [row for row in rows if row.title.partition(":")[0] in wanted]
+
+
+async def measure(cluster: OwnCluster, wanted: Sequence[str]) -> None:
+    """Measure and print the table, a line as soon as it is known."""
+    print("| median (range) | minikube-py | bare CRI | ratio | limit | load of 1 and 5 min |")
+    print("|---|---|---|---|---|---|", flush=True)
+    async with sides(cluster) as both:
+        if "memory" in wanted or "idle" in wanted:
+            tell(await quiet(cluster, both, wanted))
+        if "create" in wanted or "delete" in wanted:
+            tell(await one_pod(both, wanted))
+        if "status" in wanted:
+            tell(await status(cluster, both))
+        if "burst" in wanted:
+            tell(await burst(both))
+
+
+def tell(rows: Sequence[Row]) -> None:
+    """Print lines of the table."""
+    for row in rows:
+        print(row.text(), flush=True)
 
 
 def main() -> None:
     """Run on a cluster of its own."""
+    parser = argparse.ArgumentParser(description="Measure the kubelet beside bare CRI calls.")
+    parser.add_argument("--only", action="append", choices=SECTIONS, help="a section (may be given again)")
+    wanted = parser.parse_args().only or SECTIONS
     need_root()
     with started() as cluster:
-        uvloop.run(measure(cluster))
+        uvloop.run(measure(cluster, wanted))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ from minikube_py.apiserver.server import ApiServer
 from minikube_py.apiserver.tokens import ISSUER, ServiceAccountTokens
 from minikube_py.client.election import Elected, ElectionConfig, Led
 from minikube_py.client.local import LocalClient, LocalClients
-from minikube_py.cluster import kubeconfig, leftovers, pki, registries
+from minikube_py.cluster import kubeconfig, pki, registries
+from minikube_py.cluster.bridgewatch import BridgeWatch
 from minikube_py.cluster.cni import CniConfig, plugin_folder
 from minikube_py.cluster.containerd import ContainerdProcess, listener
 from minikube_py.cluster.containerd_config import ContainerdConfig, lacks_resource_capability
@@ -51,7 +52,7 @@ from minikube_py.kubelet.kuberuntime.shutdown import end_pods
 from minikube_py.kubelet.node.machine import process_usage
 from minikube_py.kubelet.server.access import AccessRequest
 from minikube_py.kubelet.simulated.agent import SimulatedKubelets
-from minikube_py.kubelet.simulated.nodes import add_nodes
+from minikube_py.kubelet.simulated.nodes import add_nodes, until_ready
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, condition_is
 from minikube_py.proxy.proxier import KubeProxy
@@ -73,6 +74,8 @@ CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 """The label of the node's role, which a node may not give itself."""
 ELECTION_RETRY = 5.0
 """Seconds between renewals of the leaders' Leases, which hold for 15: rare, as nobody waits for them."""
+NODES_WITHIN = 30.0
+"""Seconds that `start` waits for simulated nodes to be Ready."""
 
 Say = Callable[[str], None]
 """Tells the user of a step that is done."""
@@ -101,8 +104,7 @@ class Cluster:
             boot = await stack.enter_async_context(Tasks("boot"))
             starting = boot.spawn(self._runtime(), "containerd")  # it starts while the rest is built
             keys = self._keys(network)
-            routed = (network.service_cidr, network.load_balancer_cidr)
-            await Bridge(profile.bridge, network.gateway_with_prefix, routed).ensure()
+            await self._bridge(network).ensure()
             store = await SqliteStore.open(
                 profile.store_file, self.clock, durability=Durability[self.settings.durability.upper()]
             )
@@ -122,7 +124,10 @@ class Cluster:
             await self._node_ready(clients.named("minikube-py"))
             if self.settings.nodes:
                 await add_nodes(clients.named("minikube-py"), self.settings.nodes)
-                self.say(f"{self.settings.nodes} simulated nodes are there")
+                up = await until_ready(
+                    clients.named("minikube-py"), self.clock, self.settings.nodes, NODES_WITHIN
+                )
+                self.say(f"{up} of {self.settings.nodes} simulated nodes are Ready")
             self.say(f"the node {profile.node_name} is Ready")
             ready()
             _settle_memory()
@@ -131,6 +136,10 @@ class Cluster:
             await end_pods(runtime, hurry, await asyncio.to_thread(deaf, profile.cgroup_root))
             await proxy.remove()
         await remove_traces(profile, network)
+
+    def _bridge(self, network: Network) -> Bridge:
+        routed = (network.service_cidr, network.load_balancer_cidr)
+        return Bridge(self.profile.bridge, network.gateway_with_prefix, routed)
 
     def _keys(self, network: Network) -> pki.Pki:
         addresses = ["127.0.0.1", network.gateway, network.kubernetes_ip]
@@ -161,9 +170,6 @@ class Cluster:
         registries.write(child.config.certs, registry_hosts(self.settings))
         pid = await child.start()
         self._child = child
-        await asyncio.to_thread(
-            leftovers.end_stray_shims, self.profile.containerd_socket, self.profile.containerd
-        )
         self.say(f"containerd runs (pid {pid}, {time.monotonic() - begin:.2f} s)")
         return self.profile.containerd_socket
 
@@ -209,6 +215,7 @@ class Cluster:
         profiles = scheduler_profiles(self.settings.scheduler_config)
         return [
             *own,
+            BridgeWatch(self._bridge(network), self.profile.containerd),
             clients.registry,
             api,
             self._elected(manager, clients, api),
@@ -278,7 +285,7 @@ class Cluster:
             allowed_unsafe_sysctls=words(self.settings.allowed_unsafe_sysctls),
             eviction=thresholds.told(*chosen.eviction),
             image_gc=ImageGcConfig(*chosen.image_gc),
-            image_dir=profile.containerd if not self.settings.container_runtime_endpoint else None,
+            image_dir=profile.containerd / "root" if not chosen.container_runtime_endpoint else None,
             server=ServerConfig(
                 certificate=keys.kubelet.certificate,
                 key=keys.kubelet.key,

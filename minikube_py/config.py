@@ -59,6 +59,8 @@ class Settings:
     """When it is short enough for that after a while: memory.available<500Mi."""
     eviction_soft_grace_period: str = ""
     """How long each soft threshold must be met: memory.available=1m30s."""
+    eviction_pressure_transition_period: str = "5m"
+    """How long the node keeps a pressure condition once its cause is over."""
     image_gc_high_threshold_percent: int = 85
     """How full the disk of images must be for unused ones to be removed; 100: never."""
     image_gc_low_threshold_percent: int = 80
@@ -81,9 +83,11 @@ class Settings:
     """A file with the audit policy (audit.k8s.io/v1); empty: writes with their bodies, no secrets."""
 
     @property
-    def eviction(self) -> tuple[str, str, str]:
-        """What there is to say of evictions: hard thresholds, soft ones, their grace periods."""
-        return self.eviction_hard, self.eviction_soft, self.eviction_soft_grace_period
+    def eviction(self) -> tuple[str, str, str, str]:
+        """What there is to say of evictions: hard thresholds, soft ones, their grace periods, and how long a
+        pressure lasts."""
+        soft = (self.eviction_soft, self.eviction_soft_grace_period)
+        return self.eviction_hard, *soft, self.eviction_pressure_transition_period
 
     @property
     def image_gc(self) -> tuple[int, int]:
@@ -185,7 +189,10 @@ def _checked(name: str, value: Any, origin: str) -> Any:
         from minikube_py.kubelet.eviction import thresholds  # only where one is given
 
         try:
-            _ = thresholds.periods(text) if name.endswith("_period") else thresholds.parsed(text)
+            if name == "eviction_pressure_transition_period":
+                thresholds.seconds(text)
+            else:
+                _ = thresholds.periods(text) if name.endswith("_period") else thresholds.parsed(text)
         except ValueError as error:
             raise BadSetting(f"{origin}: {error}") from error
     if name == "allowed_unsafe_sysctls":

@@ -1,8 +1,8 @@
 """Service: a component with a beginning and an end; `Services` runs them in order.
 
 A service starts once the previous one is ready, and they stop in reverse. One that crashes after it was
-ready is restarted with backoff (1 s doubling to 60 s), and says so in its log and health; one that cannot
-become ready the first time ends the start with its error.
+ready is restarted with backoff (1 s doubling to 16 s, from the start again once it has run for 10 s), and says
+so in its log and health; one that cannot become ready the first time ends the start with its error.
 """
 
 import asyncio
@@ -17,8 +17,10 @@ from minikube_py.aio.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-RESTART_BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
-"""Seconds before a crashed service runs again, by the number of crashes so far."""
+RESTART_BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds before a crashed service runs again, by the number of crashes in a row."""
+STEADY = 10.0
+"""Seconds after which a service runs so well that its next crash is the first in a row again."""
 
 
 class Service(Protocol):
@@ -72,7 +74,7 @@ class Services:
             task.result()
 
     async def _keep_running(self, service: Service, ready: asyncio.Event) -> None:
-        restarts = 0
+        restarts = in_a_row = 0
         while True:
             self._note(service.name, "starting" if not restarts else "restarting", restarts=restarts)
             marker = self._tasks.spawn(self._note_when_ready(service.name, ready), f"{service.name}/health")
@@ -80,11 +82,12 @@ class Services:
                 await service.run(ready)
                 raise RuntimeError(f"{service.name} ended by itself")
             except Exception as error:
-                if not ready.is_set():
+                if not ready.is_set() and not restarts:
                     self._note(service.name, "stopped", error=str(error))
                     raise
-                wait = RESTART_BACKOFF[min(restarts, len(RESTART_BACKOFF) - 1)]
-                restarts += 1
+                in_a_row = 0 if self._ran_well(service.name) else in_a_row
+                wait = RESTART_BACKOFF[min(in_a_row, len(RESTART_BACKOFF) - 1)]
+                restarts, in_a_row = restarts + 1, in_a_row + 1
                 self._note(service.name, "restarting", restarts=restarts, error=str(error) or repr(error))
                 log.exception("%s crashed; it is started again in %g s", service.name, wait)
                 ready.clear()
@@ -92,6 +95,10 @@ class Services:
                 await self._clock.sleep(wait)
             finally:
                 marker.cancel()
+
+    def _ran_well(self, name: str) -> bool:
+        health = self.health[name]
+        return health.state == "running" and (self._clock.now() - health.since).total_seconds() >= STEADY
 
     async def _note_when_ready(self, name: str, ready: asyncio.Event) -> None:
         await ready.wait()

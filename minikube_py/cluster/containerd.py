@@ -8,17 +8,23 @@ containers, which belong to their shims.
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
 import socket
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from minikube_py.aio import process
 from minikube_py.aio.tasks import Tasks
+from minikube_py.cluster import halfmade, leftovers, strays
 from minikube_py.cluster.containerd_config import ContainerdConfig, major_version, render
+from minikube_py.cluster.strays import Strays
+
+log = logging.getLogger(__name__)
 
 START_WITHIN = 15.0  # seconds until the socket answers
 END_WITHIN = 10.0  # seconds from SIGTERM to SIGKILL
@@ -96,7 +102,9 @@ class ContainerdProcess:
         pid = await self.start()
         ready.set()
         try:
-            await ended(pid)
+            async with Tasks("containerd") as tasks:
+                tasks.spawn(Strays(self.config.socket, self.config.folder).run(), "strays")
+                await ended(pid)
         except asyncio.CancelledError:
             if not self.keep_running:
                 await self.stop()
@@ -115,15 +123,27 @@ class ContainerdProcess:
         unchanged = config.config_file.exists() and config.config_file.read_text() == text
         if (pid := listener(config.socket)) is not None:
             if unchanged:
+                await self._end_strays()
                 return pid
             await self.stop()
         self._prepare(text)
+        given_back = await asyncio.to_thread(halfmade.give_back, config.folder)
+        if given_back:
+            log.info("gave back %d parts of half-made sandboxes", len(given_back))
         environment = {"PATH": os.pathsep.join((os.environ.get("PATH", ""), SEARCH_PATH))}
+        begun = time.time()
         pid = process.spawn_detached(
             [config.binary, "--config", str(config.config_file)], log=config.log, env=environment
         )
         await self._answers(pid)
+        await self._end_strays()
+        await strays.drop_leases(config.socket, before=begun)
         return pid
+
+    async def _end_strays(self) -> None:
+        """End the shims of containers that were given up while they were being made."""
+        if ended := await asyncio.to_thread(leftovers.end_stray_shims, self.config.socket, self.config.folder):
+            log.info("ended %d stray shims", ended)
 
     async def stop(self) -> None:
         """End it by SIGTERM, after a while by SIGKILL; containers run on. Fine if it does not run."""

@@ -6,17 +6,21 @@ the folders given, names the socket given, or lies in the cgroup given is touche
 
 import contextlib
 import ctypes
+import json
 import os
 import shutil
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 MNT_DETACH = 2
 CGROUPS = Path("/sys/fs/cgroup")
 LEASES = "cni-data"  # as ContainerdConfig.cni_data
+RESULTS = Path("/var/lib/cni/results")  # where libcni keeps what plugins answered, for the whole machine
 SHIM_BUNDLES = "state/io.containerd.runtime.v2.task/k8s.io"  # below ContainerdConfig.folder
+SHIM_WORK = "root/io.containerd.runtime.v2.task/k8s.io"
+RUNC_STATE = "state/runc/k8s.io"
 
 
 class LeftoversRemain(Exception):
@@ -88,12 +92,15 @@ def _remove_sockets(pids: Iterable[int], table: Path = Path("/proc/net/unix")) -
 
 def end_stray_shims(socket: Path, folder: Path) -> int:
     """Kill them; how many there were."""
-    found = stray_shims(socket, folder)
-    _remove_sockets(found)
-    for pid in found:
+    return _kill_shims(stray_shims(socket, folder))
+
+
+def _kill_shims(pids: Collection[int]) -> int:
+    _remove_sockets(pids)
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    return len(found)
+    return len(pids)
 
 
 def children(pid: int) -> list[int]:
@@ -103,6 +110,37 @@ def children(pid: int) -> list[int]:
         for task in Path(f"/proc/{pid}/task").iterdir():
             found += [int(word) for word in (task / "children").read_text().split()]
     return found
+
+
+def remove_bundle(id: str, socket: Path, folder: Path) -> None:
+    """End what runs from the bundle `id` of containerd's `folder`, and remove all that is kept of it. Errors:
+    LeftoversRemain."""
+    bundle = folder / SHIM_BUNDLES / id
+    _kill_shims([pid for pid in shims(socket) if _has(Path(f"/proc/{pid}/cmdline"), id)])
+    with contextlib.suppress(OSError, ValueError):
+        first = int((bundle / "init.pid").read_text())
+        if _has(Path(f"/proc/{first}/cgroup"), id):
+            os.kill(first, signal.SIGKILL)
+    unmount_all([bundle])
+    for kept in (bundle, folder / RUNC_STATE / id, folder / SHIM_WORK / id):
+        shutil.rmtree(kept, ignore_errors=True)
+
+
+def is_live(bundle: Path) -> bool:
+    """Whether the first process of a bundle's container runs, and is not still waiting to be started."""
+    try:
+        first = int((bundle / "init.pid").read_text())
+        command = Path(f"/proc/{first}/cmdline").read_bytes()  # a zombie has none
+        return bool(command) and not command.startswith(b"runc\0init")
+    except (OSError, ValueError):
+        return False
+
+
+def _has(file: Path, id: str) -> bool:
+    try:
+        return id.encode() in file.read_bytes()
+    except OSError:
+        return False
 
 
 def kill_containers(socket: Path, within: float = 5.0) -> int:
@@ -138,6 +176,15 @@ def remove_shim_sockets(folder: Path) -> None:
     for address in (folder / SHIM_BUNDLES).glob("*/address"):
         with contextlib.suppress(OSError):
             Path(address.read_text().strip().removeprefix("unix://")).unlink()
+
+
+def network_results(folder: Path, results: Path = RESULTS) -> Iterator[tuple[Path, str]]:
+    """The plugins' answers about sandboxes of containerd's `folder`: each file, with its sandbox's id."""
+    for path in results.iterdir() if results.is_dir() else ():
+        with contextlib.suppress(OSError, ValueError):
+            text = path.read_bytes()
+            if f'"{folder}/'.encode() in text:
+                yield path, str(json.loads(text).get("containerId", ""))
 
 
 def remove_cgroups(name: str, root: Path = CGROUPS) -> list[Path]:
@@ -184,7 +231,8 @@ def remove_folder(folder: Path) -> None:
 
 def remove_all(folders: Iterable[Path], *, socket: Path, cgroup: str = "") -> None:
     """Everything in order: containers and shims, their sockets, mounts (network namespaces among them), the
-    leases of their addresses, cgroups. The folders themselves stay. Errors: LeftoversRemain."""
+    leases of their addresses and the plugins' answers, cgroups. The folders themselves stay. Errors:
+    LeftoversRemain."""
     places = list(folders)
     kill_containers(socket)
     for place in places:
@@ -192,5 +240,7 @@ def remove_all(folders: Iterable[Path], *, socket: Path, cgroup: str = "") -> No
     unmount_all(places)
     for place in places:
         shutil.rmtree(place / LEASES, ignore_errors=True)
+        for path, _ in network_results(place):
+            path.unlink(missing_ok=True)
     if cgroup:
         remove_cgroups(cgroup)

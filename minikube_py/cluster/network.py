@@ -2,10 +2,13 @@
 
 The bridge's address is the pods' gateway and the node's InternalIP. Packets between two pods of the bridge
 pass the IP hooks too (nf_call_iptables of this bridge alone), or the answers of a Service's pod to another pod
-would bypass the rewriting of their address.
+would bypass the rewriting of their address. Packets from loopback may leave by it (route_localnet), for
+hostPorts that the machine's own programs call there; kube-proxy's rules let none come in that way.
 """
 
 import contextlib
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from minikube_py.aio import process
 
 NET = Path("/sys/class/net")
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+SETTINGS = Path("/proc/sys/net/ipv4/conf")
+IFF_UP = 0x1  # of netdevice(7)
 BRIDGE_FILTER = Path("/proc/sys/net/bridge")
 
 
@@ -37,7 +42,9 @@ class Bridge:
         if not _filters_bridges():
             with contextlib.suppress(OSError, process.CommandFailed):  # a kernel may have it built in, or not
                 await process.run(["modprobe", "br_netfilter"])
-        made = [] if self.exists() else [f"link add {self.name} type bridge"]
+        own = hashlib.blake2s(self.address.encode(), digest_size=4).digest()
+        hardware = f"0a:58:{own.hex(':')}"  # the same each time, as pods remember their gateway's
+        made = [] if self.exists() else [f"link add {self.name} address {hardware} type bridge"]
         batch = [*made, f"address replace {self.address} dev {self.name}", f"link set {self.name} up"]
         source = self.address.partition("/")[0]
         batch += [f"route replace {network} dev {self.name} src {source}" for network in self.services]
@@ -50,6 +57,21 @@ class Bridge:
         except OSError as error:
             raise NetworkFailed(f"cannot let {self.name} forward packets: {error}") from error
 
+    async def attach(self, interfaces: Sequence[str]) -> None:
+        """Put interfaces on it, in the way of CNI's bridge plugin; one that has gone meanwhile is fine."""
+        batch = "".join(
+            f"link set {name} master {self.name} up\nlink set {name} type bridge_slave hairpin on\n"
+            for name in interfaces
+        )
+        await process.run(["ip", "-force", "-batch", "-"], input=batch, check=False)
+
+    def is_up(self) -> bool:
+        """Whether it is there and up."""
+        try:
+            return bool(int((NET / self.name / "flags").read_text(), 16) & IFF_UP)
+        except OSError:
+            return False
+
     def exists(self) -> bool:
         """Whether there is an interface of this name."""
         return (NET / self.name).exists()
@@ -60,6 +82,7 @@ class Bridge:
     def _let_forward(self) -> None:
         if FORWARDING.read_text().strip() != "1":
             FORWARDING.write_text("1")
+        (SETTINGS / self.name / "route_localnet").write_text("1")
         if _filters_bridges():
             (NET / self.name / "bridge" / "nf_call_iptables").write_text("1")
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from minikube_py.cluster.claims import Claims
+from minikube_py.cluster.claims import FOLDER, Claims
 
 DEFAULT_NAME = "minikube-py"
 SLOTS = 9  # profiles side by side: the /12 service networks from 10.96.0.0 up to 10.224.0.0
@@ -249,11 +249,15 @@ class Profile:
             raise BadProfile(f"{self.config_file} is damaged: {error}") from error
 
     def claim_network(
-        self, table: Path = Path("/proc/net/route"), free: Callable[[Network], bool] | None = None
+        self,
+        table: Path = Path("/proc/net/route"),
+        free: Callable[[Network], bool] | None = None,
+        told: Path = FOLDER,
     ) -> Network:
         """The profile's network, chosen and kept at the first call; `table` is the machine's routes, `free`
-        whether a network's ports are (on this machine). Errors: BadProfile."""
-        with Claims.locked() as known:
+        whether a network's ports are (on this machine), `told` where its processes tell theirs.
+        Errors: BadProfile."""
+        with Claims.locked(told) as known:
             network = self.network()
             if network is None:
                 own = (Profile(name, self.home).network() for name in names(self.home) if name != self.name)

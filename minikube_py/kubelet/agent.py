@@ -23,6 +23,7 @@ from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.secret import Secret
 from minikube_py.kinds.node.runtimeclass import RuntimeClass
 from minikube_py.kubelet.admission.gate import Gate, node_with
+from minikube_py.kubelet.admission.preemption import MESSAGE, REASON
 from minikube_py.kubelet.cm.allocatable import allocatable, capacity
 from minikube_py.kubelet.cm.cgroups import PodCgroups, find, host_limits
 from minikube_py.kubelet.cm.oom import OomWatch
@@ -43,6 +44,7 @@ from minikube_py.kubelet.node.node_status import node_object
 from minikube_py.kubelet.node.plugins import PluginWatch
 from minikube_py.kubelet.pod_volumes import volume_kinds
 from minikube_py.kubelet.server.access import Access
+from minikube_py.kubelet.server.reviews import ReviewAccess
 from minikube_py.kubelet.server.server import KubeletServer
 from minikube_py.kubelet.server.stats_handlers import StatsHandlers
 from minikube_py.kubelet.shared import Shared
@@ -57,6 +59,7 @@ from minikube_py.runtime.base import Runtime, RuntimeFailed
 
 log = logging.getLogger(__name__)
 
+LOOK_AGAIN = 2.0  # seconds until what seems to be left of a pod without an object is looked at again
 RECONNECT = 1.0  # seconds until the runtime's events are asked for again
 EVICTION_GRACE = 1.0  # seconds that an evicted pod has
 RESTART_WORKER = 5.0  # seconds until a pod whose worker failed gets a new one
@@ -64,7 +67,7 @@ RESTART_WORKER = 5.0  # seconds until a pod whose worker failed gets a new one
 
 class Kubelet:
     """The node agent, a Service. `access` decides on requests to its server that carry no administrator's
-    certificate (None: they are refused)."""
+    certificate (None: `client` is asked by reviews)."""
 
     name = "kubelet"
 
@@ -77,7 +80,7 @@ class Kubelet:
         access: Access | None = None,
     ) -> None:
         self._client, self._runtime, self._clock = client, runtime, clock
-        self._config, self._access = config, access
+        self._config, self._access = config, access or ReviewAccess(client, clock)
         self._workers: dict[str, PodWorker] = {}
         self._needed_by: dict[ObjectRef, set[str]] = {}
         self._empty = asyncio.Event()
@@ -115,6 +118,7 @@ class Kubelet:
             lambda: self._node.info,
         )
         self._gate.apparmor = await asyncio.to_thread(has_apparmor)
+        self._gate.others, self._gate.end = self._pods, self._preempt
         pressure = self._pressure(shared)
         self._node.recorder = recorder
         self._node.tell("Normal", "Starting", "Starting kubelet.")
@@ -250,6 +254,11 @@ class Kubelet:
         if worker := self._workers.get(uid):
             worker.evict("Evicted", message, EVICTION_GRACE)
 
+    def _preempt(self, pod: Obj) -> None:
+        """End a pod that makes room for a critical one, within its own grace."""
+        grace = dig(pod, "spec.terminationGracePeriodSeconds", EVICTION_GRACE)
+        self._workers[uid_of(pod)].evict(REASON, MESSAGE, grace, disrupted=True)
+
     def _is_ours(self, pod: Obj) -> bool:
         return bool(dig(pod, "spec.nodeName") == self._config.node_name) and not is_mirror(pod)
 
@@ -288,6 +297,7 @@ class Kubelet:
         worker = self._workers.get(uid_of(pod))
         if change.type == "DELETED":
             if worker is not None:
+                self._gate.release(worker.uid)  # by force, maybe: what still ends counts no more
                 worker.removed()
         elif worker is not None:
             worker.update(pod)
@@ -368,8 +378,8 @@ class Kubelet:
     async def _relist(self, view: RuntimeView, orphans: Orphans) -> None:
         while True:
             try:
-                await orphans.remove()
-                await self._clock.sleep(self._config.relist_interval)
+                suspects = await orphans.remove()
+                await self._clock.sleep(LOOK_AGAIN if suspects else self._config.relist_interval)
                 await view.relist()
             except (RuntimeFailed, TimeoutError) as error:
                 log.warning("cannot list what the container runtime holds: %s", error)

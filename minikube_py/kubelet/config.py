@@ -69,6 +69,8 @@ class KubeletConfig:
     image_dir: Path | None = None
     """A folder on the disk that holds images and writable layers; None: it is that of `root_dir`."""
     server: ServerConfig | None = None
+    stream_idle_timeout: float = 4 * 3600.0
+    """How long nothing may pass in exec, attach and port-forward."""
 
     def pod_dir(self, uid: str) -> Path:
         """The directory of one pod."""

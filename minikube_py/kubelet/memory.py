@@ -27,9 +27,11 @@ TRIED = ("", "CrashLoopBackOff", "RunContainerError", "PostStartHookError")
 
 
 def go_duration(seconds: float) -> str:
-    """A duration as Go prints it: 10s, 1m20s, 5m0s."""
+    """A duration as Go prints it: 10s, 1m20s, 5m0s, 4h0m0s."""
     minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+    hours, minutes = divmod(minutes, 60)
+    before = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{before}{rest}s"
 
 
 class PodMemory:

@@ -160,7 +160,8 @@ def _starts(due: list[str], kills: list[Kill], seen: Seen) -> Plan:
 def _attempt(name: str, seen: Seen) -> int:
     runs = seen.containers.get(name)
     if runs:
-        return runs[0].attempt + 1
+        never_ran = runs[0].state == "created"
+        return runs[0].attempt + (0 if never_ran else 1)
     return seen.restarts[name] + 1 if name in seen.restarts else 0
 
 

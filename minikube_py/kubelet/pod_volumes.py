@@ -21,6 +21,7 @@ from minikube_py.kubelet.volumes.base import (
     VolumeContext,
     VolumeFailed,
     VolumeKind,
+    no_plugin,
 )
 from minikube_py.kubelet.volumes.storage import Storage
 from minikube_py.kubelet.volumes.subpath import SubpathRefused, bind_subpath
@@ -54,7 +55,8 @@ def told(name: str, failure: VolumeFailed | OSError) -> str:
 
 
 def not_processed(missing: Sequence[str], failures: Mapping[str, NotProcessed]) -> str:
-    """Why volumes are not mounted whose claims are not ready; `missing` are all that are not."""
+    """Why volumes are not mounted whose claims are not ready, or that are of no kind that this node mounts;
+    `missing` are all that are not."""
     reasons = "; ".join(str(failure) for failure in failures.values())
     return (
         f"Unable to attach or mount volumes: unmounted volumes=[{' '.join(sorted(missing))}], "
@@ -124,8 +126,7 @@ class PodVolumes:
     async def _make(self, volume: Obj) -> None:
         kind = self._kinds.get(_source(volume))
         if kind is None:
-            missing = f"no volume plugin matched: {_source(volume)} volumes are not supported by this node"
-            raise VolumeFailed(missing, step="MountVolume.NewMounter initialization")
+            raise no_plugin(volume["name"])
         self._mounted[volume["name"]] = await kind.make(self.context, volume)
 
     async def refresh(self) -> None:
@@ -243,9 +244,9 @@ async def _outcome(work: Work, volume: Obj) -> VolumeFailed | OSError | None:
 
 
 def expanded_subpath(expression: str, env: Mapping[str, str]) -> str:
-    """A subPathExpr with the container's variables in it. Errors: ConfigRefused where one is not known."""
+    """A subPathExpr with its variables in it. Errors: ConfigRefused where one is not set or empty."""
     for name in _REFERENCE.findall(expression):
-        if name not in env:
+        if not env.get(name):
             raise ConfigRefused(f'missing value for "{name}"')
     return expand(expression, env)
 

@@ -304,11 +304,11 @@ class PodWorker:
         self._memory.terminal = True
         if not self._gone:
             await self._publisher.publish()
-        await take_down(self._shared, self._volumes, self.pod)
+        taking_down = self._tasks.spawn(take_down(self._shared, self._volumes, self.pod), "take-down")
         while not (self._gone or is_deleting(self.pod)):
             await self._wait(None)
         await self._stopper.remove_all(self.uid)
-        await take_down(self._shared, self._volumes, self.pod)
+        await taking_down
         await remove_traces(self._shared, self.pod)
         await delete_object(self._shared, self.pod, lambda: self._gone)
 
@@ -322,7 +322,8 @@ class PodWorker:
         effect at once."""
         known = self._grace()
         while True:
-            self._publisher.changed()
+            if not self._gone or self._mirror is not None:
+                self._publisher.changed()
             await self._wait(None)
             if (asked := self._grace()) < known:
                 known = asked

@@ -312,15 +312,38 @@ class Images(Protocol):
         `pinned`: never to be collected."""
 
 
+class Process(Protocol):
+    """A command that runs in a container, and its streams. Closed, its stdin ends and nobody reads what it
+    still prints; it is not ended."""
+
+    async def read(self, stream: str) -> bytes:
+        """What it prints to `stdout` or `stderr`, at least a byte; empty at the end."""
+
+    async def write(self, data: bytes) -> None:
+        """Give it input; waits while it does not read."""
+
+    async def close_stdin(self) -> None: ...
+
+    async def resize(self, width: int, height: int) -> None:
+        """The size of its terminal, in characters. Errors: RuntimeFailed."""
+
+    async def wait(self) -> int:
+        """Its exit code, once it has ended. Errors: RuntimeFailed."""
+
+    async def close(self) -> None: ...
+
+
 class Streams(Protocol):
-    """Running commands in containers, and URLs of the runtime's own streaming server (SPDY)."""
+    """Commands in containers, and URLs of the runtime's own streaming server (SPDY)."""
 
     async def exec_sync(self, id: str, command: Sequence[str], timeout: float) -> ExecResult:
         """Run to the end. Errors: TimeoutError."""
 
     async def exec(
         self, id: str, command: Sequence[str], *, stdin: bool, stdout: bool, stderr: bool, tty: bool
-    ) -> str: ...
+    ) -> Process:
+        """Start a command; streams that are not asked for are thrown away. Errors: RuntimeFailed."""
+
     async def attach(self, id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> str: ...
     async def port_forward(self, sandbox_id: str, ports: Sequence[int]) -> str: ...
 

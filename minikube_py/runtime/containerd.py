@@ -15,6 +15,7 @@ from minikube_py.runtime.images import CriImages
 from minikube_py.runtime.monitor import CriMonitor
 from minikube_py.runtime.proto import cri_pb2 as cri
 from minikube_py.runtime.sandboxes import SERVICE, CriSandboxes
+from minikube_py.runtime.stops import Stops
 from minikube_py.runtime.streams import CriStreams
 
 CAP_SYS_RESOURCE = 1 << 24
@@ -23,21 +24,22 @@ CAP_SYS_RESOURCE = 1 << 24
 class Containerd:
     """One containerd; made by `connect`."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, socket: str) -> None:
         floor = oom_score_floor(Path("/proc/self"))
-        self._calls = Calls(target)
-        self.sandboxes = CriSandboxes(self._calls)
-        self.containers = CriContainers(self._calls, oom_score_floor=floor)
+        self._calls = Calls(f"unix:{socket}")
+        stops = Stops()
+        self.sandboxes = CriSandboxes(self._calls, stops)
+        self.containers = CriContainers(self._calls, stops, oom_score_floor=floor)
         self.images = CriImages(self._calls)
-        self.streams = CriStreams(self._calls)
-        self.monitor = CriMonitor(self._calls, oom_score_floor=floor)
+        self.streams = CriStreams(self._calls, Path(socket).parent)
+        self.monitor = CriMonitor(self._calls, stops, oom_score_floor=floor)
 
     @classmethod
     async def connect(cls, socket_path: Path | str, *, timeout: float = 30.0) -> Self:
         """The containerd that listens on `socket_path` (a path, or unix://<path>); waits up to `timeout`
         seconds until it answers. Errors: TimeoutError, RuntimeFailed where it serves no CRI v1."""
         path = str(socket_path).removeprefix("unix://")
-        containerd = cls(f"unix:{path}")
+        containerd = cls(path)
         try:
             async with asyncio.timeout(timeout):
                 await containerd._answers()
@@ -61,6 +63,7 @@ class Containerd:
 
     async def close(self) -> None:
         """End the connection; containers run on."""
+        await self.streams.close()
         await self._calls.close()
 
 

@@ -1,5 +1,6 @@
 """Containers over CRI: created in a sandbox, started, stopped with a grace, removed."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ from minikube_py.runtime import convert
 from minikube_py.runtime.base import Container, ContainerConfig, RuntimeNotFound, SandboxConfig
 from minikube_py.runtime.calls import DEADLINE, Calls
 from minikube_py.runtime.proto import cri_pb2 as cri
+from minikube_py.runtime.stops import Stops
 
 SERVICE = "/runtime.v1.RuntimeService/"
 
@@ -19,8 +21,8 @@ class CriContainers:
     `oom_score_floor` is the lowest oom_score_adj that this machine lets us give.
     """
 
-    def __init__(self, calls: Calls, *, oom_score_floor: int = -1000) -> None:
-        self._calls = calls
+    def __init__(self, calls: Calls, stops: Stops, *, oom_score_floor: int = -1000) -> None:
+        self._calls, self._stops = calls, stops
         self._oom_score_floor = oom_score_floor
         self._sandboxes: dict[str, str] = {}  # container id > sandbox id, which ContainerStatus does not tell
 
@@ -43,12 +45,10 @@ class CriContainers:
         """Send the stop signal and, `grace` seconds later, SIGKILL (0: at once); returns once it has ended."""
         seconds = max(0, math.ceil(grace))
         request = cri.StopContainerRequest(container_id=id, timeout=seconds)
-        try:
+        with self._stops.under_way(id), contextlib.suppress(RuntimeNotFound):
             await self._calls.repeated(
                 SERVICE + "StopContainer", request, cri.Empty, deadline=seconds + DEADLINE
             )
-        except RuntimeNotFound:
-            return
 
     async def remove(self, id: str) -> None:
         """Remove it (killed first if it runs); one that is gone already is fine."""

@@ -6,6 +6,7 @@ told once CRI knows of it, so that `status` asked in answer to the event tells t
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -26,11 +27,13 @@ from minikube_py.runtime.base import (
 from minikube_py.runtime.calls import NAMESPACE, Calls, translate
 from minikube_py.runtime.proto import containerd_pb2 as containerd
 from minikube_py.runtime.proto import cri_pb2 as cri
+from minikube_py.runtime.stops import Stops
 
 SERVICE = "/runtime.v1.RuntimeService/"
 SUBSCRIBE = "/containerd.services.events.v1.Events/Subscribe"
-TOPICS = ("/tasks/start", "/tasks/exit", "/tasks/oom")
+TOPICS = ("/tasks/start", "/tasks/exit", "/tasks/delete", "/tasks/oom")
 EXIT_KNOWN_WITHIN = 5.0  # seconds after which an exit is told all the same
+DELETED_WITHIN = 0.25  # seconds in which CRI deletes the task of what has ended; it knows of the exit then
 
 log = logging.getLogger(__name__)
 Queue = asyncio.Queue[RuntimeEvent | Exception]
@@ -39,9 +42,10 @@ Queue = asyncio.Queue[RuntimeEvent | Exception]
 class CriMonitor:
     """The contract's Monitor on containerd."""
 
-    def __init__(self, calls: Calls, *, oom_score_floor: int = -1000) -> None:
-        self._calls = calls
+    def __init__(self, calls: Calls, stops: Stops, *, oom_score_floor: int = -1000) -> None:
+        self._calls, self._stops = calls, stops
         self._oom_score_floor = oom_score_floor
+        self._deleted: dict[str, asyncio.Event] = {}
 
     async def info(self) -> RuntimeInfo:
         """Name, version and condition."""
@@ -85,7 +89,11 @@ class CriMonitor:
         try:
             async for envelope in call:
                 event = event_from(envelope.topic, envelope.event.value)
-                if event and event.type == "exited":
+                if event and event.type == "deleted":
+                    if deleted := self._deleted.get(event.container_id):
+                        deleted.set()
+                elif event and event.type == "exited":
+                    self._deleted[event.container_id] = asyncio.Event()
                     tasks.spawn(self._confirm(event, arrived), f"exit/{event.container_id[:12]}")
                 elif event:
                     arrived.put_nowait(event)
@@ -97,15 +105,26 @@ class CriMonitor:
 
     async def _confirm(self, event: RuntimeEvent, arrived: Queue) -> None:
         """Tell of an exit as soon as CRI's own record has it, some milliseconds after containerd's event."""
-        wait, spent = 0.001, 0.0
+        wait, id = 0.001, event.container_id
         try:
-            while spent < EXIT_KNOWN_WITHIN and await self._runs(event.container_id):
-                await asyncio.sleep(wait)
-                spent += wait
-                wait = min(0.1, wait * 2)
+            async with asyncio.timeout(EXIT_KNOWN_WITHIN):
+                known = await self._stops.over(id)
+                if not known:
+                    await self._deletion(id)
+                while not known and await self._runs(id):
+                    await asyncio.sleep(wait)
+                    wait = min(0.1, wait * 2)
         except (RuntimeFailed, TimeoutError):
-            log.debug("the state of %s is unknown", event.container_id)
+            log.debug("the state of %s is unknown", id)
+        finally:
+            self._deleted.pop(id, None)
         arrived.put_nowait(event)
+
+    async def _deletion(self, id: str) -> None:
+        """Wait a little until the task of what has ended is deleted: CRI notes the exit right after that."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DELETED_WITHIN):
+                await self._deleted[id].wait()
 
     async def _runs(self, id: str) -> bool:
         """Whether CRI still takes the container, or else the sandbox, for running."""
@@ -151,6 +170,8 @@ def event_from(topic: str, data: bytes) -> RuntimeEvent | None:
             if ended.id != ended.container_id:
                 return None
             return RuntimeEvent("exited", ended.container_id, ended.exit_status)
+        case "/tasks/delete":
+            return RuntimeEvent("deleted", containerd.TaskDelete.FromString(data).container_id)
         case "/tasks/oom":
             return RuntimeEvent("oom", containerd.TaskOOM.FromString(data).container_id)
         case _:

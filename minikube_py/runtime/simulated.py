@@ -19,6 +19,7 @@ from minikube_py.aio.tasks import Tasks
 from minikube_py.runtime.base import (
     ContainerStats,
     ExecResult,
+    Process,
     Resources,
     RuntimeEvent,
     RuntimeFailed,
@@ -40,8 +41,27 @@ from minikube_py.runtime.simulated_pods import (
 EVENT_CAPACITY = 10_000
 
 
+class SimulatedProcess:
+    """A command that has ended already: what it printed is to be read once, input goes nowhere."""
+
+    def __init__(self, result: ExecResult) -> None:
+        self._output = {"stdout": result.stdout, "stderr": result.stderr}
+        self._code = result.exit_code
+
+    async def read(self, stream: str) -> bytes:
+        return self._output.pop(stream, b"")
+
+    async def write(self, data: bytes) -> None: ...
+    async def close_stdin(self) -> None: ...
+    async def resize(self, width: int, height: int) -> None: ...
+    async def close(self) -> None: ...
+
+    async def wait(self) -> int:
+        return self._code
+
+
 class SimulatedStreams:
-    """Commands answer by their script; the streaming URLs lead nowhere."""
+    """Commands answer by their script; the URLs of attach and port-forward lead nowhere."""
 
     def __init__(self, runtime: "SimulatedRuntime") -> None:
         self._runtime = runtime
@@ -60,9 +80,9 @@ class SimulatedStreams:
 
     async def exec(
         self, id: str, command: Sequence[str], *, stdin: bool, stdout: bool, stderr: bool, tty: bool
-    ) -> str:
+    ) -> Process:
         self._running(id)
-        return f"http://127.0.0.1:1/exec/{id[:8]}"
+        return SimulatedProcess(await self.exec_sync(id, command, 0))
 
     async def attach(self, id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> str:
         self._running(id)

@@ -1,13 +1,17 @@
-"""Commands in containers, and the URLs of containerd's own streaming server.
+"""Commands in containers, and the URLs of containerd's own streaming server for attach and port-forward.
 
 The URLs are plain HTTP on loopback with a one-time token; whoever holds one speaks SPDY/3.1 to it.
 """
 
 import math
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
-from minikube_py.runtime.base import ExecResult
+from minikube_py.aio.tasks import Tasks
+from minikube_py.runtime.base import ExecResult, Process, RuntimeUnavailable
 from minikube_py.runtime.calls import Calls
+from minikube_py.runtime.processes import Wanted, start_process
 from minikube_py.runtime.proto import cri_pb2 as cri
 
 SERVICE = "/runtime.v1.RuntimeService/"
@@ -15,30 +19,38 @@ SLACK = 10.0  # seconds that the runtime may take beyond the command's own timeo
 
 
 class CriStreams:
-    """The contract's Streams on a CRI runtime."""
+    """The contract's Streams on containerd; `fifos` is a folder that it sees under the same name."""
 
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
+    def __init__(self, calls: Calls, fifos: Path) -> None:
+        self._calls, self._fifos = calls, fifos
+        self._left = Tasks("streams")
+
+    async def close(self) -> None:
+        """Leave what runs to itself."""
+        await self._left.cancel()
 
     async def exec_sync(self, id: str, command: Sequence[str], timeout: float) -> ExecResult:
-        """Run `command` to its end; `timeout` in seconds (0: none), rounded up. Errors: TimeoutError."""
+        """Run `command` to its end; `timeout` in seconds (0: none), rounded up. Errors: TimeoutError where the
+        runtime says that it took too long; one that says nothing is RuntimeUnavailable."""
         seconds = max(0, math.ceil(timeout))
-        answer = await self._calls.unary(
-            SERVICE + "ExecSync",
-            cri.ExecSyncRequest(container_id=id, cmd=command, timeout=seconds),
-            cri.ExecSyncResponse,
-            deadline=seconds + SLACK if seconds else None,
-        )
+        request = cri.ExecSyncRequest(container_id=id, cmd=command, timeout=seconds)
+        deadline, begun = seconds + SLACK if seconds else None, time.monotonic()
+        try:
+            answer = await self._calls.unary(
+                SERVICE + "ExecSync", request, cri.ExecSyncResponse, deadline=deadline
+            )
+        except TimeoutError as error:
+            if deadline is None or time.monotonic() - begun < deadline - 1.0:
+                raise  # the runtime's own words
+            raise RuntimeUnavailable("the container runtime does not answer") from error
         return ExecResult(answer.stdout, answer.stderr, answer.exit_code)
 
     async def exec(
         self, id: str, command: Sequence[str], *, stdin: bool, stdout: bool, stderr: bool, tty: bool
-    ) -> str:
-        """The URL where `command` runs once somebody connects."""
-        request = cri.ExecRequest(
-            container_id=id, cmd=command, tty=tty, stdin=stdin, stdout=stdout, stderr=stderr and not tty
-        )
-        return await self._url("Exec", request)
+    ) -> Process:
+        """Start `command` with FIFOs in a folder of its own."""
+        wanted = Wanted(id, command, stdin, stdout, stderr, tty)
+        return await start_process(self._calls, wanted, self._left, self._fifos)
 
     async def attach(self, id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> str:
         """The URL of the streams of the container's own process."""

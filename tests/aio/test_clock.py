@@ -66,6 +66,27 @@ async def _expect_timeout(clock: VirtualClock, work: object) -> bool:
     return True
 
 
+async def test_within_by_the_real_clock() -> None:
+    """By the real clock too work gives its result, or is cancelled; its own timeout is not taken for ours."""
+    clock, cancelled = SystemClock(), asyncio.Event()
+
+    async def forever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async def times_out() -> None:
+        raise TimeoutError("its own")
+
+    assert await within(clock, 10, asyncio.sleep(0, "done")) == "done"
+    with pytest.raises(TimeoutError, match=r"not done within 0\.01 s"):
+        await within(clock, 0.01, forever())
+    assert cancelled.is_set()
+    with pytest.raises(TimeoutError, match="its own"):
+        await within(clock, 10, times_out())
+
+
 async def test_system_time_is_utc_and_moves() -> None:
     """The real clock gives UTC, and sleeping lets time pass."""
     clock = SystemClock()

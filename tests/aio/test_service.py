@@ -58,6 +58,40 @@ async def test_a_crash_is_restarted_with_backoff() -> None:
     await services.stop()
 
 
+async def test_a_restart_that_fails_is_tried_again() -> None:
+    """A service that was ready once is never given up: it may find at its next start what it now lacks."""
+    clock, lacking = VirtualClock(), [False]
+
+    def start() -> None:
+        if lacking[0]:
+            raise OSError("disk full")
+
+    service = Recorded("a", [], start)
+    services = Services([service], clock)
+    await services.start()
+    lacking[0] = True
+    service.crash.set()
+    await clock.advance(20.0)
+    assert (services.health["a"].state, services.health["a"].error) == ("restarting", "disk full")
+    lacking[0] = False
+    await clock.advance(16.0)
+    assert services.health["a"].state == "running"
+    await services.stop()
+
+
+async def test_a_crash_after_a_while_is_the_first_again() -> None:
+    """A service that ran well for a while waits as little as at its first crash."""
+    clock, service = VirtualClock(), Recorded("a", [])
+    services = Services([service], clock)
+    await services.start()
+    for crash in range(5):
+        service.crash.set()
+        await clock.advance(1.0)
+        assert (services.health["a"].state, services.health["a"].restarts) == ("running", crash + 1)
+        await clock.advance(10.0)
+    await services.stop()
+
+
 async def test_one_that_cannot_start_ends_the_start() -> None:
     """The first failure is the start's error, and what already ran is ended."""
     log: Log = []

@@ -39,6 +39,7 @@ async def test_a_bridge_is_made_and_kept(bridge: Bridge) -> None:
     assert await addresses(bridge.name) == ["10.231.77.1/24"]
     assert Path(f"/sys/class/net/{bridge.name}/bridge/nf_call_iptables").read_text().strip() == "1"
     assert Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
+    assert Path(f"/proc/sys/net/ipv4/conf/{bridge.name}/route_localnet").read_text().strip() == "1"
 
 
 async def test_what_is_missing_is_completed(bridge: Bridge) -> None:

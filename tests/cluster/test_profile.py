@@ -37,7 +37,7 @@ def test_the_default_profile(tmp_path: Path) -> None:
         "/minikube-py",
         "minikube-py",
     )
-    assert profile.claim_network(NO_ROUTES, any_port) == Network(
+    assert profile.claim_network(NO_ROUTES, any_port, tmp_path / "told") == Network(
         "10.244.0.0/24", "10.96.0.0/12", 8443, 10250, 10053
     )
 
@@ -64,7 +64,10 @@ def test_home_is_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_two_profiles_share_nothing(tmp_path: Path) -> None:
     """A second profile gets other networks, ports, bridge, table and cgroup."""
     first, second = Profile("minikube-py", tmp_path), Profile("dev", tmp_path)
-    one, two = first.claim_network(NO_ROUTES, any_port), second.claim_network(NO_ROUTES, any_port)
+    one, two = (
+        first.claim_network(NO_ROUTES, any_port, tmp_path / "told"),
+        second.claim_network(NO_ROUTES, any_port),
+    )
     nets = [ipaddress.IPv4Network(cidr) for n in (one, two) for cidr in (n.pod_cidr, n.service_cidr)]
     assert not any(a.overlaps(b) for i, a in enumerate(nets) for b in nets[i + 1 :])
     assert not {one.api_port, one.kubelet_port, one.dns_port} & {two.api_port, two.kubelet_port, two.dns_port}
@@ -76,11 +79,11 @@ def test_two_profiles_share_nothing(tmp_path: Path) -> None:
 def test_a_network_is_kept(tmp_path: Path) -> None:
     """A profile has the same network at every start, even when an earlier one is gone."""
     first, second = Profile("a", tmp_path), Profile("b", tmp_path)
-    first.claim_network(NO_ROUTES, any_port)
-    claimed = second.claim_network(NO_ROUTES, any_port)
+    first.claim_network(NO_ROUTES, any_port, tmp_path / "told")
+    claimed = second.claim_network(NO_ROUTES, any_port, tmp_path / "told")
     first.config_file.unlink()
-    assert Profile("b", tmp_path).claim_network(NO_ROUTES, any_port) == claimed
-    assert Profile("c", tmp_path).claim_network(NO_ROUTES, any_port) == slot(0)
+    assert Profile("b", tmp_path).claim_network(NO_ROUTES, any_port, tmp_path / "told") == claimed
+    assert Profile("c", tmp_path).claim_network(NO_ROUTES, any_port, tmp_path / "told") == slot(0)
 
 
 def test_every_slot_differs() -> None:
@@ -159,11 +162,13 @@ def test_a_damaged_config_is_named(text: str, tmp_path: Path) -> None:
     profile.folder.mkdir(parents=True)
     profile.config_file.write_text(text)
     with pytest.raises(BadProfile, match=r"config\.json is damaged"):
-        profile.claim_network(NO_ROUTES, any_port)
+        profile.claim_network(NO_ROUTES, any_port, tmp_path / "told")
     assert profile.config_file.read_text() == text
 
 
 def test_ports_in_use_are_avoided(tmp_path: Path) -> None:
     """A cluster that another home's cluster leaves no port for takes the next network."""
-    taken = Profile("new", tmp_path).claim_network(NO_ROUTES, lambda network: network.api_port != 8443)
+    taken = Profile("new", tmp_path).claim_network(
+        NO_ROUTES, lambda network: network.api_port != 8443, tmp_path / "told"
+    )
     assert taken == slot(1)

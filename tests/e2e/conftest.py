@@ -27,15 +27,16 @@ class Cluster:
     """How tests reach the cluster. `run` is minikube-py, `kubectl` the real one."""
 
     home: Path
+    profile: str = PROFILE
 
     @property
     def environment(self) -> dict[str, str]:
         ours = {"MINIKUBE_PY_HOME": str(self.home), "KUBECONFIG": str(self.home / "kubeconfig")}
-        return {**os.environ, **ours, "MINIKUBE_PY_PROFILE": PROFILE}
+        return {**os.environ, **ours, "MINIKUBE_PY_PROFILE": self.profile}
 
     @property
     def folder(self) -> Path:
-        return self.home / "profiles" / PROFILE
+        return self.home / "profiles" / self.profile
 
     @property
     def pid(self) -> int:
@@ -106,8 +107,8 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def testbox(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a loaded image: busybox, and as entrypoint /bin/testbox (see testbox/testbox.c), as root."""
+def testbox_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive with the image testbox:1: busybox, and as entrypoint /bin/testbox (see testbox/testbox.c)."""
     if not shutil.which("gcc"):
         pytest.skip("gcc is not installed")
     folder = tmp_path_factory.mktemp("testbox")
@@ -118,8 +119,14 @@ def testbox(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
     files = {**base.files, "/bin/testbox": File(program, 0o755)}
     recipe = replace(base, files=files, entrypoint=("/bin/testbox",), command=("wait",))
     write_archive(folder / "image.tar", [recipe])
-    cluster.run("image", "load", str(folder / "image.tar"))
-    return recipe.name
+    return folder / "image.tar"
+
+
+@pytest.fixture(scope="session")
+def testbox(cluster: Cluster, testbox_archive: Path) -> str:
+    """The name of a loaded image: busybox, and as entrypoint /bin/testbox, as root."""
+    cluster.run("image", "load", str(testbox_archive))
+    return "testbox:1"
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from minikube_py.kinds.core.secret import Secret
 from minikube_py.kubelet.agent import Kubelet
 from minikube_py.kubelet.config import KubeletConfig, ServerConfig
 from minikube_py.kubelet.server.access import AccessRequest
-from minikube_py.kubelet.server.spdy import SpdyConnection
+from minikube_py.kubelet.server.spdy import spdy_over
 from minikube_py.kubelet.volumes.mounts import mounts_below
 from minikube_py.meta.objects import Key, Obj, dig
 from minikube_py.testing.containerd import BUSYBOX, PrivateContainerd, private_containerd, unavailable
@@ -246,7 +246,7 @@ async def forwarded(node: RealNode, port: int) -> bytes:
 
             tasks.spawn(up(), "up")
             tasks.spawn(down(), "down")
-            async with SpdyConnection(*ours) as spdy:
+            async with spdy_over(*ours) as spdy:
                 names = {"port": str(port), "requestid": "0"}
                 await spdy.open({"streamtype": "error", **names})
                 stream = await spdy.open({"streamtype": "data", **names})
@@ -269,7 +269,7 @@ async def _pipe() -> tuple[Streams, Streams]:
     return (await asyncio.open_connection(sock=left), await asyncio.open_connection(sock=right))
 
 
-async def test_spdy_exec_is_passed_through(node: RealNode) -> None:
+async def test_spdy_exec(node: RealNode) -> None:
     """A SPDY client's exec reaches the container, and its exit status comes back."""
     await node.run("web", "sleep 1000")
     assert node.config.server is not None
@@ -289,7 +289,7 @@ async def test_spdy_exec_is_passed_through(node: RealNode) -> None:
     answer = (await reader.readuntil(b"\r\n\r\n")).decode()
     assert answer.startswith("HTTP/1.1 101 ")
     assert "X-Stream-Protocol-Version: v4.channel.k8s.io" in answer
-    async with SpdyConnection(reader, writer) as spdy:
+    async with spdy_over(reader, writer) as spdy:
         error = await spdy.open({"streamtype": "error"})
         stdin = await spdy.open({"streamtype": "stdin"})
         stdout = await spdy.open({"streamtype": "stdout"})

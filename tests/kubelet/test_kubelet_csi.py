@@ -5,6 +5,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -12,6 +13,7 @@ import orjson
 import pytest
 from volume_node import NODE, VolumeNode, claim_volume, csi_source, volume_node, volume_pod
 
+from minikube_py.aio.clock import SystemClock
 from minikube_py.aio.tasks import Tasks
 from minikube_py.kinds.core.node import Node
 from minikube_py.kinds.core.persistentvolume import PersistentVolume
@@ -20,10 +22,15 @@ from minikube_py.kinds.core.secret import Secret
 from minikube_py.kinds.storage.csidriver import CSIDriver
 from minikube_py.kinds.storage.csinode import CSINode
 from minikube_py.kinds.storage.volumeattachment import VolumeAttachment, attachment_name
+from minikube_py.kubelet.eviction.disk_use import DiskMeter
 from minikube_py.kubelet.pod_volumes import remove_pod_dir
+from minikube_py.kubelet.stats.exposition import render
+from minikube_py.kubelet.stats.metrics import volume_metrics
+from minikube_py.kubelet.volumes.csistats import driver_usage
 from minikube_py.kubelet.volumes.mounts import is_mounted, mounts_below
+from minikube_py.kubelet.volumes.usage import volume_usage
 from minikube_py.meta.kind import Kind
-from minikube_py.meta.objects import Key, Obj, dig
+from minikube_py.meta.objects import Key, Obj, dig, uid_of
 from minikube_py.runtime.base import Device
 from minikube_py.testing.csi_hostpath import NAME
 
@@ -415,8 +422,9 @@ async def test_republished_with_tokens(node: VolumeNode) -> None:
         (
             {"nfs": {"server": "s", "path": "/p"}},
             [],
-            'MountVolume.NewMounter initialization failed for volume "data" : no volume plugin matched: '
-            'PersistentVolumes of the plugin "kubernetes.io/nfs" are not supported by this node',
+            "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], "
+            "failed to process volumes=[data]: failed to get Plugin from volumeSpec for volume "
+            '"data" err=no volume plugin matched',
         ),
         (
             {"hostPath": {"path": "/tmp"}},
@@ -432,3 +440,24 @@ async def test_volumes_that_are_refused(
     """A kind or an option that the node does not know is named."""
     await node.bound("data", source, mountOptions=options)
     assert await node.failure(volume_pod("web", claim_volume("data"))) == message
+
+
+async def test_usage_is_the_drivers_to_say(node: VolumeNode) -> None:
+    """The use of a claim's volume comes from its driver, where it can tell, and is in the kubelet's metrics."""
+    await csi_driver(node)
+    await node.bound("data", csi_source())
+    pod = volume_pod("p", claim_volume("data"))
+    volumes = node.volumes(pod)
+    async with node.driver(abilities=("STAGE_UNSTAGE_VOLUME",)):
+        await volumes.prepare()
+        made = volumes.mounted()
+        assert await driver_usage(node.storage, made["data"].path) is None
+    async with node.driver() as driver:
+        meter = DiskMeter(SystemClock(), node.config, lambda uid: made, partial(driver_usage, node.storage))
+        disk = (await meter.of([pod]))[uid_of(pod)]
+        assert driver.calls[-1][0] == "NodeGetVolumeStats"
+        assert disk.volumes["data"] == volume_usage(made["data"].path)
+        text = render(volume_metrics([(pod, disk)]))
+        labels = '{namespace="default",persistentvolumeclaim="data"}'
+        assert f"kubelet_volume_stats_capacity_bytes{labels} {disk.volumes['data'].capacity}" in text
+        await remove_pod_dir(node.storage, uid_of(pod))

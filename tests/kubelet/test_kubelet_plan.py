@@ -68,10 +68,10 @@ TABLE = {
     ),
     "OnFailure ends with success": (pod("OnFailure"), seen(run(state="exited")), Plan(finished=True)),
     "Never ends with failure": (pod("Never"), seen(run(state="exited", code=1)), Plan(finished=True)),
-    "a container that was created only is started anew": (
+    "a container that was created only is started, and that is no restart": (
         pod(),
         seen(run(state="created")),
-        Plan(start=(Start("main", 1),)),
+        Plan(start=(Start("main", 0),)),
     ),
     "what the runtime has forgotten counts on": (
         pod(),

@@ -9,6 +9,7 @@ import pytest
 from kubelet_node import Node, pod_object, settle
 
 from minikube_py.kinds.core.pod import Pod
+from minikube_py.kubelet.prober.exchange import HttpAnswer, read_answer
 from minikube_py.kubelet.prober.handlers import Answer, HttpRequest, http_get, tcp_connect
 from minikube_py.meta.objects import Obj
 
@@ -159,3 +160,28 @@ async def test_probe_that_cannot_be_tried_does_not_count(node: Node) -> None:
     assert entry(await node.pod())["restartCount"] == 0
     told = "Liveness probe errored and resulted in unknown state: couldn't find port: nowhere"
     assert node.events("Unhealthy") == [("Unhealthy", told)]
+
+
+@pytest.mark.parametrize(
+    ("data", "ended", "expected"),
+    [
+        (b"HTTP/1.1 204 No Content\r\nA: b\r\n\r\n", False, HttpAnswer(204)),
+        (b"HTTP/1.0 200\r\n\r\nbody", False, HttpAnswer(200)),
+        (b"HTTP/1.1 500 Oops\r\n", False, None),
+        (b"HTTP/1.1 500 Oops\r\n\r\n", False, None),
+        (b"HTTP/1.1 500 Oops\r\n\r\n", True, HttpAnswer(500)),
+        (b"HTTP/1.1 500 Oops\r\n\r\nwhy\xff", False, HttpAnswer(500, "", "why\ufffd")),
+        (b"HTTP/1.1 302 Found\r\nLOCATION:  /b \r\n\r\n", True, HttpAnswer(302, "/b")),
+        (b"HTTP/1.1 404 X\r\n\r\n" + b"b" * 20_000, False, HttpAnswer(404, "", "b" * 10_240)),
+        (b"", True, "EOF"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", False, 'malformed HTTP response "SSH-2.0-OpenSSH"'),
+        (b"H" * 70_000, False, "EOF"),
+    ],
+)
+def test_the_beginning_of_an_answer(data: bytes, ended: bool, expected: HttpAnswer | str | None) -> None:
+    """A success needs no body; any other answer is read up to the beginning of its body, or its end."""
+    try:
+        found: HttpAnswer | str | None = read_answer(data, ended=ended)
+    except ValueError as error:
+        found = str(error)
+    assert found == expected

@@ -254,7 +254,7 @@ def test_backoff_doubles_and_forgets() -> None:
     assert (backoff.delay("k", 1300.0), backoff.next("k", 1300.0)) == (0, 10)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(10, "10s"), (80, "1m20s"), (300, "5m0s")])
+@pytest.mark.parametrize(("seconds", "text"), [(10, "10s"), (80, "1m20s"), (300, "5m0s"), (14400, "4h0m0s")])
 def test_go_duration(seconds: float, text: str) -> None:
     """Durations read as Go prints them."""
     assert go_duration(seconds) == text

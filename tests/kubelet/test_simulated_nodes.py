@@ -14,7 +14,7 @@ from minikube_py.kinds.core.event import Event
 from minikube_py.kinds.core.node import SIMULATED, Node
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kubelet.simulated.agent import SimulatedKubelets
-from minikube_py.kubelet.simulated.nodes import add_nodes
+from minikube_py.kubelet.simulated.nodes import add_nodes, until_ready
 from minikube_py.kubelet.simulated.rules import RULES
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj, condition_is, dig, name_of
@@ -169,3 +169,14 @@ async def test_nodes_are_made_once(machines: Machines) -> None:
     after = {name_of(node): node["metadata"]["uid"] for node in machines.clients.cache.list(Node)}
     assert uids.items() < after.items()
     assert all(condition_is(node, "Ready") for node in machines.clients.cache.list(Node))
+
+
+async def test_nodes_are_waited_for(machines: Machines) -> None:
+    """Those who wait learn that all nodes are Ready, or after their time how many are."""
+    await add_nodes(machines.api, 3)
+    waiting = asyncio.create_task(until_ready(machines.api, machines.clock, 3, 5))
+    await machines.pass_time()
+    assert await waiting == 3
+    waiting = asyncio.create_task(until_ready(machines.api, machines.clock, 4, 5))
+    await machines.pass_time(6)
+    assert await waiting == 3

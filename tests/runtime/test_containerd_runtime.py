@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import hashlib
 import os
 import signal
 import tarfile
@@ -21,6 +22,7 @@ from minikube_py.runtime.base import (
     Mount,
     NamespaceOptions,
     PortMapping,
+    Process,
     Resources,
     RuntimeEvent,
     RuntimeFailed,
@@ -251,6 +253,27 @@ async def test_the_end_of_a_command_is_no_event(real: Subject) -> None:
     assert (await real.runtime.streams.exec_sync(id, ["/bin/sh", "-c", "exit 5"], 10)).exit_code == 5
     await real.runtime.containers.stop(id, 5)
     assert await anext(events) == RuntimeEvent("exited", id, 143)
+
+
+async def test_each_stream_of_a_command_lives_for_itself(real: Subject) -> None:
+    """A command whose only holder of stdout puts it elsewhere reads its input to the end; one that cannot be
+    started says why."""
+    id, streams = await real.start(real.container(ENDLESS)), real.runtime.streams
+    data = os.urandom(1 << 20)
+
+    async def process(*argv: str) -> Process:
+        return await streams.exec(id, argv, stdin=True, stdout=True, stderr=True, tty=False)
+
+    into = await process("/bin/sh", "-c", "exec cat > /tmp/kept")
+    assert await into.read("stdout") == b""
+    await into.write(data)
+    await into.close_stdin()
+    assert await into.wait() == 0
+    await into.close()
+    kept = await streams.exec_sync(id, ["/bin/busybox", "sha256sum", "/tmp/kept"], 10)
+    assert kept.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
+    with pytest.raises(RuntimeFailed, match=r"failed to exec in container.*nothing"):
+        await process("/bin/nothing")
 
 
 async def test_pid_namespace_shared_by_the_pod(real: Subject) -> None:

@@ -214,17 +214,29 @@ async def test_exec_needs_a_running_container(subject: Subject) -> None:
         await subject.runtime.streams.exec_sync(id, subject.command("echo"), 10)
 
 
+async def test_exec_starts_a_process(subject: Subject) -> None:
+    """A command's output and exit code are read from its process, as often as wanted."""
+    id = await subject.start(subject.container())
+    command = subject.command("echo hello")
+    process = await subject.runtime.streams.exec(id, command, stdin=False, stdout=True, stderr=True, tty=False)
+    output = b""
+    while data := await process.read("stdout"):
+        output += data
+    assert (output, await process.read("stdout"), await process.read("stderr")) == (b"hello\n", b"", b"")
+    assert (await process.wait(), await process.wait()) == (0, 0)
+    await process.close()
+
+
 async def test_streams_are_urls(subject: Subject) -> None:
-    """exec, attach and port-forward give loopback URLs."""
+    """attach and port-forward give loopback URLs."""
     id = await subject.start(subject.container())
     sandbox_id = (await subject.runtime.containers.status(id)).sandbox_id
     streams = subject.runtime.streams
     urls = [
-        await streams.exec(id, ["sh"], stdin=True, stdout=True, stderr=True, tty=True),
         await streams.attach(id, stdin=False, stdout=True, stderr=True, tty=False),
         await streams.port_forward(sandbox_id, [80]),
     ]
-    assert [url.split("/")[3] for url in urls] == ["exec", "attach", "portforward"]
+    assert [url.split("/")[3] for url in urls] == ["attach", "portforward"]
     assert {url.rsplit(":", 1)[0] for url in urls} == {"http://127.0.0.1"}
 
 

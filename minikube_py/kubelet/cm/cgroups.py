@@ -4,9 +4,11 @@ Only below the configured root (such as /minikube-py/<profile>/kubepods). Where 
 not allow a limit, the pod runs without it and a warning is logged. All calls block for about a millisecond.
 """
 
+import contextlib
 import errno
 import logging
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +118,18 @@ class PodCgroups:
             _remove_tree(folder)
         return not any(folder.is_dir() for folder in left)
 
+    def end(self, uid: str) -> int:
+        """Kill what still runs in the cgroups of a pod whose containers are gone (a container that was being
+        made when its shim was killed); how many processes."""
+        if not self._root:
+            return 0
+        folders = (tier / f"pod{uid}" for tier in self._tiers())
+        pids = {pid for folder in folders for file in folder.glob("**/cgroup.procs") for pid in _pids(file)}
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return len(pids)
+
     def uids(self) -> set[str]:
         """The uids of all pods that have a cgroup in some hierarchy."""
         if not self._root:
@@ -169,6 +183,13 @@ class PodCgroups:
             _write(directory / "pids.max", str(limits.pids))
         for size, most in limits.hugepages.items():
             _write(directory / f"hugetlb.{size}.max", str(most))
+
+
+def _pids(file: Path) -> list[int]:
+    try:
+        return [int(word) for word in file.read_text().split()]
+    except OSError:
+        return []
 
 
 def _write(file: Path, text: str) -> None:

@@ -5,8 +5,8 @@ directory entry.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from minikube_py.aio.clock import Clock
@@ -64,12 +64,17 @@ def local_volumes(pod: Obj) -> set[str]:
 
 
 class DiskMeter:
-    """Measures pods; `mounted` gives the volumes that are made of a pod, by its uid."""
+    """Measures pods; `mounted` gives the volumes that are made of a pod, by its uid, `ask` what the driver of
+    the volume at a path says of it."""
 
     def __init__(
-        self, clock: Clock, config: KubeletConfig, mounted: Callable[[str], Mapping[str, Mounted]]
+        self,
+        clock: Clock,
+        config: KubeletConfig,
+        mounted: Callable[[str], Mapping[str, Mounted]],
+        ask: Callable[[Path], Awaitable[VolumeUsage | None]],
     ) -> None:
-        self._clock, self._config, self._mounted = clock, config, mounted
+        self._clock, self._config, self._mounted, self._ask = clock, config, mounted, ask
         self._known: dict[str, tuple[float, PodDisk]] = {}
 
     async def of(self, pods: list[Obj]) -> dict[str, PodDisk]:
@@ -79,5 +84,11 @@ class DiskMeter:
         due = [(pod, dict(self._mounted(uid_of(pod)))) for pod in pods if uid_of(pod) not in self._known]
         if due:
             found = await asyncio.to_thread(lambda: [measure(pod, self._config, made) for pod, made in due])
-            self._known |= {uid_of(pod): (now, disk) for (pod, _), disk in zip(due, found, strict=True)}
+            for (pod, made), disk in zip(due, found, strict=True):
+                self._known[uid_of(pod)] = now, await self._asked(disk, made)
         return {uid_of(pod): self._known[uid_of(pod)][1] for pod in pods if uid_of(pod) in self._known}
+
+    async def _asked(self, disk: PodDisk, made: Mapping[str, Mounted]) -> PodDisk:
+        """`disk` with what drivers say in the place of what was measured."""
+        volumes = {name: await self._ask(made[name].path) or usage for name, usage in disk.volumes.items()}
+        return replace(disk, volumes=volumes)

@@ -34,8 +34,8 @@ class Node:
     """Reads the signals; may block. Errors: OSError."""
     measure: Callable[[], Awaitable[Sequence[PodUse]]]
     """What each pod that runs uses. Errors: RuntimeFailed, TimeoutError."""
-    reclaim: Callable[[], Awaitable[None]]
-    """Frees disk without ending a pod."""
+    reclaim: Callable[[str], Awaitable[None]]
+    """Frees the disk of a signal without ending a pod."""
     evict: Callable[[str, str, float], None]
     """Ends a pod: its uid, the message, seconds of grace."""
     is_gone: Callable[[str], bool]
@@ -85,13 +85,13 @@ class Evictor:
         self._node.tell("Warning", "EvictionThresholdMet", f"Attempting to reclaim {first.meaning.resource}")
         try:
             if first.meaning.condition == DISK:
-                await self._node.reclaim()
+                await self._node.reclaim(first.signal)
                 look, seen = await self.look()
                 if not look.due:
                     return ""
                 first = look.due[0]
             uses = await self._node.measure()
-        except (RuntimeFailed, TimeoutError) as error:
+        except (RuntimeFailed, TimeoutError, OSError) as error:
             log.warning("cannot reclaim %s: %s", first.meaning.resource, error)
             return ""
         return self._evict_first(first, seen, uses)

@@ -158,9 +158,11 @@ def parsed(text: str, mark: str = "<") -> dict[str, str]:
     return found
 
 
-def told(hard: str, soft: str, grace: str) -> EvictionConfig:
+def told(hard: str, soft: str, grace: str, transition: str) -> EvictionConfig:
     """The configuration that flags mean. Errors: ValueError."""
-    return EvictionConfig(hard=parsed(hard), soft=parsed(soft), soft_grace=periods(grace))
+    return EvictionConfig(
+        hard=parsed(hard), soft=parsed(soft), soft_grace=periods(grace), transition=seconds(transition)
+    )
 
 
 def periods(text: str) -> dict[str, float]:

@@ -118,7 +118,9 @@ class Launch:
         spec = next(c for c in containers_of(pod["spec"]) if c["name"] == name)
         memory.note_start(name, attempt)
         try:
-            container = await self._means.starter.container(pod, spec, attempt, sandbox)
+            container = await self._means.stopper.clear_unstarted(uid_of(pod), name)
+            if container is None:
+                container = await self._means.starter.container(pod, spec, attempt, sandbox)
         except StartRefused as refusal:
             memory.note_refusal(name, refusal)
             return

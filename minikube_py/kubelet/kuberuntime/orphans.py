@@ -10,13 +10,15 @@ import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from minikube_py.kubelet.kuberuntime.sandbox import GRACE
 from minikube_py.kubelet.kuberuntime.stop import Stopper
 from minikube_py.kubelet.pod_volumes import remove_pod_dir
 from minikube_py.kubelet.shared import Shared
-from minikube_py.runtime.base import Container, RuntimeFailed
+from minikube_py.runtime.base import RuntimeFailed
 
 log = logging.getLogger(__name__)
+
+ENDING = 0.2  # seconds that killed processes have to be gone
+GRACE = 1.0  # seconds for containers of a pod that is known no more, as after a forced deletion
 
 
 class Orphans:
@@ -26,13 +28,15 @@ class Orphans:
         self._shared, self._known = shared, known
         self._suspects: set[str] = set()
 
-    async def remove(self) -> None:
-        """One look: remove what was suspect before and still is."""
+    async def remove(self) -> bool:
+        """One look: remove what was suspect before and still is. Whether another look is due soon, as there is
+        what was not suspect before."""
         present = set(self._shared.view.uids()) | await asyncio.to_thread(self._traces)
         found = {uid for uid in present if uid and uid not in self._known()}
-        for uid in found & self._suspects:
-            await self._remove(uid)
+        await asyncio.gather(*(self._remove(uid) for uid in sorted(found & self._suspects)))
+        fresh = found - self._suspects
         self._suspects = found
+        return bool(fresh)
 
     def _traces(self) -> set[str]:
         """The uids of the pods that have a directory, logs or a cgroup."""
@@ -41,30 +45,31 @@ class Orphans:
         found |= {entry.name.rpartition("_")[2] for entry in _entries(config.log_dir)}
         return found | self._shared.cgroups.uids()
 
-    def _remove_traces(self, uid: str) -> None:
+    def _remove_traces(self, uid: str) -> bool:
+        """Remove logs and cgroups; whether nothing had to be killed for it."""
         for logs in self._shared.config.log_dir.glob(f"*_{uid}"):
             shutil.rmtree(logs, ignore_errors=True)
-        self._shared.cgroups.remove(uid)
+        if self._shared.cgroups.remove(uid):
+            return True
+        if killed := self._shared.cgroups.end(uid):
+            log.warning("killed %d processes that were left of pod %s", killed, uid)
+        return not killed
 
     async def _remove(self, uid: str) -> None:
         shared = self._shared
         log.info("removing what is left of pod %s", uid)
         try:
             running = [c for c in shared.view.of(uid).containers.values() if c.state == "running"]
-            await asyncio.gather(*(shared.runtime.containers.stop(c.id, _grace(c)) for c in running))
+            await asyncio.gather(*(shared.runtime.containers.stop(c.id, GRACE) for c in running))
             for sandbox in shared.view.of(uid).newest_sandboxes():
                 await shared.runtime.sandboxes.stop(sandbox.id)
             await Stopper(shared).remove_all(uid)
             await remove_pod_dir(shared.storage, uid)
-            await asyncio.to_thread(self._remove_traces, uid)
+            while not await asyncio.to_thread(self._remove_traces, uid):
+                await shared.clock.sleep(ENDING)
         except (RuntimeFailed, TimeoutError, OSError) as error:
             log.warning("cannot remove what is left of pod %s yet: %s", uid, error)
 
 
 def _entries(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
-
-
-def _grace(container: Container) -> float:
-    asked = container.annotations.get(GRACE, "30")
-    return max(2.0, float(asked)) if asked.isdigit() else 30.0

@@ -188,8 +188,11 @@ class Stopper:
 
     async def sandbox(self, id: str) -> None:
         """Stop one sandbox. Errors: RuntimeFailed, TimeoutError."""
+        view = self._shared.view
         await self._shared.runtime.sandboxes.stop(id)
-        await self._shared.view.refresh_sandbox(id)
+        known = view.find_sandbox(id)
+        if known is not None:
+            view.record_sandbox(replace(known, state="notready"))
 
     async def remove_all(self, uid: str) -> None:
         """Remove all containers and sandboxes of a pod; tried again until the runtime has done it."""
@@ -209,20 +212,29 @@ class Stopper:
             await self._shared.clock.sleep(wait)
 
     async def _remove_sandbox(self, id: str) -> None:
-        await self._shared.runtime.sandboxes.remove(id)
-        for container in self._all_containers():
-            if container.sandbox_id == id:
-                self._shared.view.forget(container.id)
-        self._shared.view.forget(id)
-
-    def _all_containers(self) -> list[Container]:
         view = self._shared.view
-        return [container for uid in view.uids() for container in view.of(uid).containers.values()]
+        await self._shared.runtime.sandboxes.remove(id)
+        known = view.find_sandbox(id)
+        for container in list(view.of(known.uid if known else "").containers.values()):
+            if container.sandbox_id == id:
+                view.forget(container.id)
+        view.forget(id)
 
     async def remove_container(self, id: str) -> None:
         """Remove one dead container. Errors: RuntimeFailed, TimeoutError."""
         await self._shared.runtime.containers.remove(id)
         self._shared.view.forget(id)
+
+    async def clear_unstarted(self, uid: str, name: str) -> Container | None:
+        """Remove the newest container of this name where it was made and never started, which takes no attempt;
+        the container where it runs after all. Errors: RuntimeFailed, TimeoutError."""
+        runs = self._shared.view.of(uid).by_name().get(name)
+        if not runs or runs[0].state != "created":
+            return None
+        found = await self._shared.view.refresh(runs[0].id)
+        if found is not None and found.state == "created":
+            await self.remove_container(found.id)
+        return found if found is not None and found.state == "running" else None
 
     async def prune(self, uid: str) -> None:
         """Remove dead containers but the newest two of each name, and sandboxes that hold none of those."""

@@ -18,7 +18,15 @@ POD_NAMESPACE = "io.kubernetes.pod.namespace"
 POD_UID = "io.kubernetes.pod.uid"
 CONTAINER_NAME = "io.kubernetes.container.name"
 
+CANCELLED = "context canceled"
 SAME_MOMENT = 2.0  # seconds by which our note of a start may differ from the runtime's
+
+
+def was_cut_off(container: Container) -> bool:
+    """Whether a container never ran because whoever started it was killed meanwhile: containerd then gives the
+    start up. It is as one that was made and never started."""
+    cancelled = container.reason == "StartError" and CANCELLED in container.message
+    return container.state == "exited" and cancelled
 
 
 @dataclass(slots=True)
@@ -71,13 +79,20 @@ class RuntimeView:
         """A container by its id."""
         return self.of(self._uids.get(id, "")).containers.get(id)
 
+    def find_sandbox(self, id: str) -> Sandbox | None:
+        """A sandbox by its id."""
+        return self.of(self._uids.get(id, "")).sandboxes.get(id)
+
     def record_sandbox(self, sandbox: Sandbox) -> None:
         """Note a sandbox as it stands now."""
         self._note(sandbox.id, sandbox.uid)
         self._pods.setdefault(sandbox.uid, PodRuntime()).sandboxes[sandbox.id] = sandbox
 
     def record_container(self, container: Container) -> None:
-        """Note a container as it stands now."""
+        """Note a container as it stands now. What has ended stays so: an answer may be older than that."""
+        known = self.find(container.id)
+        if known is not None and known.state == "exited" and container.state != "exited":
+            return
         uid = container.labels.get(POD_UID, "")
         self._note(container.id, uid)
         self._pods.setdefault(uid, PodRuntime()).containers[container.id] = container
@@ -112,12 +127,17 @@ class RuntimeView:
 
     async def refresh(self, id: str) -> Container | None:
         """Ask the runtime for one container; None if it is gone. Errors: RuntimeFailed."""
+        before = self.find(id)
         try:
             status = await self._runtime.containers.status(id)
         except RuntimeNotFound:
             self.forget(id)
             return None
+        if was_cut_off(status):
+            status = replace(status, state="created")
         known = self.find(id)
+        if before is not None and known is None:
+            return None  # it was removed meanwhile
         if known is not None:
             moved = abs(known.started_at - status.started_at) < SAME_MOMENT
             status = replace(
@@ -126,15 +146,18 @@ class RuntimeView:
                 started_at=known.started_at if known.started_at and moved else status.started_at,
             )
         self.record_container(status)
-        return status
+        return self.find(id)
 
     async def refresh_sandbox(self, id: str) -> Sandbox | None:
         """Ask the runtime for one sandbox; None if it is gone. Errors: RuntimeFailed."""
+        before = id in self._uids
         try:
             status = await self._runtime.sandboxes.status(id)
         except RuntimeNotFound:
             self.forget(id)
             return None
+        if before and id not in self._uids:
+            return None  # it was removed meanwhile
         self.record_sandbox(status)
         return status
 
@@ -145,12 +168,14 @@ class RuntimeView:
             return  # not of a pod, or its creator has not recorded it yet and will ask itself
         if event.type == "started":
             return  # our own doing, recorded by the worker
+        known = self.of(uid)
+        sandbox, container = known.sandboxes.get(event.container_id), known.containers.get(event.container_id)
+        told = container is not None and container.state == "exited" and event.type == "exited"
         try:
-            if event.container_id in self.of(uid).sandboxes:
-                if event.type != "oom":
-                    await self.refresh_sandbox(event.container_id)
-            else:
+            if container is not None and not told:
                 await self.refresh(event.container_id)
+            if sandbox is not None and sandbox.state == "ready" and event.type != "oom":
+                await self.refresh_sandbox(event.container_id)
         except RuntimeFailed as error:
             log.warning("cannot take in %s of %s: %s", event.type, event.container_id, error)
         self._on_change(uid)

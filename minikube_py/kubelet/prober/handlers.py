@@ -1,12 +1,10 @@
 """The actions of probes and lifecycle hooks: an HTTP request, a TCP connection, a gRPC health check, a command.
 
-Each returns an `Answer`; none raises for what the container does. A request costs one connection and no
-library: it is HTTP/1.1 with `Connection: close`, of which only the status line, the headers and the
-beginning of the body are read. HTTPS certificates are not verified, as Kubernetes documents.
+Each returns an `Answer`; none raises for what the container does. An HTTP request has a connection of its own,
+which closes with the answer. HTTPS certificates are not verified, as Kubernetes documents.
 """
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,14 +12,13 @@ from functools import cache
 from urllib.parse import urljoin, urlsplit
 
 from minikube_py.aio.clock import Clock, within
+from minikube_py.kubelet.prober.exchange import BODY_LIMIT, HttpAnswer, exchange
 from minikube_py.meta.objects import Obj
 from minikube_py.runtime.base import RuntimeFailed, Streams
 from minikube_py.runtime.health import Health, check
 
 USER_AGENT = "kube-probe/1.34"
 MAX_REDIRECTS = 10
-HEAD_LIMIT = 64 * 1024
-BODY_LIMIT = 10 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +46,6 @@ class HttpRequest:
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}{self.path}"
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """A response: its status, the target of a redirect, and the beginning of its body."""
-
-    status: int
-    location: str = ""
-    body: str = ""
 
 
 @cache
@@ -96,33 +84,15 @@ def http_request(action: Obj, container: Obj, ip: str) -> HttpRequest:
 
 async def fetch(request: HttpRequest) -> HttpAnswer:
     """One request, without following redirects. Errors: OSError, ValueError."""
-    context = _unverified() if request.scheme == "https" else None
-    reader, writer = await asyncio.open_connection(request.host, request.port, ssl=context, limit=HEAD_LIMIT)
-    try:
-        names = {name.lower() for name in request.headers}
-        host = f"[{request.host}]" if ":" in request.host else request.host
-        lines = [f"GET {request.path} HTTP/1.1"]
-        if "host" not in names:
-            lines.append(f"Host: {host}:{request.port}")
-        lines += [f"{name}: {value}" for name, value in request.headers.items() if value]
-        writer.write("\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1", "replace"))
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            raise ValueError("EOF") from error
-        words = head[0].split(" ", 2)
-        if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
-            raise ValueError(f'malformed HTTP response "{head[0][:80]}"')
-        fields = {
-            name.strip().lower(): value.strip() for name, _, value in (h.partition(":") for h in head[1:])
-        }
-        status = int(words[1])
-        body = b"" if 200 <= status < 300 else await reader.read(BODY_LIMIT)
-        return HttpAnswer(status, fields.get("location", ""), body.decode(errors="replace"))
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError, ssl.SSLError):
-            await writer.wait_closed()
+    names = {name.lower() for name in request.headers}
+    host = f"[{request.host}]" if ":" in request.host else request.host
+    lines = [f"GET {request.path} HTTP/1.1"]
+    if "host" not in names:
+        lines.append(f"Host: {host}:{request.port}")
+    lines += [f"{name}: {value}" for name, value in request.headers.items() if value]
+    asked = "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1", "replace")
+    tls = _unverified() if request.scheme == "https" else None
+    return await exchange(asked, request.host, request.port, tls)
 
 
 async def http_get(request: HttpRequest) -> Answer:
@@ -165,12 +135,10 @@ def _endpoint(host: str, port: int) -> str:
 async def tcp_connect(host: str, port: int) -> Answer:
     """Whether something accepts connections there."""
     try:
-        _, writer = await asyncio.open_connection(host, port)
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, host, port)
     except OSError as error:
         return Answer(False, reason_of(error, host, port))
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
+    transport.close()
     return Answer(True)
 
 

@@ -1,0 +1,92 @@
+"""BridgeWatch: the service that makes the node's bridge again where somebody took it away or down.
+
+Woken by the kernel's news of interfaces, without polling. Pods' interfaces that lost their bridge are put back,
+also those that lost it while nobody watched: the plugins' answers tell which they are. The bridge keeps its
+hardware address, so pods find their gateway at once. Limits: an address that is taken off the bridge comes back
+with the next news of any interface's coming or going.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from minikube_py.cluster.leftovers import RESULTS, network_results
+from minikube_py.cluster.network import NET, Bridge
+
+log = logging.getLogger(__name__)
+
+LINK_NEWS = 0x1  # RTMGRP_LINK of rtnetlink(7)
+READ_SIZE = 1 << 16
+PAUSE = 0.2  # seconds for which news is gathered: an interface is told of several times
+
+
+class BridgeWatch:
+    """Keeps `bridge` with the interfaces of the sandboxes of containerd's `folder` on it, a Service."""
+
+    name = "bridge"
+
+    def __init__(self, bridge: Bridge, folder: Path, results: Path = RESULTS) -> None:
+        self._bridge, self._folder, self._results = bridge, folder, results
+
+    async def run(self, ready: asyncio.Event) -> None:
+        """Keep it until cancelled. Errors: NetworkFailed."""
+        loop = asyncio.get_running_loop()
+        news = asyncio.Event()
+        with _link_news() as netlink:
+            loop.add_reader(netlink, _read, netlink, news)
+            try:
+                await self.mend()
+                ready.set()
+                while True:
+                    await news.wait()
+                    await asyncio.sleep(PAUSE)
+                    news.clear()
+                    if not self._bridge.is_up():
+                        await self.mend()
+            finally:
+                loop.remove_reader(netlink)
+
+    async def mend(self) -> list[str]:
+        """Make the bridge where it is missing or down, and put back the interfaces that are on none; their
+        names. Errors: NetworkFailed."""
+        if not self._bridge.is_up():
+            log.warning("the bridge %s is made again", self._bridge.name)
+            await self._bridge.ensure()
+        lost = await asyncio.to_thread(lambda: [name for name in self._interfaces() if _is_free(name)])
+        if lost:
+            await self._bridge.attach(lost)
+            log.warning("put %d pods' interfaces back on the bridge %s", len(lost), self._bridge.name)
+        return lost
+
+    def _interfaces(self) -> Iterator[str]:
+        """The node's ends of the pods' interfaces."""
+        for path, _ in network_results(self._folder, self._results):
+            with contextlib.suppress(OSError, ValueError):
+                answer = json.loads(path.read_bytes())["result"]
+                if [address for address in answer.get("ips") or () if address.get("interface") is not None]:
+                    names = (face["name"] for face in answer.get("interfaces", ()) if not face.get("sandbox"))
+                    yield from (name for name in names if name != self._bridge.name)
+
+
+def _is_free(name: str) -> bool:
+    """Whether there is an interface of this name, and it is on no bridge."""
+    return (NET / name).exists() and not (NET / name / "master").exists()
+
+
+def _link_news() -> socket.socket:
+    """A netlink socket that becomes readable when any interface of the machine comes, goes or changes."""
+    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+    netlink.bind((0, LINK_NEWS))
+    return netlink
+
+
+def _read(netlink: socket.socket, news: asyncio.Event) -> None:
+    """Take all news there is: that there is some is enough."""
+    news.set()
+    with contextlib.suppress(OSError):  # nothing left, or more news than the kernel kept: news all the same
+        while True:
+            netlink.recv(READ_SIZE)

@@ -1,0 +1,77 @@
+"""Strays: what a containerd that was killed in the middle of its work leaves behind for good, and its removal.
+
+A bundle (with its shim and processes) that no container of containerd's database has is one that it gave up or
+took down while its shim did not hear of it; a lease that is older than containerd's process is held by nobody.
+Only a bundle that is unknown at two looks is removed. After a start all bundles are asked for, later only those
+from which nothing runs, so that looks cost nothing where all is well.
+"""
+
+import asyncio
+import itertools
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from minikube_py.cluster import leftovers
+from minikube_py.runtime.base import RuntimeFailed
+from minikube_py.runtime.records import Records
+
+log = logging.getLogger(__name__)
+
+LOOKS = (3.0, 5.0, 10.0, 20.0)  # seconds before each of the first looks
+LOOK = 20.0
+
+
+def _looks() -> Iterator[tuple[float, bool]]:
+    """The seconds before each look, and whether it is at all bundles."""
+    return itertools.chain(((wait, True) for wait in LOOKS), itertools.repeat((LOOK, False)))
+
+
+class Strays:
+    """Removes the stray bundles of the containerd at `socket` with this `folder`."""
+
+    def __init__(self, socket: Path, folder: Path) -> None:
+        self._socket, self._folder = socket, folder
+        self._suspects: set[str] = set()
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        for wait, every in _looks():
+            await asyncio.sleep(wait)
+            try:
+                await self.look(every=every)
+            except (RuntimeFailed, TimeoutError, OSError, leftovers.LeftoversRemain) as error:
+                log.warning("cannot look for stray shims: %s", error)
+
+    async def look(self, *, every: bool = True) -> set[str]:
+        """Remove the bundles that were unknown at the look before and still are; their ids. `every`: also those
+        from which something runs. Errors: RuntimeFailed, TimeoutError, OSError, LeftoversRemain."""
+        bundles = await asyncio.to_thread(self._bundles, every)
+        unknown = set[str]()
+        if bundles:
+            async with Records(self._socket) as records:
+                unknown = await records.unknown(bundles)
+        strays = unknown & self._suspects
+        self._suspects = unknown
+        for id in strays:
+            log.warning("removing the stray shim of %s", id)
+            await asyncio.to_thread(leftovers.remove_bundle, id, self._socket, self._folder)
+        return strays
+
+    def _bundles(self, every: bool) -> list[str]:
+        folder = self._folder / leftovers.SHIM_BUNDLES
+        found = os.listdir(folder) if folder.is_dir() else []
+        return [id for id in found if every or not leftovers.is_live(folder / id)]
+
+
+async def drop_leases(socket: Path, before: float) -> None:
+    """Drop the leases of the containerd at `socket` made before a moment (seconds since the epoch)."""
+    try:
+        async with Records(socket) as records:
+            dropped = await records.drop_leases(before)
+    except (RuntimeFailed, TimeoutError) as error:
+        log.warning("cannot drop old leases: %s", error)
+        return
+    if dropped:
+        log.info("dropped %d leases of an earlier containerd", dropped)
