@@ -33,6 +33,20 @@ def test_precedence(tmp_path: Path) -> None:
             "allowed_unsafe_sysctls: net.core.*,vm.swappiness",
             "'vm.swappiness' is no sysctl of the IPC or network namespace",
         ),
+        ({"nodes": 3}, {}, "", "3 nodes beside this machine's can only be simulated: add --simulate"),
+        ({"nodes": -1, "simulate": True}, {}, "", "--nodes: -1 is no number of nodes"),
+        (
+            {"simulate": True},
+            {"MINIKUBE_PY_NODES": "few"},
+            "",
+            "MINIKUBE_PY_NODES: 'few' is no number of nodes",
+        ),
+        (
+            {"nodes": 3},
+            {"MINIKUBE_PY_SIMULATE": "no"},
+            "",
+            "MINIKUBE_PY_SIMULATE: 'no' is neither true nor false",
+        ),
         ({}, {}, "colour: red", 'there is no setting "colour"'),
         ({}, {}, "- a", "is no map of settings"),
         ({}, {}, "a: 1\na: 2", 'key "a" already set in map'),
@@ -46,6 +60,22 @@ def test_bad_values(flags: Any, environment: dict[str, str], text: str, message:
     with pytest.raises(BadSetting) as refused:
         settings(flags, environment, file)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "text"),
+    [
+        ({"nodes": "3", "simulate": True}, {}, ""),
+        ({"nodes": 3}, {"MINIKUBE_PY_SIMULATE": "true"}, ""),
+        ({"simulate": True}, {"MINIKUBE_PY_NODES": "3"}, ""),
+        ({}, {}, "nodes: 3\nsimulate: true\n"),
+    ],
+)
+def test_simulated_nodes(flags: Any, environment: dict[str, str], text: str, tmp_path: Path) -> None:
+    """Nodes may be simulated wherever that is said, and how many may be said elsewhere."""
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    assert settings(flags, environment, file) == Settings(nodes=3, simulate=True)
 
 
 def test_lists_of_settings() -> None:

@@ -4,15 +4,20 @@ status.volumesAttached.
 A volume is attached to a node as long as a pod there uses it, and as the node says that it is in use; drivers
 whose CSIDriver says so are passed over. Attaching itself is the external attacher's work: the VolumeAttachment
 is asked for, and its status told. A volume for one node at a time is not attached to a second one before it is
-detached.
+detached. Attachments that others have made, under names of their own, are left alone.
+
+A node that is not Ready may never say that it has let a volume go: it is detached there after six minutes, and
+from a node with the taint out-of-service at once. How long a volume has waited is not known across a restart.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
 from minikube_py.client.base import Change, Index
-from minikube_py.controllers.base import Controller, KeysOf
+from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
+from minikube_py.controllers.podgc import OUT_OF_SERVICE
 from minikube_py.controllers.pvcprotection import CLAIMS, claims_of
 from minikube_py.errors import AlreadyExists, NotFound
 from minikube_py.kinds.core.node import Node
@@ -20,14 +25,25 @@ from minikube_py.kinds.core.persistentvolume import PersistentVolume
 from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.storage.csidriver import CSIDriver
-from minikube_py.kinds.storage.volumeattachment import VolumeAttachment, attachment_name
+from minikube_py.kinds.storage.volumeattachment import VolumeAttachment, attachment_name, is_attachment_name
 from minikube_py.meta.kind import Kind
-from minikube_py.meta.objects import Key, Obj, dig, is_deleting, key_of, name_of, namespace_of, uid_of
+from minikube_py.meta.objects import (
+    Key,
+    Obj,
+    condition_is,
+    dig,
+    is_deleting,
+    key_of,
+    name_of,
+    namespace_of,
+    uid_of,
+)
 
 NODES = "attach-node"
 SHARED = ("ReadOnlyMany", "ReadWriteMany")
 DONE = ("Succeeded", "Failed")
 RETRY = 5.0  # seconds until a volume that another node has is tried again
+PATIENCE = 360.0  # seconds that a node that is not Ready may keep a volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +63,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What must change for one node: attachments to create and to delete, volumes that another node has, and
-    what its status is to say."""
+    """What must change for one node: attachments to create and to delete, volumes that another node has,
+    what its status is to say, and (by unique name) what is kept only as the node says that it is in use."""
 
     attach: Sequence[Wanted]
     detach: Sequence[Obj]
     elsewhere: Sequence[Wanted]
     attached: Sequence[Obj]
+    held: Sequence[str] = ()
 
 
 def wanted(volume: Obj) -> Wanted | None:
@@ -88,20 +105,39 @@ def plan(node: str, needs: Iterable[Wanted], attachments: Iterable[Obj], in_use:
             elsewhere.add(dig(found, "spec.source.persistentVolumeName", ""))
     missing = [one for name, one in by_name.items() if name not in ours]
     used = set(in_use)
-    attached, detach = [], []
+    attached, detach, held = [], [], []
     for name, found in ours.items():
         unique = _unique(found, by_name.get(name), used)
         if name not in by_name and unique not in used:
-            if not is_deleting(found):
+            if is_attachment_name(name) and not is_deleting(found):
                 detach.append(found)
-        elif dig(found, "status.attached") and unique:
+            continue
+        if name not in by_name:
+            held.append(unique)
+        if dig(found, "status.attached") and unique:
             attached.append({"name": unique, "devicePath": ""})
     return Plan(
         [one for one in missing if one.shared or one.volume not in elsewhere],
         detach,
         [one for one in missing if not one.shared and one.volume in elsewhere],
         sorted(attached, key=lambda entry: entry["name"]),
+        held,
     )
+
+
+def given_up(
+    node: Obj | None, held_since: Mapping[str, datetime], now: datetime
+) -> tuple[list[str], float | None]:
+    """Which volumes are detached though the node says that they are in use, by when it was first to let them
+    go; and the seconds until the next one is."""
+    taints = dig(node, "spec.taints") or ()
+    if any(taint.get("key") == OUT_OF_SERVICE for taint in taints):
+        return list(held_since), None
+    if node is None or condition_is(node, "Ready"):
+        return [], None
+    left = {name: PATIENCE - (now - since).total_seconds() for name, since in held_since.items()}
+    over = [name for name, seconds in left.items() if seconds <= 0]
+    return over, min((seconds for seconds in left.values() if seconds > 0), default=None)
 
 
 def _unique(found: Obj, need: Wanted | None, used: Iterable[str]) -> str:
@@ -122,6 +158,10 @@ class AttachDetachController(Controller):
 
     name: ClassVar[str] = "attachdetach-controller"
     reconciles = Node
+
+    def __init__(self, context: ControllerContext) -> None:
+        super().__init__(context)
+        self._held: dict[Key, dict[str, datetime]] = {}  # by node: the volumes it was to let go, and since when
 
     def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
         return (
@@ -158,7 +198,7 @@ class AttachDetachController(Controller):
         attachments = [
             a for a in self.cache.list(VolumeAttachment) if dig(a, "spec.source.persistentVolumeName")
         ]
-        todo = plan(key.name, needs, attachments, dig(node, "status.volumesInUse") or ())
+        todo, left = self._plan(key, node, needs, attachments)
         for one in todo.attach:
             try:
                 await self.client.create(VolumeAttachment, attachment(one, key.name))
@@ -172,7 +212,21 @@ class AttachDetachController(Controller):
                 continue
         if node is not None:
             await self._tell(node, todo, pods)
-        return RETRY if todo.elsewhere else None
+        waits = ([RETRY] if todo.elsewhere else []) + ([left] if left is not None else [])
+        return min(waits, default=None)
+
+    def _plan(
+        self, key: Key, node: Obj | None, needs: Sequence[Wanted], attachments: Sequence[Obj]
+    ) -> tuple[Plan, float | None]:
+        """What to do for the node, and the seconds until its patience with it ends."""
+        in_use, now = set(dig(node, "status.volumesInUse") or ()), self.clock.now()
+        todo = plan(key.name, needs, attachments, in_use)
+        known = self._held.pop(key, {})
+        if not todo.held:
+            return todo, None
+        self._held[key] = {name: known.get(name, now) for name in todo.held}
+        over, left = given_up(node, self._held[key], now)
+        return (plan(key.name, needs, attachments, in_use.difference(over)) if over else todo), left
 
     def _pods(self, node: str) -> list[Obj]:
         """The pods of a node that use claims and have not ended."""

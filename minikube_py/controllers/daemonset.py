@@ -16,7 +16,18 @@ from minikube_py.kinds.core.node import Node
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.podspec.nodefit import taints_of
 from minikube_py.meta.kind import Kind
-from minikube_py.meta.objects import Key, Obj, controller_of, dig, is_deleting, key_of, labels_of, uid_of
+from minikube_py.meta.objects import (
+    Key,
+    Obj,
+    controller_of,
+    dig,
+    is_deleting,
+    key_of,
+    labels_of,
+    name_of,
+    namespace_of,
+    uid_of,
+)
 
 FAILED_BASE, FAILED_LIMIT = 1.0, 900.0
 """Seconds between replacements of pods that end at once on the same node."""
@@ -27,7 +38,7 @@ class DaemonSetController(Controller):
 
     name: ClassVar[str] = "daemonset-controller"
     account: ClassVar[str] = "daemon-set-controller"
-    reconciles, owns = DaemonSet, (Pod, ControllerRevision)
+    reconciles, owns = DaemonSet, (Pod,)
 
     def __init__(self, context: ControllerContext) -> None:
         super().__init__(context)
@@ -38,7 +49,19 @@ class DaemonSetController(Controller):
         return ((Pod, ORPHANS, orphan_index), (ControllerRevision, ORPHANS, orphan_index))
 
     def watches(self) -> Mapping[Kind, KeysOf]:
-        return {Pod: adopters(self.cache, DaemonSet), Node: self._node_changed}
+        return {
+            Pod: adopters(self.cache, DaemonSet),
+            Node: self._node_changed,
+            ControllerRevision: self._revision_changed,
+        }
+
+    def _revision_changed(self, change: Change) -> Iterable[Key]:
+        """The DaemonSet of a revision that was changed or deleted. One that is new says nothing: it is our own,
+        or a client's, which is left alone until there is something to do."""
+        ref = controller_of(change.object) or {}
+        if change.type == "ADDED" or ref.get("kind") != "DaemonSet":
+            return ()
+        return (Key(namespace_of(change.object), ref["name"]),)
 
     def _node_changed(self, change: Change) -> Iterable[Key]:
         """The DaemonSets for which the node's labels or taints may make a difference."""
@@ -59,6 +82,9 @@ class DaemonSetController(Controller):
         if is_deleting(ds):
             return None
         current = await history.current_revision(self.client, DaemonSet, ds)
+        if history.HASH_LABEL not in labels_of(current):  # a client made it
+            labels = {"labels": {history.HASH_LABEL: name_of(current)}}
+            current = await self.client.patch(ControllerRevision, key_of(current), {"metadata": labels})
         digest = labels_of(current)[history.HASH_LABEL]
         placed = placement.by_node(pods)
         wait, error = await self._act(ds, nodes, placed, digest)

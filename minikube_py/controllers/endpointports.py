@@ -6,9 +6,9 @@ Shared by the EndpointSlice and the Endpoints controller.
 from collections.abc import Iterable, Mapping
 
 from minikube_py.controllers.pods import is_finished
+from minikube_py.controllers.topologyhints import asks_for_zones
 from minikube_py.meta.objects import Obj, dig, is_deleting, labels_of, name_of, namespace_of
 
-SAME_ZONE, SAME_NODE = ("PreferClose", "PreferSameZone"), "PreferSameNode"
 SAME_ZONE, SAME_NODE = ("PreferClose", "PreferSameZone"), "PreferSameNode"
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 
@@ -86,6 +86,8 @@ def hostname(service: Obj, pod: Obj) -> str:
 
 def hints(service: Obj, endpoint: Obj) -> Obj:
     """Who should use a ready endpoint by the service's trafficDistribution: its zone, or its node."""
+    if asks_for_zones(service):
+        return {}  # they are for all its endpoints together
     wanted, zone, node = (
         dig(service, "spec.trafficDistribution"),
         endpoint.get("zone"),

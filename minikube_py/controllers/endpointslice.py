@@ -14,6 +14,16 @@ from minikube_py.client.base import Change, Index
 from minikube_py.controllers import endpointports as points
 from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
 from minikube_py.controllers.pods import is_ready
+from minikube_py.controllers.topologyhints import (
+    DISABLED,
+    ENABLED,
+    ZONE,
+    Group,
+    asks_for_zones,
+    capacity,
+    with_zones,
+    zone_shares,
+)
 from minikube_py.errors import NotFound
 from minikube_py.kinds.core.node import Node
 from minikube_py.kinds.core.pod import Pod
@@ -35,7 +45,6 @@ from minikube_py.meta.objects import (
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
-ZONE = "topology.kubernetes.io/zone"
 LIMIT = 100
 SLICES = "controllers/service-slices"
 
@@ -73,10 +82,6 @@ def labels(service: Obj) -> dict[str, str]:
     own = {SERVICE_NAME: name_of(service), MANAGED_BY: MANAGER}
     headless = {points.HEADLESS_LABEL: ""} if points.is_headless(service) else {}
     return {k: v for k, v in labels_of(service).items() if k != points.HEADLESS_LABEL} | own | headless
-
-
-Group = tuple[str, bytes]
-"""An address family and its ports: what all endpoints of a slice share."""
 
 
 State = tuple[str, str, str | None]
@@ -193,6 +198,7 @@ class EndpointSliceController(Controller):
     def __init__(self, context: ControllerContext) -> None:
         super().__init__(context)
         self._made: dict[Key, dict[str, tuple[State, list[tuple[Group, Obj]]]]] = {}
+        self._hinted: set[Key] = set()
 
     def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
         return ((EndpointSlice, SLICES, _slice_index),)
@@ -208,23 +214,27 @@ class EndpointSliceController(Controller):
         return [key_of(service) for service in points.services_of(services, pod, old)]
 
     def _node_changed(self, change: Change) -> Iterable[Key]:
-        """A node's zone is part of its endpoints."""
-        before = labels_of(change.old).get(ZONE) if change.old is not None else None
-        if labels_of(change.object).get(ZONE) == before:
-            return ()
-        return [key_of(service) for service in self.cache.list(Service)]
+        """A node's zone is part of its endpoints; what it can do counts for those that are shared out."""
+        services: Iterable[Obj] = self.cache.list(Service)
+        if labels_of(change.object).get(ZONE) == labels_of(change.old or {}).get(ZONE):
+            now = None if change.type == "DELETED" else capacity(change.object)
+            if now == (capacity(change.object) if change.type == "DELETED" else capacity(change.old)):
+                return ()
+            services = filter(asks_for_zones, services)
+        return [key_of(service) for service in services]
 
     async def reconcile(self, key: Key) -> float | None:
         service = self.cache.get(Service, key)
         if service is None or is_deleting(service):
             self._made.pop(key, None)
+            self._hinted.discard(key)
             return None
         existing = self.cache.indexed(EndpointSlice, SLICES, str(key))
         if points.selector_of(service) is None:
             if dig(service, "spec.type") == "ExternalName":
                 await self._apply(Changes(delete=list(existing)))
             return None
-        await self._apply(plan(service, self._wanted(service), existing))
+        await self._apply(plan(service, self._shared_out(service, self._wanted(service)), existing))
         return None
 
     def _wanted(self, service: Obj) -> dict[Group, list[Obj]]:
@@ -245,6 +255,30 @@ class EndpointSliceController(Controller):
             for group, entry in known[1]:
                 wanted.setdefault(group, []).append(entry)
         self._made[key_of(service)] = made
+        return wanted
+
+    def _shared_out(self, service: Obj, wanted: dict[Group, list[Obj]]) -> dict[Group, list[Obj]]:
+        """The endpoints with their zones, where the service asks for that; events tell when that begins and
+        ends, and why it cannot be."""
+        key, families = key_of(service), dig(service, "spec.ipFamilies") or ["IPv4"]
+        if not asks_for_zones(service):
+            for family in families if key in self._hinted else ():
+                told = f"Topology Aware Hints has been disabled, addressType: {family}"
+                self.events.record(service, "Warning", DISABLED, told)
+            self._hinted.discard(key)
+            return wanted
+        shares = zone_shares(self.cache.list(Node))
+        for family in families:
+            found = with_zones(wanted, family, shares)
+            if isinstance(found, str):
+                self._hinted.discard(key)
+                self.events.record(service, "Warning", DISABLED, f"{found}, addressType: {family}")
+                continue
+            if key not in self._hinted:
+                told = f"Topology Aware Hints has been enabled, addressType: {family}"
+                self.events.record(service, "Normal", ENABLED, told)
+            self._hinted.add(key)
+            wanted = wanted | found
         return wanted
 
     async def _apply(self, changes: Changes) -> None:

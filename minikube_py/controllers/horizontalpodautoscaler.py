@@ -1,5 +1,6 @@
 """HorizontalPodAutoscaler controller: scales workloads by what is measured of them, every 15 seconds."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -28,6 +29,8 @@ from minikube_py.meta.objects import (
 )
 from minikube_py.meta.selectors import Selector, parse_labels
 
+LONG_SELECTOR = 8192  # characters from which on a selector is read in a thread
+LOOKS = 20_000  # requirements that are looked at before others have their turn
 SYNC_PERIOD = 15.0
 """Seconds between two looks at an autoscaler."""
 
@@ -61,7 +64,6 @@ class HorizontalPodAutoscalerController(Controller):
         if autoscaler is None:
             return None
         status = dict(autoscaler.get("status") or {})
-        status["observedGeneration"] = dig(autoscaler, "metadata.generation", 0)
         conditions = list(status.get("conditions") or ())
         try:
             kind, target = self._target(autoscaler)
@@ -173,7 +175,7 @@ class HorizontalPodAutoscalerController(Controller):
         status.currentMetrics is set."""
         kind, target = scaled
         try:
-            about = self._about(autoscaler, kind, target)
+            about = await self._about(autoscaler, kind, target)
         except NotMeasured as error:
             self.events.record(autoscaler, "Warning", "InvalidSelector", str(error))
             return None, [("ScalingActive", "False", "InvalidSelector", str(error))]
@@ -192,14 +194,22 @@ class HorizontalPodAutoscalerController(Controller):
         told = f"the HPA was able to successfully calculate a replica count from {best.name}"
         return (decision, reason), [("ScalingActive", "True", "ValidMetricFound", told)]
 
-    def _about(self, autoscaler: Obj, kind: Kind, target: Obj) -> Target:
-        selector = _selector(kind, target)
-        namespace = namespace_of(target)
-        pods = [pod for pod in self.cache.list(Pod, namespace) if selector.matches(labels_of(pod))]
+    async def _about(self, autoscaler: Obj, kind: Kind, target: Obj) -> Target:
+        if len(dig(target, kind.scale.selector or "", "")) > LONG_SELECTOR:
+            selector, told = await asyncio.to_thread(_selector_and_text, kind, target)
+        else:
+            selector, told = _selector_and_text(kind, target)
+        namespace, pods = namespace_of(target), []
+        some = max(1, LOOKS // max(1, len(selector.requirements)))
+        for number, pod in enumerate(self.cache.list(Pod, namespace), 1):
+            if selector.matches(labels_of(pod)):
+                pods.append(pod)
+            if number % some == 0:
+                await asyncio.sleep(0)  # many pods, or a long selector, let others have their turn
         replicas, seen = dig(target, kind.scale.spec, 0), dig(target, kind.scale.status, 0)
         return Target(
             namespace,
-            str(selector),
+            told,
             Workload(pods, int(replicas), int(seen), self.clock.now()),
             self._resource_of,
         )
@@ -232,6 +242,11 @@ class HorizontalPodAutoscalerController(Controller):
         self.events.record(autoscaler, "Warning", "FailedComputeMetricsReplicas", message)
         told = f"the HPA was unable to compute the replica count: {first}"
         return "ScalingActive", "False", reason, told
+
+
+def _selector_and_text(kind: Kind, target: Obj) -> tuple[Selector, str]:
+    selector = _selector(kind, target)
+    return selector, str(selector)
 
 
 def _selector(kind: Kind, target: Obj) -> Selector:

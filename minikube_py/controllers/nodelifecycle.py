@@ -44,6 +44,7 @@ from minikube_py.meta.objects import (
 
 LEASES = "kube-node-lease"
 PODS_BY_NODE = "controllers/pod-node"
+LOST_NODES, LOST = "controllers/lost-node", "lost"
 WATCHED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 PRESSURES = {
     "MemoryPressure": "node.kubernetes.io/memory-pressure",
@@ -89,6 +90,11 @@ def wanted_taints(node: Obj, now: datetime, *, evict: bool = True) -> list[Obj]:
 def _is_lost(node: Obj) -> bool:
     """Whether the node says, or silence says for it, that it is not ready."""
     return (condition(node, "Ready") or {}).get("status") in ("False", "Unknown")
+
+
+def _lost_index(node: Obj) -> Iterable[str]:
+    """Files the nodes that are lost together."""
+    return (LOST,) if _is_lost(node) else ()
 
 
 def _keeps(taint: Obj, ready: str | None) -> bool:
@@ -143,7 +149,7 @@ class NodeLifecycleController(Controller):
         self._zones = Zones()
 
     def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
-        return ((Pod, PODS_BY_NODE, pod_node_index),)
+        return ((Pod, PODS_BY_NODE, pod_node_index), (Node, LOST_NODES, _lost_index))
 
     def watches(self) -> Mapping[Kind, KeysOf]:
         return {Lease: self._renewed, Pod: self._pod_ready, Node: self._zone_changed}
@@ -152,7 +158,7 @@ class NodeLifecycleController(Controller):
         """The lost nodes, where a node's gain or loss may change how fast they are given up."""
         if not self._zones.note(change.object, gone=change.type == "DELETED"):
             return ()
-        return [key_of(node) for node in self.cache.list(Node) if _is_lost(node)]
+        return [key_of(node) for node in self.cache.indexed(Node, LOST_NODES, LOST)]
 
     def _renewed(self, change: Change) -> Iterable[Key]:
         """A renewal is noted when it comes; only a node that was given up is looked at for it."""

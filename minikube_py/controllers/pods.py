@@ -46,9 +46,11 @@ def ready_since(pod: Obj) -> datetime | None:
 
 def seconds_until_available(pod: Obj, min_ready: float, now: datetime) -> float | None:
     """0 where the pod has been ready for `min_ready` seconds, what is missing of it, or None: not ready."""
-    if not is_ready(pod):
-        return None
-    since = ready_since(pod)
+    return seconds_until_ready_for(ready_since(pod), min_ready, now) if is_ready(pod) else None
+
+
+def seconds_until_ready_for(since: datetime | None, min_ready: float, now: datetime) -> float:
+    """What is missing until a pod that is ready `since` then (None: nobody knows) has been for `min_ready`."""
     if not min_ready or since is None:
         return 0.0
     return max(0.0, (since + timedelta(seconds=min_ready) - now).total_seconds())

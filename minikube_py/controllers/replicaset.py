@@ -1,22 +1,17 @@
 """ReplicaSet controller: keeps as many pods as spec.replicas says."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from minikube_py.client.base import Index
+from minikube_py.client.base import Change, Index
 from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
-from minikube_py.controllers.ownership import ORPHANS, adopters, claim, orphan_index
+from minikube_py.controllers.batches import BURST
+from minikube_py.controllers.ownership import ORPHANS, adopters, claim, orphan_index, selector_of
 from minikube_py.controllers.podcontrol import PodControl, namespace_terminating
-from minikube_py.controllers.pods import (
-    is_active,
-    is_available,
-    is_ready,
-    pod_from_template,
-    removal_order,
-    seconds_until_available,
-)
+from minikube_py.controllers.pods import is_active, pod_from_template, removal_order
+from minikube_py.controllers.standings import Counts, Standings, standing_of
 from minikube_py.kinds.apps.replicaset import ReplicaSet
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.meta.kind import Kind
@@ -33,37 +28,32 @@ from minikube_py.meta.objects import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How many pods to create, and which to delete (at most one of the two)."""
-
-    create: int = 0
-    delete: Sequence[Obj] = ()
+def missing(rs: Obj, pods: Counts) -> int:
+    """How many pods `rs` must create; below zero: how many it must delete."""
+    return int(dig(rs, "spec.replicas", 1)) - sum(n for standing, n in pods.items() if standing.active)
 
 
-def plan(rs: Obj, pods: Sequence[Obj], related: Sequence[Obj], now: datetime) -> Plan:
-    """What must change for `pods` to satisfy `rs`; `related` are the pods of all ReplicaSets of its owner."""
-    active = [pod for pod in pods if is_active(pod)]
-    missing = int(dig(rs, "spec.replicas", 1)) - len(active)
-    if missing >= 0:
-        return Plan(create=missing)
-    return Plan(delete=removal_order(active, related, now)[:-missing])
-
-
-def observed(rs: Obj, pods: Sequence[Obj], failure: tuple[str, str] | None, now: datetime) -> Obj:
+def observed(rs: Obj, pods: Counts, failure: tuple[str, str] | None, now: datetime) -> Obj:
     """The status of `rs` with its `pods`; `failure` is the reason and message of what could not be done."""
-    active = [pod for pod in pods if is_active(pod)]
-    template_labels = (dig(rs, "spec.template.metadata.labels") or {}).items()
+    active = {standing: n for standing, n in pods.items() if standing.active}
+    template_labels = frozenset((dig(rs, "spec.template.metadata.labels") or {}).items())
     min_ready = dig(rs, "spec.minReadySeconds", 0)
     counts = {
-        "fullyLabeledReplicas": sum(template_labels <= labels_of(pod).items() for pod in active),
-        "readyReplicas": sum(map(is_ready, active)),
-        "availableReplicas": sum(is_available(pod, min_ready, now) for pod in active),
+        "fullyLabeledReplicas": sum(n for pod, n in active.items() if template_labels <= pod.labels),
+        "readyReplicas": sum(n for pod, n in active.items() if pod.ready),
+        "availableReplicas": sum(n for pod, n in active.items() if pod.wait(min_ready, now) == 0.0),
         "observedGeneration": dig(rs, "metadata.generation", 0),
     }
-    status: Obj = {"replicas": len(active)} | {field: n for field, n in counts.items() if n}
+    status: Obj = {"replicas": sum(active.values())} | {field: n for field, n in counts.items() if n}
     conditions = _conditions(dig(rs, "status.conditions", []), failure, now)
     return status | ({"conditions": conditions} if conditions else {})
+
+
+def until_available(rs: Obj, pods: Counts, now: datetime) -> float | None:
+    """Seconds until the next of `pods` has been ready for long enough; None: all have, or are not ready."""
+    min_ready = dig(rs, "spec.minReadySeconds", 0)
+    waits = (pod.wait(min_ready, now) for pod in pods if pod.active)
+    return min((wait for wait in waits if wait), default=None)
 
 
 def _conditions(old: Sequence[Obj], failure: tuple[str, str] | None, now: datetime) -> list[Obj]:
@@ -96,42 +86,68 @@ class ReplicaSetController(Controller):
     def __init__(self, context: ControllerContext) -> None:
         super().__init__(context)
         self.pods = PodControl(self.client, self.events)
+        self._standings = Standings(self.kind.kind)
 
     def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
         return ((Pod, ORPHANS, orphan_index),)
 
     def watches(self) -> Mapping[Kind, KeysOf]:
-        return {Pod: adopters(self.cache, self.kind)}
+        self._standings = standings = Standings(self.kind.kind)
+        adopting = adopters(self.cache, self.kind)
+
+        def changed(change: Change) -> Iterable[Key]:
+            standings.note(change)
+            return adopting(change)
+
+        return {Pod: changed}
 
     async def reconcile(self, key: Key) -> float | None:
         rs = self.cache.get(self.kind, key)
         if rs is None:
             return None
-        pods = await claim(self.client, self.kind, rs, Pod)
+        pods = await self._claimed(rs)
         error: Exception | None = None
         failure: tuple[str, str] | None = None
-        if not is_deleting(rs):
-            wanted = plan(rs, pods, self._related(rs, pods), self.clock.now())
-            if wanted.create:
-                made = [pod_from_template(rs["spec"]["template"], rs) for _ in range(wanted.create)]
-                error = await self.pods.create(rs, made)
-                error = None if namespace_terminating(error) else error
-                failure = ("FailedCreate", str(error)) if error else None
-            elif wanted.delete:
-                error = await self.pods.delete(rs, wanted.delete)
-                failure = ("FailedDelete", str(error)) if error else None
-            if wanted.create or wanted.delete:
-                pods = self._current(rs)
+        wanted = 0 if is_deleting(rs) else missing(rs, pods)
+        if wanted > 0:
+            template = rs["spec"]["template"]
+            made = [pod_from_template(template, rs) for _ in range(min(wanted, BURST))]
+            error = await self.pods.create(rs, made)
+            error = None if namespace_terminating(error) else error
+            failure = ("FailedCreate", str(error)) if error else None
+        elif wanted < 0:
+            error = await self.pods.delete(rs, self._surplus(rs, -wanted))
+            failure = ("FailedDelete", str(error)) if error else None
+        if wanted:
+            pods = self._standings.of(uid_of(rs))
         now = self.clock.now()
         await self.set_status(self.kind, rs, observed(rs, pods, failure, now))
         if error is not None:
             raise error
-        return self._until_available(rs, pods, now)
+        return until_available(rs, pods, now)
 
-    def _current(self, rs: Obj) -> list[Obj]:
-        """The pods that the cache shows by now."""
-        owned = self.cache.owned(Pod, uid_of(rs))
-        return [pod for pod in owned if (controller_of(pod) or {}).get("uid") == uid_of(rs)]
+    async def _claimed(self, rs: Obj) -> Counts:
+        """The pods that `rs` controls by its selector, after adopting and releasing what it must."""
+        pods, selector = self._standings.of(uid_of(rs)), selector_of(rs)
+        if all(selector.matches(dict(pod.labels)) for pod in pods) and not any(
+            selector.matches(labels_of(orphan)) for orphan in self.cache.indexed(Pod, ORPHANS, namespace_of(rs))
+        ):
+            return pods
+        return Counter(map(standing_of, await claim(self.client, self.kind, rs, Pod)))
+
+    def _surplus(self, rs: Obj, count: int) -> Sequence[Obj]:
+        """The `count` pods that go first."""
+        active = [pod for pod in self._controlled(rs) if is_active(pod)]
+        return removal_order(active, self._related(rs, active), self.clock.now())[:count]
+
+    def _controlled(self, rs: Obj) -> list[Obj]:
+        """The pods that the cache shows by now, without those that are being released."""
+        selector = selector_of(rs)
+        return [
+            pod
+            for pod in self.cache.owned(Pod, uid_of(rs))
+            if (controller_of(pod) or {}).get("uid") == uid_of(rs) and selector.matches(labels_of(pod))
+        ]
 
     def _related(self, rs: Obj, pods: Sequence[Obj]) -> Sequence[Obj]:
         """The pods of every ReplicaSet that has the same controller: those that may share a node with ours."""
@@ -145,10 +161,3 @@ class ReplicaSetController(Controller):
             if namespace_of(sibling) == namespace_of(rs)
             for pod in self.cache.owned(Pod, uid_of(sibling))
         ]
-
-    def _until_available(self, rs: Obj, pods: Sequence[Obj], now: datetime) -> float | None:
-        min_ready = dig(rs, "spec.minReadySeconds", 0)
-        if not min_ready:
-            return None
-        waits = (seconds_until_available(pod, min_ready, now) for pod in pods if is_active(pod))
-        return min((wait for wait in waits if wait), default=None)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar
 
-from minikube_py.client.base import Index
+from minikube_py.client.base import Change, Index
 from minikube_py.controllers import history
 from minikube_py.controllers.base import Controller, KeysOf
 from minikube_py.controllers.batches import slow_start
@@ -25,6 +25,7 @@ from minikube_py.meta.objects import (
     is_deleting,
     key_of,
     name_of,
+    namespace_of,
     owner_reference,
     uid_of,
 )
@@ -40,7 +41,14 @@ class StatefulSetController(Controller):
         return ((Pod, ORPHANS, orphan_index), (ControllerRevision, ORPHANS, orphan_index))
 
     def watches(self) -> Mapping[Kind, KeysOf]:
-        return {Pod: adopters(self.cache, StatefulSet)}
+        return {Pod: adopters(self.cache, StatefulSet), PersistentVolumeClaim: self._claim_changed}
+
+    def _claim_changed(self, change: Change) -> Iterable[Key]:
+        """The set that a claim which has gone was made for: its pod may wait for another one."""
+        if change.type != "DELETED":
+            return ()
+        sets = self.cache.list(StatefulSet, namespace_of(change.object))
+        return [key_of(one) for one in sets if identity.is_claim_of(one, name_of(change.object))]
 
     async def reconcile(self, key: Key) -> float | None:
         stateful_set = self.cache.get(StatefulSet, key)

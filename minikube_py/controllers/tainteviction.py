@@ -1,5 +1,7 @@
 """Taint eviction controller: deletes pods from nodes with NoExecute taints that they do not tolerate, or
-tolerate only for a time. One timer per such pod; a restart counts on from the taint's timeAdded."""
+tolerate only for a time. One timer per such pod; after a restart the time counts on from the taint's
+timeAdded, where it has one.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -26,8 +28,11 @@ from minikube_py.meta.objects import (
 )
 
 
-def evict_in(tolerations: Sequence[Obj], taints: Sequence[Obj], now: datetime) -> float | None:
-    """Seconds until a pod must leave a node with these NoExecute taints: 0 for now, None for never."""
+def evict_in(
+    tolerations: Sequence[Obj], taints: Sequence[Obj], now: datetime, seen: datetime | None = None
+) -> float | None:
+    """Seconds until a pod must leave a node with these NoExecute taints: 0 for now, None for never. A taint
+    that does not say when it was added counts from when it was first `seen` with the pod, or else from now."""
     waits: list[float] = []
     for taint in taints:
         covering = [t for t in tolerations if tolerates(t, taint)]
@@ -35,7 +40,7 @@ def evict_in(tolerations: Sequence[Obj], taints: Sequence[Obj], now: datetime) -
             return 0.0
         limited = [t["tolerationSeconds"] for t in covering if t.get("tolerationSeconds") is not None]
         if limited:
-            since = parse_time(taint["timeAdded"]) if taint.get("timeAdded") else now
+            since = parse_time(taint["timeAdded"]) if taint.get("timeAdded") else seen or now
             ends = since + timedelta(seconds=max(0, min(limited)))
             waits.append(max(0.0, (ends - now).total_seconds()))
     return min(waits, default=None)
@@ -53,7 +58,7 @@ class TaintEvictionController(Controller):
 
     def __init__(self, context: ControllerContext) -> None:
         super().__init__(context)
-        self._marked: dict[str, float] = {}  # uid > when it will be evicted
+        self._marked: dict[str, datetime] = {}  # by uid: since when it is known that the pod will be evicted
 
     def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
         return ((Pod, PODS_BY_NODE, pod_node_index),)
@@ -88,13 +93,14 @@ class TaintEvictionController(Controller):
         node = self.cache.get(Node, Key("", pod["spec"]["nodeName"]))
         taints = no_execute(node) if node is not None else []
         now = self.clock.now()
-        left = evict_in(dig(pod, "spec.tolerations", []), taints, now) if taints else None
+        seen = self._marked.get(uid_of(pod))
+        left = evict_in(dig(pod, "spec.tolerations", []), taints, now, seen) if taints else None
         if left is None:
             if self._marked.pop(uid_of(pod), None) is not None:
                 self.events.record(pod, "Normal", "TaintManagerEviction", f"Cancelling deletion of Pod {key}")
             return None
         if left > 0:
-            self._marked[uid_of(pod)] = self.clock.monotonic() + left
+            self._marked.setdefault(uid_of(pod), now)
             return left
         await self._evict(pod)
         return None

@@ -1,8 +1,9 @@
 """Profiles: which pods a scheduler is for, and what its plugins are told.
 
 `profiles_from` reads a KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1) as far as it concerns
-plugins: schedulerName, plugins.*.disabled, the weights of enabled score plugins, and the arguments of
-NodeResourcesFit, PodTopologySpread and InterPodAffinity.
+plugins: schedulerName, percentageOfNodesToScore (of the profile, or else of all), plugins.*.disabled, the
+weights of enabled score plugins, and the arguments of NodeResourcesFit, NodeAffinity, PodTopologySpread and
+InterPodAffinity. VolumeBinding's shape is of a feature that is off by default, and has no effect.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from minikube_py.meta import yaml
 from minikube_py.meta.objects import Obj, dig
 from minikube_py.scheduler.framework import Plugin
 from minikube_py.scheduler.plugins.inter_pod_affinity import InterPodAffinity
+from minikube_py.scheduler.plugins.node_affinity import NodeAffinity
 from minikube_py.scheduler.plugins.node_resources_fit import NodeResourcesFit, Scoring
 from minikube_py.scheduler.plugins.pod_topology_spread import DEFAULTS, PodTopologySpread
 
@@ -34,6 +36,10 @@ class Profile:
     spread: tuple[tuple[str, int], ...] = DEFAULTS
     """The default topology spread constraints, as (topology key, maxSkew)."""
     hard_affinity_weight: int = 1
+    added_affinity: Obj = field(default_factory=dict)
+    """A node affinity that every pod of the profile has besides its own."""
+    percentage: int = 0
+    """The share of the nodes among which the best is looked for; 0: by how many there are."""
     disabled: frozenset[str] = frozenset()
     weights: Mapping[str, int] = field(default_factory=dict)
 
@@ -58,6 +64,8 @@ def plugins_of(profile: Profile) -> list[Plugin]:
 def _make(plugin: type[Plugin], profile: Profile) -> Plugin:
     if plugin is NodeResourcesFit:
         return NodeResourcesFit(profile.scoring)
+    if plugin is NodeAffinity:
+        return NodeAffinity(profile.added_affinity)
     if plugin is PodTopologySpread:
         return PodTopologySpread(profile.spread)
     if plugin is InterPodAffinity:
@@ -85,7 +93,7 @@ def profiles_from(configuration: Obj) -> tuple[Profile, ...]:
         raise BadConfiguration(f"kind is {configuration.get('kind')!r}, not KubeSchedulerConfiguration")
     profiles: list[Obj] = configuration.get("profiles") or [{}]
     try:
-        found = tuple(_profile(one) for one in profiles)
+        found = tuple(_profile(one, configuration) for one in profiles)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadConfiguration(f"a profile cannot be read: {error}") from error
     names = [profile.name for profile in found]
@@ -94,7 +102,7 @@ def profiles_from(configuration: Obj) -> tuple[Profile, ...]:
     return found
 
 
-def _profile(given: Obj) -> Profile:
+def _profile(given: Obj, configuration: Obj) -> Profile:
     arguments: Obj = {one["name"]: one.get("args") or {} for one in given.get("pluginConfig") or ()}
     points = (given.get("plugins") or {}).values()
     enabled = [one for point in points for one in point.get("enabled") or ()]
@@ -103,9 +111,19 @@ def _profile(given: Obj) -> Profile:
         scoring=_scoring(dig(arguments, "NodeResourcesFit.scoringStrategy") or {}),
         spread=_spread(arguments.get("PodTopologySpread") or {}),
         hard_affinity_weight=int(dig(arguments, "InterPodAffinity.hardPodAffinityWeight", 1)),
+        added_affinity=dig(arguments, "NodeAffinity.addedAffinity") or {},
+        percentage=_percentage(given, configuration),
         disabled=frozenset(one["name"] for point in points for one in point.get("disabled") or ()),
         weights={one["name"]: int(one["weight"]) for one in enabled if one.get("weight")},
     )
+
+
+def _percentage(*holders: Obj) -> int:
+    """The percentageOfNodesToScore of the first that has one. Errors: ValueError."""
+    found = next((one for holder in holders if (one := holder.get("percentageOfNodesToScore")) is not None), 0)
+    if int(found) not in range(101):
+        raise ValueError(f"percentageOfNodesToScore is {found}, not in the range [0, 100]")
+    return int(found)
 
 
 def _scoring(strategy: Obj) -> Scoring:

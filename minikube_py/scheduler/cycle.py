@@ -1,9 +1,9 @@
 """One scheduling decision: which node takes a pod. Pure but for the choice among equals.
 
-Of many nodes only a sample is looked at, as upstream: all up to 100; above, a share that falls from 50% with
-the number of nodes, never below 5% nor 100 nodes. The search goes on where the last one ended, so that all
-nodes get their turn. What local plugins say of a shape and a node is kept in the node's memo. Room that was
-made for a nominated pod counts as taken for pods that are not more urgent.
+Of many nodes only a sample is looked at: all up to 100; above, as many feasible ones as upstream's least, 5%
+and 100. The search goes on where the last one ended, so that all nodes get their turn. What local plugins say
+of a shape and a node is kept in the node's memo. Room that was made for a nominated pod counts as taken for
+pods that are not more urgent.
 """
 
 import random
@@ -17,7 +17,7 @@ from minikube_py.scheduler.framework import SKIP, Plugin, Reject, normalized
 from minikube_py.scheduler.podinfo import PodInfo
 from minikube_py.scheduler.snapshot import NodeInfo, Snapshot
 
-MIN_FEASIBLE = 100
+MIN_FEASIBLE, LEAST_PERCENTAGE = 100, 5
 Refusal = tuple[Plugin, Reject]
 Active = Sequence[tuple[Plugin, Any]]
 
@@ -59,12 +59,11 @@ def told_reasons(reasons: Counter[str]) -> str:
     return ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
 
 
-def sample_size(nodes: int) -> int:
-    """How many feasible nodes are enough to stop the search."""
+def sample_size(nodes: int, percentage: int = 0) -> int:
+    """How many feasible nodes are enough to stop the search, `percentage` of them (0: what is fast enough)."""
     if nodes <= MIN_FEASIBLE:
         return nodes
-    percentage = max(5, 50 - nodes // 125)
-    return max(MIN_FEASIBLE, nodes * percentage // 100)
+    return max(MIN_FEASIBLE, nodes * (percentage or LEAST_PERCENTAGE) // 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +90,14 @@ class Found:
 
 
 class Cycle:
-    """Decides with a fixed list of plugins; remembers only where the last search ended."""
+    """Decides with a fixed list of plugins; remembers only where the last search ended. `percentage` is the
+    share of the nodes that is looked at (see `sample_size`)."""
 
-    def __init__(self, plugins: Sequence[Plugin], chance: random.Random | None = None) -> None:
+    def __init__(
+        self, plugins: Sequence[Plugin], chance: random.Random | None = None, percentage: int = 0
+    ) -> None:
         self._plugins = tuple(plugins)
+        self._percentage = percentage
         self._next = 0
         self._chance = chance or random.Random()
         self._local_scorers = [plugin for plugin in self._plugins if plugin.local and plugin.scores()]
@@ -157,10 +160,10 @@ class Cycle:
             return first_refusal(pod, node, (*asked.local, *asked.filters))
 
     def _search(self, pod: PodInfo, snapshot: Snapshot, asked: Asked) -> Found:
-        nodes, found = snapshot.nodes, Found()
+        nodes, found = snapshot.turns, Found()
         if asked.only is not None:
             nodes = [info for name in sorted(asked.only) if (info := snapshot.node(name)) is not None]
-        count, enough, shape = len(nodes), sample_size(len(nodes)), pod.shape
+        count, enough, shape = len(nodes), sample_size(len(nodes), self._percentage), pod.shape
         start = self._next % count if count else 0
         nominated, filters, feasible = snapshot.nominated, asked.filters, found.feasible
         for node in (*nodes[start:], *nodes[:start]):

@@ -151,6 +151,7 @@ class PodReader:
                 spec.get("tolerations"),
                 spec.get("resources"),
                 spec.get("overhead"),
+                spec.get("schedulerName"),  # what plugins say is kept by shape, and profiles differ
             )
         )
         shape = self._shapes.get(identity)

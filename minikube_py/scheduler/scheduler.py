@@ -8,6 +8,7 @@ back, and the pod is tried again. A pod that no node takes may make less urgent 
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 from minikube_py.aio.clock import Clock
 from minikube_py.aio.tasks import Tasks
@@ -56,12 +57,17 @@ class Scheduler:
     async def run(self, ready: asyncio.Event) -> None:
         self._snapshot = Snapshot(self._client.cache)
         self._binder = Binder(self._client, self._clock, self._snapshot)
-        self._cycles = {name: Cycle(plugins_of(profile)) for name, profile in self._profiles.items()}
+        profiles = self._profiles.items()
+        self._cycles = {name: Cycle(plugins_of(p), percentage=p.percentage) for name, p in profiles}
+        self._recorders: dict[str, EventRecorder] = {}
         async with (
             SchedulingQueue(self._clock) as self._queue,
-            EventRecorder(self._client, self._clock, DEFAULT_NAME) as self._events,
+            AsyncExitStack() as recorders,
             Tasks("scheduler") as self._tasks,
         ):
+            for name in self._profiles:
+                recorder = EventRecorder(self._client, self._clock, name)
+                self._recorders[name] = await recorders.enter_async_context(recorder)
             cache, names, moved = self._client.cache, self._profiles, self._binder.volumes_moved
             watching = Watching(cache, self._snapshot, self._queue, names, moved)
             ready.set()
@@ -75,7 +81,7 @@ class Scheduler:
         while True:
             waiting = await self._queue.take()
             await self._room.acquire()
-            cycle = self._cycles[waiting.info.spec.get("schedulerName", DEFAULT_NAME)]
+            cycle = self._cycles[profile_of(waiting.info)]
             decision = cycle.decide(waiting.info, self._snapshot)
             if isinstance(decision, Placement):
                 self._place(waiting, decision.node)
@@ -114,16 +120,16 @@ class Scheduler:
             await self._binder.bind(info, node)
             self.scheduled += 1
             message = f"Successfully assigned {info.key} to {node}"
-            self._events.record(info.pod, "Normal", "Scheduled", message)
+            self._tell(info, info, "Normal", "Scheduled", message)
         except (NotFound, Conflict) as error:
             log.info("pod %s was not bound to %s: %s", info.key, node, error.message)
             self._give_back(waiting)
         except VolumesNotBound as error:
             message = f'running PreBind plugin "VolumeBinding": {error}'
-            self._events.record(info.pod, "Warning", "FailedScheduling", message)
+            self._tell(info, info, "Warning", "FailedScheduling", message)
             self._give_back(waiting)
         except ApiError as error:
-            self._events.record(info.pod, "Warning", "FailedScheduling", f"binding rejected: {error.message}")
+            self._tell(info, info, "Warning", "FailedScheduling", f"binding rejected: {error.message}")
             self._give_back(waiting)
         finally:
             self._room.release()
@@ -155,8 +161,12 @@ class Scheduler:
         self._queue.park(waiting, refusal.plugins)
         self._tasks.spawn(self._report_and_release(info, message), f"report/{info.key}")
 
+    def _tell(self, by: PodInfo, about: PodInfo, type: str, reason: str, message: str) -> None:
+        """An event about a pod, in the name of the profile that schedules `by`."""
+        self._recorders[profile_of(by)].record(about.pod, type, reason, message)
+
     def _profiles_preempt(self, info: PodInfo) -> bool:
-        return self._profiles[info.spec.get("schedulerName", DEFAULT_NAME)].preempts
+        return self._profiles[profile_of(info)].preempts
 
     async def _give_way(self, preemptor: Preemptor, info: PodInfo, refusal: Unschedulable) -> Candidate | str:
         """Whose going would help the pod, or what to say if nobody's would."""
@@ -203,7 +213,7 @@ class Scheduler:
             return
         self.preempted += 1
         message = f"Preempted by pod {info.uid} on node {node}"
-        self._events.record(victim.pod, "Normal", "Preempted", message)
+        self._tell(info, victim, "Normal", "Preempted", message)
 
     async def _report_and_release(self, info: PodInfo, message: str) -> None:
         try:
@@ -214,7 +224,7 @@ class Scheduler:
     async def _report(self, info: PodInfo, message: str) -> None:
         """Say why the pod waits, and for which node, where that is not said already."""
         pod, nominated = info.pod, self._snapshot.nomination(info.uid)
-        self._events.record(pod, "Warning", "FailedScheduling", message[:NOTE_LENGTH])
+        self._tell(info, info, "Warning", "FailedScheduling", message[:NOTE_LENGTH])
         known = condition(pod, "PodScheduled") or {}
         same = known.get("reason") == "Unschedulable" and known.get("message") == message
         if same and nominated == info.nominated:
@@ -230,6 +240,12 @@ class Scheduler:
             await self._client.patch(Pod, info.key, body, type=STRATEGIC_PATCH, subresource="status")
         except ApiError as error:
             log.info("pod %s: its status was not written: %s", info.key, error.message)
+
+
+def profile_of(info: PodInfo) -> str:
+    """The name of the profile that the pod asks for."""
+    name: str = info.spec.get("schedulerName", DEFAULT_NAME)
+    return name
 
 
 def unschedulable_condition(pod: Obj, message: str, now: str) -> Obj:

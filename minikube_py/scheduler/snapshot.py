@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any, Protocol
 
 from minikube_py.kinds.core.namespace import Namespace
@@ -16,7 +17,7 @@ from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj, dig, labels_of, name_of
 from minikube_py.scheduler.podinfo import HostPort, PodInfo, amounts
 from minikube_py.scheduler.tallies import Standing, Tallies, Tally
-from minikube_py.scheduler.terms import Question
+from minikube_py.scheduler.terms import ZONE, Question
 
 MEMOS = 64
 """Entries that a node's memo holds before it is cleared."""
@@ -115,6 +116,11 @@ class NodeInfo:
                 del self.ports[port]
 
 
+def zone_of(labels: Mapping[str, str]) -> tuple[str, str]:
+    """The region and the zone that a node's labels name."""
+    return labels.get("topology.kubernetes.io/region", ""), labels.get(ZONE, "")
+
+
 class Snapshot:
     """All nodes by name, and where each pod is. Pods of nodes not known yet wait for them."""
 
@@ -122,6 +128,7 @@ class Snapshot:
         self.objects: Objects = objects or NoObjects()
         self._nodes: dict[str, NodeInfo] = {}
         self._list: list[NodeInfo] | None = None
+        self._turns: list[NodeInfo] | None = None
         self._places: dict[str, tuple[str, PodInfo]] = {}
         self._images: Counter[str] = Counter()
         self._tallies = Tallies(
@@ -141,6 +148,17 @@ class Snapshot:
         if self._list is None:
             self._list = list(self._nodes.values())
         return self._list
+
+    @property
+    def turns(self) -> list[NodeInfo]:
+        """Every node, one of each zone in turn, so that any stretch of them is of all zones."""
+        if self._turns is None:
+            zones: dict[tuple[str, str], list[NodeInfo]] = {}
+            for info in self._nodes.values():
+                zones.setdefault(zone_of(info.labels), []).append(info)
+            turns = zip_longest(*zones.values())
+            self._turns = [info for turn in turns for info in turn if info is not None]
+        return self._turns
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -177,15 +195,17 @@ class Snapshot:
             self._count_images(info, -1)
             info.replace(node)
             self._count_images(info, 1)
+            if zone_of(labels_of(old)) != zone_of(info.labels):
+                self._turns = None
             if labels_of(old) != info.labels or dig(old, "spec.taints", []) != info.taints:
-                self._tallies.forget()
+                self._tallies.node_changed(old, node)
             return
         info = self._nodes[name] = NodeInfo(node)
-        self._list = None
+        self._list = self._turns = None
         self._count_images(info, 1)
         for pod in self._pods_at(name):
             info.add(pod)
-        self._tallies.forget()
+        self._tallies.node_changed(None, node)
 
     def _count_images(self, info: NodeInfo, by: int) -> None:
         for image in info.images:
@@ -199,9 +219,9 @@ class Snapshot:
     def remove_node(self, name: str) -> None:
         info = self._nodes.pop(name, None)
         if info is not None:
-            self._list = None
+            self._list = self._turns = None
             self._count_images(info, -1)
-            self._tallies.forget()
+            self._tallies.node_changed(info.node, None)
 
     def put_pod(self, pod: PodInfo, node: str) -> None:
         """A pod is on a node, or is assumed to be."""

@@ -1,8 +1,8 @@
 """Counts of pods by topology domain, kept up to date with each pod that comes or goes.
 
 A `Tally` answers one Question; `Standing` keeps the (anti-)affinity terms of the pods that are placed, by
-domain. Both are live: those who hold one see later changes. They are rebuilt lazily when nodes' labels or
-taints, or namespaces' labels, change. A test proves that they equal a plain count.
+domain. Both are live: those who hold one see later changes. They are rebuilt lazily when a node's labels or
+taints change so that it counts otherwise, or namespaces' labels. A test proves that they equal a plain count.
 """
 
 from collections import OrderedDict
@@ -39,6 +39,11 @@ def eligible(question: Question, node: Obj) -> bool:
     return "tolerations" not in spec or not untolerated(taints_of(node), spec["tolerations"], effects)
 
 
+def domain(question: Question, node: Obj) -> str | None:
+    """The domain of a node that counts."""
+    return labels_of(node)[question.key] if eligible(question, node) else None
+
+
 @dataclass(slots=True)
 class Tally:
     """How many pods there are in each domain; `counts` has a zero for a domain without any."""
@@ -52,7 +57,8 @@ class Tally:
     @classmethod
     def of(cls, question: Question, nodes: Iterable[Obj]) -> "Tally":
         """The tally over nodes without pods."""
-        values = {name_of(node): labels_of(node)[question.key] for node in nodes if eligible(question, node)}
+        domains = ((name_of(node), domain(question, node)) for node in nodes)
+        values = {name: found for name, found in domains if found is not None}
         return cls(question, values, dict.fromkeys(values.values(), 0))
 
     def moved(self, pod: PodInfo, node: str, by: int, namespaces: NamespaceLabels) -> None:
@@ -154,7 +160,16 @@ class Tallies:
         if self._standing is not None and pod.terms.any_affinity:
             self._standing.moved(pod, labels_of(node), by)
 
+    def node_changed(self, old: Obj | None, new: Obj | None) -> None:
+        """A node came (no `old`), changed or went (no `new`): what that touches is counted anew when asked."""
+        name = name_of(new or old or {})
+        for question, tally in list(self._kept.items()):
+            if tally.values.get(name) != (None if new is None else domain(question, new)):
+                del self._kept[question]
+        if old is None or new is None or labels_of(old) != labels_of(new):
+            self._standing = None
+
     def forget(self) -> None:
-        """Nodes or namespaces are not what they were: count anew when asked."""
+        """Namespaces are not what they were: count anew when asked."""
         self._kept.clear()
         self._standing = None

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from minikube_py.cli import output
 from minikube_py.cli.commands.apply import read_objects
@@ -176,3 +177,21 @@ def test_the_profile_may_stand_behind_the_command(arguments: list[str], expected
     with cli.make_context("minikube-py", arguments) as context:
         cli.invoke(context)
         assert context.obj["profile"] == expected
+
+
+def test_nodes_are_refused_unless_simulated(tmp_path: Path) -> None:
+    """`start --nodes N` without --simulate ends before anything is started, and says what to add."""
+    environment = {"MINIKUBE_PY_HOME": str(tmp_path)}
+    done = CliRunner().invoke(cli, ["start", "--nodes", "3"], env=environment)
+    assert done.exit_code == 1
+    assert "3 nodes beside this machine's can only be simulated: add --simulate" in done.output
+    assert not (tmp_path / "profiles").exists()
+
+
+def test_options_of_simulated_nodes() -> None:
+    """--nodes takes a number and --simulate none; what is not given is left to the environment and the file."""
+    command = cli.get_command(click.Context(cli), "start")
+    assert command is not None
+    given = command.make_context("start", ["--nodes", "5", "--simulate"]).params
+    assert (given["nodes"], given["simulate"], given["max_pods"]) == ("5", True, None)
+    assert command.make_context("start", []).params["simulate"] is None

@@ -20,7 +20,8 @@ from minikube_py.controllers.horizontalpodautoscaler import HorizontalPodAutosca
 from minikube_py.errors import NotFound
 from minikube_py.kinds.apps.deployment import Deployment
 from minikube_py.kinds.autoscaling.horizontalpodautoscaler import HorizontalPodAutoscaler
-from minikube_py.meta.objects import Obj, condition, dig, timestamp
+from minikube_py.meta.kind import Kind, ScalePaths
+from minikube_py.meta.objects import Key, Obj, condition, dig, timestamp
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -219,3 +220,28 @@ async def test_without_metrics_nothing_changes(world: Any) -> None:
     able = condition(world.the(HorizontalPodAutoscaler, "web"), "AbleToScale")
     assert able is not None
     assert able["reason"] == "FailedGetScale"
+
+
+async def test_a_huge_selector_is_followed(world: Any) -> None:
+    """Where the target's selector is very long, its pods are found all the same, and nothing is blocked."""
+    scale = ScalePaths(selector="status.selector")
+    schema: Obj = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    farm = Kind("Farm", "example.com/v1", "farms", subresources=("status", "scale"), scale=scale, schema=schema)
+    world.clients.registry.catalogue.add(farm)
+    meter = Meter(world)
+    meter.cpu = "1600m"
+    controller = world.controller(HorizontalPodAutoscalerController)
+    controller.config = replace(controller.config, read=meter.read)
+    await world.add_node("n1")
+    await world.create(Deployment, web(2))
+    await world.pass_time(360)
+    named = {"metadata": {"name": "web", "namespace": "default"}, "spec": {"replicas": 2}}
+    await world.create(farm, named)
+    chosen = ",".join([*(f"other-{number}" for number in range(20_000)), "web"])
+    told = {"status": {"replicas": 2, "selector": f"app in ({chosen})"}}
+    await world.api.patch(farm, Key("default", "web"), told, subresource="status")
+    target = {"type": "Utilization", "averageUtilization": 80}
+    metric = {"type": "Resource", "resource": {"name": "cpu", "target": target}}
+    ref = {"apiVersion": "example.com/v1", "kind": "Farm", "name": "web"}
+    await world.create(HorizontalPodAutoscaler, scaler(metrics=[metric], scaleTargetRef=ref))
+    assert dig(world.the(farm, "web"), "spec.replicas") == 4

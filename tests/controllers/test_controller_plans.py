@@ -1,10 +1,12 @@
 """The pure parts of the other controllers, by tables."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from minikube_py.client.base import Change
 from minikube_py.controllers import (
     endpoints,
     endpointslice,
@@ -19,6 +21,8 @@ from minikube_py.controllers.history import surplus
 from minikube_py.controllers.jobs import counting, failures, indexes
 from minikube_py.controllers.ownership import plan_claim
 from minikube_py.controllers.pods import removal_order
+from minikube_py.controllers.standings import Counts, Standings, standing_of
+from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.podspec import nodefit
 from minikube_py.meta.objects import Obj, labels_of, timestamp
 from minikube_py.meta.selectors import parse_labels
@@ -65,17 +69,34 @@ def test_removal_order(better: Obj, worse: Obj) -> None:
 @pytest.mark.parametrize(
     ("replicas", "pods", "expected"),
     [
-        (2, [], (2, [])),
-        (2, [pod("a"), pod("b")], (0, [])),
-        (1, [pod("a"), pod("b", ready=False)], (0, ["b"])),
-        (2, [pod("a"), pod("b", phase="Failed"), pod("c", **DELETING)], (1, [])),
-        (0, [pod("a"), pod("b", phase="Succeeded")], (0, ["a"])),
+        (2, [], 2),
+        (2, [pod("a"), pod("b")], 0),
+        (1, [pod("a"), pod("b", ready=False)], -1),
+        (2, [pod("a"), pod("b", phase="Failed"), pod("c", **DELETING)], 1),
+        (0, [pod("a"), pod("b", phase="Succeeded")], -1),
     ],
 )
-def test_replicaset_plan(replicas: int, pods: list[Obj], expected: Any) -> None:
+def test_missing_replicas(replicas: int, pods: list[Obj], expected: int) -> None:
     """Only active pods count; what is missing is made, what is too much goes."""
-    found = replicaset.plan({"spec": {"replicas": replicas}}, pods, pods, NOW)
-    assert (found.create, [p["metadata"]["name"] for p in found.delete]) == expected
+    assert replicaset.missing({"spec": {"replicas": replicas}}, counted(pods)) == expected
+
+
+def counted(pods: list[Obj]) -> Counts:
+    return Counter(map(standing_of, pods))
+
+
+def test_standings_follow_every_change() -> None:
+    """Pods are counted under their controller as they stand now, and not at all once they are gone."""
+    standings, refs = Standings("ReplicaSet"), [{"kind": "ReplicaSet", "uid": "me", "controller": True}]
+    first = pod("a", ready=False, meta={"ownerReferences": refs})
+    second, foreign = pod("a", meta={"ownerReferences": refs}), pod("b")
+    standings.note(Change("ADDED", Pod, first))
+    standings.note(Change("ADDED", Pod, foreign))
+    assert standings.of("me") == counted([first])
+    standings.note(Change("MODIFIED", Pod, second, first))
+    assert standings.of("me") == counted([second])
+    standings.note(Change("DELETED", Pod, second, second))
+    assert standings.of("me") == {}
 
 
 def test_replicaset_status() -> None:
@@ -85,7 +106,7 @@ def test_replicaset_status() -> None:
     labels = {"meta": {"labels": {"app": "web", "more": "x"}}}
     pods = [pod("a", **labels), pod("b", ready_for=10), pod("c", ready=False), pod("d", phase="Failed")]
     failure = ("FailedCreate", "no quota")
-    status = replicaset.observed(rs, pods, failure, NOW)
+    status = replicaset.observed(rs, counted(pods), failure, NOW)
     [condition] = status.pop("conditions")
     assert status == {
         "replicas": 3,

@@ -101,6 +101,18 @@ async def test_concurrency(world: Any, policy: str, expected: int) -> None:
     assert len(dig(world.the(CronJob, "tick"), "status.active")) == expected
 
 
+async def test_a_deleted_job_leaves_the_list(world: Any) -> None:
+    """A Job that somebody deletes is active no more, and the CronJob says that it is missing."""
+    await world.add_node("n1")
+    await world.create(CronJob, cron("ok:1", concurrencyPolicy="Forbid"))
+    await world.pass_time(61)
+    (job,) = world.names(Job)
+    await world.delete(Job, job, propagationPolicy="Foreground")
+    await world.pass_time(1)
+    assert dig(world.the(CronJob, "tick"), "status.active") is None
+    assert world.events("MissingJob") == [f"Active job went missing: {job}"]
+
+
 async def test_after_a_pause_one_job_makes_up(world: Any) -> None:
     """A CronJob that was suspended makes one Job for the latest time it missed, not one for each."""
     await world.create(CronJob, cron(suspend=True))

@@ -87,6 +87,32 @@ async def test_a_taint_evicts_at_once(world: Any) -> None:
     assert world.events("TaintManagerEviction") == ["Marking for deletion Pod default/one"]
 
 
+async def test_a_tolerated_time_ends(world: Any) -> None:
+    """A pod that tolerates a taint for a time leaves after it, also where the taint has no timeAdded; a taint
+    that is taken back in time does nothing but cancel."""
+    await world.add_node("n1")
+    out = {"key": "out", "effect": "NoExecute"}
+    spec = {
+        "containers": [{"name": "main", "image": "ok"}],
+        "tolerations": [{**out, "operator": "Exists", "tolerationSeconds": 5}],
+    }
+    await world.create(Pod, {"metadata": {"name": "one", "namespace": "default"}, "spec": spec})
+    await world.patch(Node, "n1", {"spec": {"taints": [out]}})
+    await world.pass_time(3)
+    await world.patch(Node, "n1", {"spec": {"taints": None}})
+    await world.pass_time(10)
+    assert world.names(Pod) == ["one"]
+    await world.patch(Node, "n1", {"spec": {"taints": [out]}})
+    await world.pass_time(4)
+    assert world.names(Pod) == ["one"]
+    await world.pass_time(2)
+    assert world.names(Pod) == []
+    assert world.events("TaintManagerEviction") == [
+        "Cancelling deletion of Pod default/one",
+        "Marking for deletion Pod default/one",
+    ]
+
+
 async def test_pods_of_a_removed_node_go(world: Any) -> None:
     """A deleted node's pods are removed after 40 s, and their owner makes new ones elsewhere."""
     await world.add_node("n1")

@@ -229,6 +229,15 @@ async def test_a_canary_by_partition(world: Any) -> None:
     assert images() == ["ok:2", "ok:2", "ok:2"]
 
 
+async def test_a_lost_claim_is_made_again(world: Any) -> None:
+    """A claim that is deleted while its pod still waits for a node is made anew."""
+    await world.create(StatefulSet, stateful(1, volumeClaimTemplates=[CLAIM]))
+    first = world.the(PersistentVolumeClaim, "data-web-0")["metadata"]["uid"]
+    await world.delete(PersistentVolumeClaim, "data-web-0")
+    await world.pass_time(1)
+    assert world.the(PersistentVolumeClaim, "data-web-0")["metadata"]["uid"] != first
+
+
 async def test_claims_go_with_their_pods(world: Any) -> None:
     """whenScaled: Delete gives the claim of a pod that is scaled away to that pod, and so to the collector."""
     await world.add_node("n1")

@@ -1,11 +1,13 @@
 """Claims are made for ephemeral volumes, and CSI volumes are attached to the nodes whose pods use them."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from minikube_py.controllers.attachdetach import Plan, Wanted, attachment, plan
+from minikube_py.controllers.attachdetach import Plan, Wanted, attachment, given_up, plan
 from minikube_py.controllers.ephemeralvolume import plan as plan_claims
+from minikube_py.controllers.podgc import OUT_OF_SERVICE
 from minikube_py.kinds.core.node import Node
 from minikube_py.kinds.core.persistentvolume import PersistentVolume
 from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
@@ -17,30 +19,58 @@ from minikube_py.meta.objects import Key, Obj, dig
 ONE = Wanted("d", "h1", "pv1", shared=False)
 MANY = Wanted("d", "h2", "pv2", shared=True)
 TOLD = {"name": "kubernetes.io/csi/d^h1", "devicePath": ""}
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def attached(one: Wanted, node: str = "n1", done: bool = True) -> Obj:
     return {**attachment(one, node), "status": {"attached": done}}
 
 
+FOREIGN = {**attached(ONE), "metadata": {"name": "made-by-somebody"}}
+
+
 @pytest.mark.parametrize(
     ("needs", "attachments", "in_use", "expected"),
     [
-        ([ONE], [], [], Plan([ONE], [], [], [])),
-        ([ONE], [attached(ONE, done=False)], [], Plan([], [], [], [])),
-        ([ONE], [attached(ONE)], [], Plan([], [], [], [TOLD])),
-        ([], [attached(ONE)], [], Plan([], [attached(ONE)], [], [])),
-        ([], [attached(ONE)], [TOLD["name"]], Plan([], [], [], [TOLD])),
-        ([ONE], [attached(ONE, "n2")], [], Plan([], [], [ONE], [])),
-        ([MANY], [attached(MANY, "n2")], [], Plan([MANY], [], [], [])),
+        ([ONE], [], [], Plan([ONE], [], [], [], [])),
+        ([ONE], [attached(ONE, done=False)], [], Plan([], [], [], [], [])),
+        ([ONE], [attached(ONE)], [], Plan([], [], [], [TOLD], [])),
+        ([], [attached(ONE)], [], Plan([], [attached(ONE)], [], [], [])),
+        ([], [FOREIGN], [], Plan([], [], [], [], [])),
+        ([], [attached(ONE)], [TOLD["name"]], Plan([], [], [], [TOLD], [TOLD["name"]])),
+        ([ONE], [attached(ONE, "n2")], [], Plan([], [], [ONE], [], [])),
+        ([MANY], [attached(MANY, "n2")], [], Plan([MANY], [], [], [], [])),
     ],
-    ids=["new", "waiting", "attached", "unused", "in-use", "elsewhere", "shared"],
+    ids=["new", "waiting", "attached", "unused", "of-others", "in-use", "elsewhere", "shared"],
 )
 def test_attachment_plan(
     needs: list[Wanted], attachments: list[Obj], in_use: list[str], expected: Plan
 ) -> None:
     """What is attached, what is detached, what another node has, and what the node's status says."""
     assert plan("n1", needs, attachments, in_use) == expected
+
+
+READY, LOST = ({"status": {"conditions": [{"type": "Ready", "status": s}]}} for s in ("True", "Unknown"))
+OUT: Obj = {**LOST, "spec": {"taints": [{"key": OUT_OF_SERVICE, "effect": "NoExecute"}]}}
+
+
+@pytest.mark.parametrize(
+    ("node", "ages", "expected"),
+    [
+        (READY, {"a": 9000}, ([], None)),
+        (LOST, {"a": 10, "b": 100}, ([], 260.0)),
+        (LOST, {"a": 360, "b": 100}, (["a"], 260.0)),
+        (OUT, {"a": 0, "b": 1}, (["a", "b"], None)),
+        (None, {"a": 9000}, ([], None)),
+    ],
+    ids=["healthy", "patience", "over", "out-of-service", "gone"],
+)
+def test_what_a_node_keeps_too_long(
+    node: Obj | None, ages: dict[str, int], expected: tuple[list[str], float | None]
+) -> None:
+    """A node that is not Ready keeps its volumes for six minutes, one out of service not at all."""
+    since = {name: NOW - timedelta(seconds=age) for name, age in ages.items()}
+    assert expected == given_up(node, since, NOW)
 
 
 def pod(*volumes: Obj) -> Obj:
@@ -82,43 +112,60 @@ async def test_ephemeral_volume_has_a_claim(world: Any) -> None:
     assert world.names(PersistentVolumeClaim) == ["b-data"]
 
 
-async def test_volume_is_attached_and_detached(world: Any) -> None:
-    """A pod's CSI volume gets its VolumeAttachment; the node's status and an event tell of it; it goes once the
-    node has it in use no more."""
+async def attach(world: Any) -> str:
+    """A pod `p` on n1 with an attached CSI volume, which the node says is in use; the attachment's name."""
     await world.add_node("n1")
     await world.create(CSIDriver, {"metadata": {"name": "d"}, "spec": {"attachRequired": True}})
-    size = {"storage": "1Gi"}
-    modes = ["ReadWriteOnce"]
+    size, modes = {"storage": "1Gi"}, ["ReadWriteOnce"]
     claim = {"accessModes": modes, "resources": {"requests": size}, "volumeName": "pv1"}
-    await world.create(
-        PersistentVolumeClaim, {"metadata": {"name": "c", "namespace": "default"}, "spec": claim}
-    )
-    uid = world.the(PersistentVolumeClaim, "c")["metadata"]["uid"]
+    made = {"metadata": {"name": "c", "namespace": "default"}, "spec": claim}
+    uid = (await world.create(PersistentVolumeClaim, made))["metadata"]["uid"]
     ref = {"namespace": "default", "name": "c", "uid": uid}
     source = {"csi": {"driver": "d", "volumeHandle": "h1"}}
     volume = {"capacity": size, "accessModes": modes, "claimRef": ref, **source}
     await world.create(PersistentVolume, {"metadata": {"name": "pv1"}, "spec": volume})
-    client = world.api
     bound = {"status": {"phase": "Bound", "accessModes": modes, "capacity": size}}
-    await client.patch(PersistentVolumeClaim, Key("default", "c"), bound, subresource="status")
+    await world.api.patch(PersistentVolumeClaim, Key("default", "c"), bound, subresource="status")
     body = {"containers": [{"name": "main", "image": "ok:1"}]}
     body["volumes"] = [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]
     await world.create(Pod, {"metadata": {"name": "p", "namespace": "default"}, "spec": body})
     name = attachment_name("d", "h1", "n1")
     assert world.the(VolumeAttachment, name)["spec"]["source"] == {"persistentVolumeName": "pv1"}
-    key = Key("", name)
-    await client.patch(VolumeAttachment, key, {"status": {"attached": True}}, subresource="status")
+    done = {"status": {"attached": True}}
+    await world.api.patch(VolumeAttachment, Key("", name), done, subresource="status")
     await world.pass_time(1)
+    await use(world, [TOLD["name"]])
+    return name
+
+
+async def use(world: Any, names: list[str] | None) -> None:
+    """Let the node say what it has in use."""
+    await world.api.patch(Node, Key("", "n1"), {"status": {"volumesInUse": names}}, subresource="status")
+
+
+async def test_volume_is_attached_and_detached(world: Any) -> None:
+    """A pod's CSI volume gets its VolumeAttachment; the node's status and an event tell of it; it goes once the
+    node has it in use no more."""
+    name = await attach(world)
     assert dig(world.the(Node, "n1"), "status.volumesAttached") == [TOLD]
     assert world.events("SuccessfulAttachVolume") == ['AttachVolume.Attach succeeded for volume "pv1" ']
-    used = {"status": {"volumesInUse": [TOLD["name"]]}}
-    await client.patch(Node, Key("", "n1"), used, subresource="status")
     await world.delete(Pod, "p")
     await world.pass_time(1)
     assert world.names(VolumeAttachment, "") == [name]
-    await client.patch(Node, Key("", "n1"), {"status": {"volumesInUse": None}}, subresource="status")
+    await use(world, None)
     await world.pass_time(1)
-    assert (world.names(VolumeAttachment, ""), dig(world.the(Node, "n1"), "status.volumesAttached")) == (
-        [],
-        None,
-    )
+    attachments, told = world.names(VolumeAttachment, ""), dig(world.the(Node, "n1"), "status.volumesAttached")
+    assert (attachments, told) == ([], None)
+
+
+async def test_volume_of_a_lost_node_is_detached(world: Any) -> None:
+    """A node that died with a volume in use keeps it for six minutes after its pod, and no longer."""
+    name = await attach(world)
+    world.agent.silent.add("n1")
+    world.beating.discard("n1")
+    await world.pass_time(60)
+    await world.api.delete(Pod, Key("default", "p"), {"gracePeriodSeconds": 0})
+    await world.pass_time(350)
+    assert world.names(VolumeAttachment, "") == [name]
+    await world.pass_time(15)
+    assert world.names(VolumeAttachment, "") == []

@@ -8,7 +8,7 @@ from minikube_py.kinds.core.persistentvolume import PersistentVolume
 from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from minikube_py.kinds.core.volumematching import best_match, is_bound
 from minikube_py.kinds.storage.storageclass import StorageClass
-from minikube_py.meta.objects import Obj, annotations_of, dig, name_of, uid_of
+from minikube_py.meta.objects import Key, Obj, annotations_of, dig, name_of, uid_of
 
 
 def a_volume(name: str, size: str = "1Gi", **spec: Any) -> Obj:
@@ -77,6 +77,16 @@ async def test_a_released_volume_is_kept(world: Any) -> None:
     assert "no persistent volumes available" in world.events("FailedBinding")[-1]
     await world.patch(PersistentVolume, "disk", {"spec": {"claimRef": None}})
     assert phases(world) == {"data": "Bound", "disk": "Bound"}
+
+
+async def test_what_others_tell_of_a_volume_is_kept(world: Any) -> None:
+    """A message in the status of a volume stays as long as its phase does."""
+    await world.create(PersistentVolume, a_volume("one"))
+    told = {"status": {"message": "checked", "reason": "Test"}}
+    await world.api.patch(PersistentVolume, Key("", "one"), told, subresource="status")
+    await world.pass_time(1)
+    status = world.the(PersistentVolume, "one")["status"]
+    assert (status["phase"], status["message"], status["reason"]) == ("Available", "checked", "Test")
 
 
 async def test_a_lost_volume(world: Any) -> None:

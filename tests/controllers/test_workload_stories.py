@@ -93,6 +93,23 @@ async def test_a_daemonset_is_updated_and_rolled_back(world: Any) -> None:
     assert sorted(rev["revision"] for rev in world.cache.list(ControllerRevision, "default")) == [2, 3]
 
 
+async def test_revisions_of_others_are_left_alone(world: Any) -> None:
+    """A revision that a client adds stays until the set has something to do; once it is the only one of its
+    template it gets its label, and no pod is replaced for that."""
+    await world.add_node("n1")
+    await world.create(DaemonSet, workload("agent"))
+    (pod,), (first,) = world.pods(), world.cache.list(ControllerRevision, "default")
+    assert labels_of(pod)["pod-template-generation"] == "1"
+    meta = config("added", labels={"app": "agent"})["metadata"]
+    meta["ownerReferences"] = first["metadata"]["ownerReferences"]
+    await world.create(ControllerRevision, {"metadata": meta, "data": first["data"], "revision": 2})
+    assert world.names(ControllerRevision) == sorted(["added", name_of(first)])
+    await world.delete(ControllerRevision, name_of(first))
+    (left,) = world.cache.list(ControllerRevision, "default")
+    assert (name_of(left), labels_of(left)) == ("added", {"app": "agent", "controller-revision-hash": "added"})
+    assert ([name_of(p) for p in world.pods()], ds_numbers(world)) == ([name_of(pod)], (1, 1, 1, 1))
+
+
 async def test_a_job_completes(world: Any) -> None:
     """A Job runs pods until its completions are reached, counting each once."""
     await world.add_node("n1")

@@ -10,6 +10,7 @@ from minikube_py.scheduler.cycle import Cycle, Placement, Unschedulable, sample_
 from minikube_py.scheduler.framework import normalized
 from minikube_py.scheduler.podinfo import PodReader
 from minikube_py.scheduler.snapshot import Snapshot
+from minikube_py.scheduler.terms import ZONE
 
 
 def snapshot(count: int, **rest: object) -> Snapshot:
@@ -20,11 +21,30 @@ def snapshot(count: int, **rest: object) -> Snapshot:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "expected"), [(1, 1), (100, 100), (150, 100), (1000, 420), (5000, 500), (10000, 500)]
+    ("nodes", "percentage", "expected"),
+    [
+        (1, 0, 1),
+        (100, 0, 100),
+        (150, 0, 100),
+        (1000, 0, 100),
+        (5000, 0, 250),
+        (10000, 0, 500),
+        (100, 10, 100),
+        (1000, 5, 100),
+        (1000, 30, 300),
+        (1000, 100, 1000),
+    ],
 )
-def test_sample_size(nodes: int, expected: int) -> None:
-    """The share that is looked at falls with the number of nodes, to 5%."""
-    assert expected == sample_size(nodes)
+def test_sample_size(nodes: int, percentage: int, expected: int) -> None:
+    """A hundred feasible nodes are enough, or 5% of them, unless another share is configured."""
+    assert expected == sample_size(nodes, percentage)
+
+
+def test_a_configured_share_is_looked_at() -> None:
+    """A profile's percentage decides how many feasible nodes are enough."""
+    decision = Cycle(plugins_of(Profile()), random.Random(1), 40).decide(pod_info("p"), snapshot(300))
+    assert isinstance(decision, Placement)
+    assert decision.examined == 120
 
 
 @pytest.mark.parametrize(
@@ -83,3 +103,13 @@ def test_a_bound_pod_has_the_shape_it_was_decided_by() -> None:
     before, after = reader.read(pod("p", cpu="1")), reader.read(pod("p", cpu="1", nodeName="n1"))
     assert before.shape is after.shape
     assert before.shape is not reader.read(pod("p", cpu="2")).shape
+
+
+def test_nodes_of_all_zones_take_turns() -> None:
+    """However the nodes came, any stretch of them is of all zones; a node that moves to another zone counts."""
+    nodes = Snapshot()
+    for number in range(6):
+        nodes.put_node(node(f"n{number}", labels={ZONE: f"z{number // 3}"}))
+    assert [info.name for info in nodes.turns] == ["n0", "n3", "n1", "n4", "n2", "n5"]
+    nodes.put_node(node("n0", labels={ZONE: "z2"}))
+    assert [info.name for info in nodes.turns] == ["n0", "n1", "n3", "n2", "n4", "n5"]

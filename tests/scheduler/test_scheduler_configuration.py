@@ -7,10 +7,23 @@ import pytest
 from builders import node_info, pod_info
 
 from minikube_py.scheduler.configuration import BadConfiguration, Profile, load, plugins_of, profiles_from
+from minikube_py.scheduler.plugins.node_affinity import NodeAffinity
 from minikube_py.scheduler.plugins.node_resources_fit import NodeResourcesFit, Scoring, broken_line
+from minikube_py.scheduler.snapshot import Snapshot
 
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+SSD: Any = {
+    REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [{"key": "disk", "operator": "Exists"}]}]},
+    "preferredDuringSchedulingIgnoredDuringExecution": [
+        {
+            "weight": 9,
+            "preference": {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]},
+        }
+    ],
+}
 PACKING = {
     "kind": "KubeSchedulerConfiguration",
+    "percentageOfNodesToScore": 70,
     "profiles": [
         {"schedulerName": "default-scheduler"},
         {
@@ -34,7 +47,9 @@ PACKING = {
                 },
                 {"name": "PodTopologySpread", "args": {"defaultingType": "List"}},
                 {"name": "InterPodAffinity", "args": {"hardPodAffinityWeight": 7}},
+                {"name": "NodeAffinity", "args": {"addedAffinity": SSD}},
             ],
+            "percentageOfNodesToScore": 30,
         },
     ],
 }
@@ -43,10 +58,11 @@ PACKING = {
 def test_profiles() -> None:
     """Each profile has its name, its plugins without those disabled, their weights and arguments."""
     default, packing = profiles_from(PACKING)
-    assert default == Profile()
+    assert default == Profile(percentage=70)
     scoring = Scoring("MostAllocated", (("cpu", 3),))
     assert (packing.name, packing.scoring, packing.spread) == ("packing", scoring, ())
     assert (packing.hard_affinity_weight, packing.preempts, default.preempts) == (7, False, True)
+    assert (packing.percentage, packing.added_affinity) == (30, SSD)
     names = {type(plugin).__name__: plugin.weight for plugin in plugins_of(packing)}
     assert ("ImageLocality" in names, names["NodeResourcesFit"], names["TaintToleration"]) == (False, 5, 3)
 
@@ -67,13 +83,32 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         {"kind": "ConfigMap"},
         {"kind": "KubeSchedulerConfiguration", "profiles": [{}, {}]},
         {"kind": "KubeSchedulerConfiguration", "profiles": [{"pluginConfig": [{}]}]},
+        {"kind": "KubeSchedulerConfiguration", "percentageOfNodesToScore": 101},
     ],
-    ids=["kind", "names", "shape"],
+    ids=["kind", "names", "shape", "percentage"],
 )
 def test_bad_configurations(configuration: Any) -> None:
     """What cannot be used is refused."""
     with pytest.raises(BadConfiguration):
         profiles_from(configuration)
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted", "expected"),
+    [
+        ({}, {}, "node(s) didn't match scheduler-enforced node affinity"),
+        ({"disk": "hdd"}, {"zone": "a"}, "node(s) didn't match Pod's node affinity/selector"),
+        ({"disk": "hdd"}, {}, 0),
+        ({"disk": "ssd", "zone": "a"}, {"zone": "a"}, 9),
+    ],
+    ids=["not-added", "not-own", "plain", "preferred"],
+)
+def test_added_affinity(labels: dict[str, str], wanted: dict[str, str], expected: int | str) -> None:
+    """An affinity of the configuration holds beside the pod's own, and its wishes count."""
+    plugin, pod, node = NodeAffinity(SSD), pod_info("p", nodeSelector=wanted), node_info("n", labels=labels)
+    prepared = plugin.prepare(pod, Snapshot())
+    refusal = plugin.filter(pod, node, prepared)
+    assert expected == (refusal.reasons[0] if refusal else plugin.score(pod, node, prepared))
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,17 @@ async def test_profiles_score_each_in_their_way(room: Room) -> None:
     assert len({room.at(f"p{number}") for number in range(4)}) == 1
 
 
+async def test_events_come_from_the_profile(room: Room) -> None:
+    """A pod's events name the scheduler that it asked for as their source."""
+    await room.node("n1")
+    await room.pod("plain")
+    await room.pod("packed", schedulerName="packing")
+    await room.clock.advance(1)
+    found = room.client.cache.list(Event, "default")
+    sources = {e["involvedObject"]["name"]: (e["source"]["component"], e["reason"]) for e in found}
+    assert sources == {"plain": ("default-scheduler", "Scheduled"), "packed": ("packing", "Scheduled")}
+
+
 async def test_only_what_may_help_wakes_a_pod(room: Room) -> None:
     """A pod that must be near another sleeps through strangers, and is tried when that one is placed."""
     await room.node("n1")

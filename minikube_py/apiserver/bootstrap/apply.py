@@ -90,7 +90,7 @@ async def apply(registry: Registry, facts: Bootstrap) -> None:
         _ensure_all(registry, [*flow_schemas.priority_levels(), *flow_schemas.flow_schemas()], _amend_flow),
         _ensure_all(registry, [objects.api_service(facts.service_cidr)], _keep),
         _ensure_service_cidr(registry, facts),
-        _ensure_all(registry, [_authentication_config(facts)], _amend_data),
+        _ensure_all(registry, [_authentication_config(facts), _cluster_info(facts)], _amend_data),
         _ensure_all(registry, objects.api_endpoints(facts.addresses, facts.port), _amend_endpoints),
         storage.ensure_storage_class(registry),
     )
@@ -139,6 +139,12 @@ async def _ensure(registry: Registry, wanted: Obj, amend: Amend) -> None:
 
 def _authentication_config(facts: Bootstrap) -> Obj:
     return objects.authentication_config(facts.client_ca, facts.front_proxy_ca, facts.front_proxies)
+
+
+def _cluster_info(facts: Bootstrap) -> Obj:
+    host = facts.addresses[0]
+    server = f"https://[{host}]:{facts.port}" if ":" in host else f"https://{host}:{facts.port}"
+    return objects.cluster_info(server, facts.client_ca)
 
 
 async def _ensure_service_cidr(registry: Registry, facts: Bootstrap) -> None:

@@ -1,6 +1,6 @@
 """Default bindings: which users, groups and ServiceAccounts have the default roles."""
 
-from minikube_py.apiserver.bootstrap.rules import account, binding, group, user
+from minikube_py.apiserver.bootstrap.rules import CLUSTER_INFO_READER, account, binding, group, user
 from minikube_py.meta.objects import Obj
 
 _EVERYONE = (group("system:authenticated"), group("system:unauthenticated"))
@@ -65,6 +65,7 @@ def role_bindings() -> list[Obj]:
             "system::leader-locking-kube-scheduler",
             [scheduler, account(system, "kube-scheduler")],
         ),
+        _local("kube-public", CLUSTER_INFO_READER, CLUSTER_INFO_READER, [user("system:anonymous")]),
         *(
             _local(namespace, f"system:controller:{name}", f"system:controller:{name}", [account(system, name)])
             for namespace, name in (

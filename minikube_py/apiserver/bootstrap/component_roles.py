@@ -3,7 +3,14 @@
 Source: "Using RBAC Authorization", core component roles, of the Kubernetes documentation (v1.34).
 """
 
-from minikube_py.apiserver.bootstrap.rules import EVENTS, READ, cluster_role, role, rule
+from minikube_py.apiserver.bootstrap.rules import (
+    CLUSTER_INFO_READER,
+    EVENTS,
+    READ,
+    cluster_role,
+    role,
+    rule,
+)
 from minikube_py.meta.objects import Obj
 
 _REVIEWS = (
@@ -188,4 +195,5 @@ def component_namespace_roles() -> list[Obj]:
             rule("update", "configmaps", "core", "cluster-info"),
             EVENTS,
         ),
+        role("kube-public", CLUSTER_INFO_READER, rule("get", "configmaps", "core", "cluster-info")),
     ]

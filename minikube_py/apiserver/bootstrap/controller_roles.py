@@ -168,6 +168,7 @@ def _volumes() -> dict[str, tuple[Obj, ...]]:
         "resource-claim-controller": (
             rule(READ, "pods"),
             rule("update", "pods/finalizers"),
+            rule(READ, "resourceclaimtemplates", "resource.k8s.io"),
             rule("create delete get list patch update watch", "resourceclaims", "resource.k8s.io"),
             rule("patch update", "resourceclaims/status resourceclaims/binding", "resource.k8s.io"),
             rule("patch update", "pods/status"),

@@ -1,5 +1,6 @@
 """Namespaces, priority classes, and the `kubernetes` Service through which pods reach the API server."""
 
+import base64
 import ipaddress
 from collections.abc import Sequence
 
@@ -105,4 +106,27 @@ def authentication_config(client_ca: str, front_proxy_ca: str, front_proxies: Se
         "kind": "ConfigMap",
         "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
         "data": data,
+    }
+
+
+def cluster_info(server: str, ca: str) -> Obj:
+    """The ConfigMap from which anybody learns the API server's URL and its CA (PEM); the bootstrap signer adds
+    a signature by each bootstrap token."""
+    kubeconfig = f"""apiVersion: v1
+clusters:
+- cluster:
+    certificate-authority-data: {base64.b64encode(ca.encode()).decode()}
+    server: {server}
+  name: ""
+contexts: null
+current-context: ""
+kind: Config
+preferences: {{}}
+users: null
+"""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "cluster-info", "namespace": "kube-public"},
+        "data": {"kubeconfig": kubeconfig},
     }

@@ -10,6 +10,7 @@ FULL = "create delete deletecollection get list patch update watch"
 RBAC = "rbac.authorization.k8s.io/v1"
 LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
+CLUSTER_INFO_READER = "kubeadm:bootstrap-signer-clusterinfo"
 AGGREGATE_TO = "rbac.authorization.k8s.io/aggregate-to-"
 
 

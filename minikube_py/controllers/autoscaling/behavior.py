@@ -4,9 +4,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from minikube_py.meta.objects import Obj, dig
 
+Direction = Literal["scaleUp", "scaleDown"]
 DOWN_WINDOW = 300
 """Seconds that lower recommendations wait, where the behavior does not say."""
 
@@ -83,8 +85,7 @@ def _limited(
     """`wanted` within minReplicas, maxReplicas and the rates."""
     least, most = int(dig(autoscaler, "spec.minReplicas", 1)), int(dig(autoscaler, "spec.maxReplicas", 1))
     if wanted > current:
-        rate = _up_limit(autoscaler, current, history.ups, history.downs, now)
-        rate = max(rate, current)
+        rate = max(_rate_limit(autoscaler, current, "scaleUp", history, now), current)
         ceiling = min(rate, most)
         if wanted > ceiling:
             if rate < most:
@@ -93,7 +94,7 @@ def _limited(
             told = "the desired replica count is more than the maximum replica count"
             return ceiling, ("True", "TooManyReplicas", told)
     elif wanted < current:
-        rate = min(_down_limit(autoscaler, current, history.ups, history.downs, now), current)
+        rate = min(_rate_limit(autoscaler, current, "scaleDown", history, now), current)
         floor = max(rate, least)
         if wanted < floor:
             if rate > least:
@@ -109,46 +110,24 @@ def _moved(moments: Iterable[Moment], seconds: float, now: datetime) -> int:
     return sum(moment.replicas for moment in moments if moment.at > since)
 
 
-def _up_limit(
-    autoscaler: Obj, current: int, ups: Sequence[Moment], downs: Sequence[Moment], now: datetime
-) -> int:
-    """The most replicas that the policies of scaleUp allow; without a behavior twice as many, at least 4."""
-    rules = dig(autoscaler, "spec.behavior.scaleUp")
+def _rate_limit(autoscaler: Obj, current: int, direction: Direction, history: History, now: datetime) -> int:
+    """How far the policies of a direction allow to go. Without a behavior: up to twice as many, at least 4;
+    down to none."""
+    up = direction == "scaleUp"
+    rules = dig(autoscaler, f"spec.behavior.{direction}")
     if rules is None:
-        return max(2 * current, 4)
+        return max(2 * current, 4) if up else 0
     if rules.get("selectPolicy") == "Disabled":
         return current
+    sign, whole = (1, math.ceil) if up else (-1, math.floor)
     limits = []
     for policy in rules.get("policies") or ():
         period = policy["periodSeconds"]
-        before = current - _moved(ups, period, now) + _moved(downs, period, now)
-        if policy["type"] == "Pods":
-            limits.append(before + int(policy["value"]))
-        else:
-            limits.append(math.ceil(before * (1 + policy["value"] / 100)))
-    chosen = min if rules.get("selectPolicy") == "Min" else max
-    return chosen(limits, default=current)
-
-
-def _down_limit(
-    autoscaler: Obj, current: int, ups: Sequence[Moment], downs: Sequence[Moment], now: datetime
-) -> int:
-    """The fewest replicas that the policies of scaleDown allow; without a behavior none."""
-    rules = dig(autoscaler, "spec.behavior.scaleDown")
-    if rules is None:
-        return 0
-    if rules.get("selectPolicy") == "Disabled":
-        return current
-    limits = []
-    for policy in rules.get("policies") or ():
-        period = policy["periodSeconds"]
-        before = current - _moved(ups, period, now) + _moved(downs, period, now)
-        if policy["type"] == "Pods":
-            limits.append(before - int(policy["value"]))
-        else:
-            limits.append(int(before * (1 - policy["value"] / 100)))
-    chosen = max if rules.get("selectPolicy") == "Min" else min
-    return chosen(limits, default=current)
+        before = current - _moved(history.ups, period, now) + _moved(history.downs, period, now)
+        step = sign * int(policy["value"])
+        limits.append(before + step if policy["type"] == "Pods" else whole(before * (1 + step / 100)))
+    furthest = up == (rules.get("selectPolicy") != "Min")
+    return (max if furthest else min)(limits, default=current)
 
 
 def longest_period(autoscaler: Obj) -> timedelta:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from minikube_py.controllers.pods import created_at, is_finished, pod_from_template
+from minikube_py.kinds.apps.daemonset import TEMPLATE_GENERATION
 from minikube_py.kinds.podspec.nodefit import (
     NETWORK_UNAVAILABLE,
     NO_EXECUTE,
@@ -15,9 +16,10 @@ from minikube_py.kinds.podspec.nodefit import (
     taints_of,
     untolerated,
 )
-from minikube_py.meta.objects import Obj, dig, is_deleting, name_of
+from minikube_py.meta.objects import Obj, annotations_of, dig, is_deleting, name_of
 
 REVISION_LABEL = "controller-revision-hash"
+GENERATION_LABEL = "pod-template-generation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +128,19 @@ def _plan_node(moves: Moves, placement: Placement, node: str, pods: Sequence[Obj
         moves.delete.extend(alive[1:])
 
 
+def template_generation(ds: Obj) -> str:
+    """How many templates the set has had, as old clients count them; empty where that is not known."""
+    number: str = annotations_of(ds).get(TEMPLATE_GENERATION, "")
+    return number if number.isascii() and number.isdecimal() else ""
+
+
 def new_pod(ds: Obj, node: str, revision_hash: str) -> Obj:
     """The pod of `ds` for one node: bound to it by affinity, so that the scheduler places it."""
     pod = pod_from_template(ds["spec"]["template"], ds)
-    pod["metadata"].setdefault("labels", {})[REVISION_LABEL] = revision_hash
+    labels = pod["metadata"].setdefault("labels", {})
+    if generation := template_generation(ds):
+        labels[GENERATION_LABEL] = generation
+    labels[REVISION_LABEL] = revision_hash
     spec = pod["spec"]
     spec["tolerations"] = tolerations(spec)
     affinity = spec.setdefault("affinity", {}).setdefault("nodeAffinity", {})

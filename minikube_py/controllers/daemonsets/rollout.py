@@ -4,7 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from minikube_py.controllers.daemonsets.placement import REVISION_LABEL, place
+from minikube_py.controllers.daemonsets.placement import (
+    GENERATION_LABEL,
+    REVISION_LABEL,
+    place,
+    template_generation,
+)
 from minikube_py.controllers.deployments.rolling import resolve
 from minikube_py.controllers.pods import is_available, is_finished, is_ready
 from minikube_py.meta.objects import Obj, dig, is_deleting, labels_of, name_of
@@ -37,7 +42,10 @@ def limits(ds: Obj, desired: int) -> tuple[int, int]:
 
 def is_updated(ds: Obj, pod: Obj, revision_hash: str) -> bool:
     """Whether the pod is of the current template (by the revision hash, or the deprecated generation)."""
-    return labels_of(pod).get(REVISION_LABEL) == revision_hash
+    labels, generation = labels_of(pod), template_generation(ds)
+    return labels.get(REVISION_LABEL) == revision_hash or (
+        generation != "" and labels.get(GENERATION_LABEL) == generation
+    )
 
 
 def plan_update(ds: Obj, nodes: Sequence[Obj], placed: Placed, revision_hash: str, now: datetime) -> Replace:

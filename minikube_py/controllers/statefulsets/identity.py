@@ -46,6 +46,13 @@ def claim_name(template: Obj, pod_name: str) -> str:
     return f"{name_of(template)}-{pod_name}"
 
 
+def is_claim_of(stateful_set: Obj, name: str) -> bool:
+    """Whether a claim has a name that the set gives."""
+    starts = [name_of(template) + "-" for template in claim_templates(stateful_set)]
+    found = (name.removeprefix(start) for start in starts if name.startswith(start))
+    return any(ordinal_of(pod, name_of(stateful_set)) is not None for pod in found)
+
+
 def new_pod(stateful_set: Obj, ordinal: int, revision: Obj) -> Obj:
     """The pod number `ordinal` by the template that `revision` keeps."""
     template = {key: value for key, value in revision["data"]["spec"]["template"].items() if key != "$patch"}

@@ -190,9 +190,11 @@ def unbound_status(claim: Obj, phase: str) -> Obj:
 
 
 def volume_status(volume: Obj, phase: str, message: str = "") -> Obj:
-    kept = {
-        key: value for key, value in (volume.get("status") or {}).items() if key not in ("message", "reason")
-    }
+    """The status of a volume in a phase; one that it is in already stays as it is told."""
+    known = volume.get("status") or {}
+    if known.get("phase") == phase:
+        return known
+    kept = {key: value for key, value in known.items() if key not in ("message", "reason")}
     return kept | {"phase": phase} | ({"message": message} if message else {})
 
 

@@ -8,14 +8,14 @@ from minikube_py.meta.kind import Column, Kind, Violation
 from minikube_py.meta.objects import Obj, dig, namespace_of
 from minikube_py.meta.violations import invalid, required
 
-FIELDS = {
+FIELDS: dict[str, str | tuple[str, ...]] = {
     **{
         f"involvedObject.{name}": f"involvedObject.{name}"
         for name in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
     },
     "reason": "reason",
     "reportingComponent": "reportingComponent",
-    "source": "source.component",
+    "source": ("source.component", "reportingComponent"),
     "type": "type",
 }
 

@@ -1,6 +1,7 @@
 """VolumeAttachment: the wish that a volume be attached to a node."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -13,12 +14,18 @@ from minikube_py.meta.violations import forbidden, immutable, invalid, required,
 
 _ONE_SOURCE = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
 _MAX_METADATA, _MAX_MESSAGE = 256 * 1024, 1024
+_CSI_NAME = re.compile("csi-[0-9a-f]{64}")
 
 
 def attachment_name(driver: str, handle: str, node: str) -> str:
     """The name of the attachment of a CSI volume to a node: its attacher, the node and the attach/detach
     controller agree on it."""
     return "csi-" + hashlib.sha256(f"{handle}{driver}{node}".encode()).hexdigest()
+
+
+def is_attachment_name(name: str) -> bool:
+    """Whether `name` is one that `attachment_name` makes, and not an attachment of somebody else's."""
+    return _CSI_NAME.fullmatch(name) is not None
 
 
 def prepare(attachment: Obj, old: Obj | None) -> None:

@@ -3,13 +3,14 @@
 A Node with the annotation `minikube-py.io/simulated: "true"` is kept Ready (its status, its Lease), and the
 pods bound to it take their course by their rules (see rules and course) without machine and runtime.
 Guarantees: a key is worked on by one worker at a time, an error is retried with backoff, nothing is scanned:
-each pod and node has at most one timer. The node that has a real kubelet is never simulated.
+each pod and node has at most one timer. Nodes have a queue of their own, so that their Leases are renewed in
+time however many pods wait. The node that has a real kubelet is never simulated.
 """
 
 import asyncio
 import logging
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from minikube_py.aio.clock import Clock
 from minikube_py.aio.tasks import Tasks
@@ -28,9 +29,11 @@ from minikube_py.meta.objects import Key, Obj, dig, key_of, name_of, uid_of
 
 log = logging.getLogger(__name__)
 
-WORKERS = 16
+WORKERS, NODE_WORKERS = 16, 64
 LEASE_SECONDS, RENEW_SECONDS = 40, 20.0
 """How long a Lease holds, and after how long it is renewed: half as often as by a kubelet."""
+TOGETHER = 1.0
+"""Leases due within the same so many seconds are renewed at once, so that the store commits them together."""
 BY_NODE = "kubelet/simulated-node"
 
 
@@ -50,9 +53,11 @@ class SimulatedKubelets:
         self._begin()
 
     def _begin(self) -> None:
-        self._queue: WorkQueue[Key] = WorkQueue(self._clock, name=self.name)
+        self._pods: WorkQueue[Key] = WorkQueue(self._clock, name=self.name)
+        self._heartbeats: WorkQueue[Key] = WorkQueue(self._clock, name=f"{self.name}/heartbeats")
         self._nodes: set[str] = set()
         self._leased: dict[str, float] = {}
+        self._complete: dict[str, Obj] = {}  # nodes that lack nothing, as they are now
         self._stages: dict[str, tuple[tuple[str, int], float]] = {}
         self._told: set[str] = set()
         self._addresses = Addresses(RANGE)
@@ -60,14 +65,15 @@ class SimulatedKubelets:
     @property
     def idle(self) -> bool:
         """Whether nothing is to be done now (what waits for its time does not count)."""
-        return self._queue.idle
+        return self._pods.idle and self._heartbeats.idle
 
     async def run(self, ready: asyncio.Event) -> None:
         """Drive nodes and pods until cancelled."""
         self._begin()
         stops: list[Callable[[], None]] = []
         async with (
-            self._queue,
+            self._pods,
+            self._heartbeats,
             EventRecorder(self._client, self._clock, "kubelet") as self._events,
             Tasks(self.name) as tasks,
         ):
@@ -76,7 +82,9 @@ class SimulatedKubelets:
                 stops.append(self._client.cache.subscribe(Node, self._node_changed))
                 stops.append(self._client.cache.subscribe(Pod, self._pod_changed))
                 for number in range(WORKERS):
-                    tasks.spawn(self._work(), f"worker-{number}")
+                    tasks.spawn(self._work(self._pods, self._pod), f"pods-{number}")
+                for number in range(NODE_WORKERS):
+                    tasks.spawn(self._work(self._heartbeats, self._node), f"nodes-{number}")
                 ready.set()
                 await asyncio.get_running_loop().create_future()
             finally:
@@ -88,14 +96,15 @@ class SimulatedKubelets:
         if change.type == "DELETED" or name == self._real or not is_simulated(change.object):
             self._nodes.discard(name)
             self._leased.pop(name, None)
+            self._complete.pop(name, None)
             self._addresses.release(uid_of(change.object))
             return
         if name not in self._nodes:
             self._nodes.add(name)
             self._addresses.claim(uid_of(change.object), internal_ip(change.object))
             for pod in self._client.cache.indexed(Pod, BY_NODE, name):
-                self._queue.add(key_of(pod))
-        self._queue.add(Key("", name))
+                self._pods.add(key_of(pod))
+        self._heartbeats.add(Key("", name))
 
     def _pod_changed(self, change: Change) -> None:
         pod = change.object
@@ -109,46 +118,53 @@ class SimulatedKubelets:
             return
         if change.type == "ADDED":
             self._addresses.claim(uid, dig(pod, "status.podIP", ""))
-        self._queue.add(key_of(pod))
+        self._pods.add(key_of(pod))
 
-    async def _work(self) -> None:
+    async def _work(self, queue: WorkQueue[Key], act: Callable[[Key], Awaitable[float | None]]) -> None:
         while True:
-            key = await self._queue.get()
+            key = await queue.get()
             try:
-                again = await (self._pod(key) if key.namespace else self._node(key))
+                again = await act(key)
             except NotFound:
-                self._queue.forget(key)
+                queue.forget(key)
             except ApiError as error:
                 log.log(logging.DEBUG if isinstance(error, Conflict) else logging.INFO, "%s: %s", key, error)
-                self._queue.retry(key)
+                queue.retry(key)
             except Exception:
                 log.exception("simulating %s failed", key)
-                self._queue.retry(key)
+                queue.retry(key)
             else:
-                self._queue.forget(key)
+                queue.forget(key)
                 if again is not None:
-                    self._queue.add_after(key, again)
+                    queue.add_after(key, again)
             finally:
-                self._queue.done(key)
+                queue.done(key)
 
     async def _node(self, key: Key) -> float | None:
         """Keep a node Ready; the seconds until its Lease is to be renewed."""
         node = self._client.cache.get(Node, key)
         if node is None or key.name not in self._nodes:
             return None
-        address = internal_ip(node) or self._addresses.of(uid_of(node))
-        machine = machine_of(node, self._architecture)
-        labels, status = completed(node, address, machine, self._clock.now())
-        if labels:
-            node = await self._client.patch(Node, key, {"metadata": {"labels": labels}})
-        if status is not None:
-            await self._client.patch(Node, key, {"status": status}, subresource="status")
+        if node is not self._complete.get(key.name):
+            await self._keep_complete(key, node)
         due = self._leased.get(key.name, 0.0) - self._clock.monotonic()
         if key.name not in self._leased or due <= 0:
             await renew(self._client, key.name, self._clock.now(), LEASE_SECONDS, node)
-            due = RENEW_SECONDS
-            self._leased[key.name] = self._clock.monotonic() + due
+            now = self._clock.monotonic()
+            due = RENEW_SECONDS - now % TOGETHER
+            self._leased[key.name] = now + due
         return due
+
+    async def _keep_complete(self, key: Key, node: Obj) -> None:
+        """Give the node the labels and the status that it lacks."""
+        address = internal_ip(node) or self._addresses.of(uid_of(node))
+        labels, status = completed(node, address, machine_of(node, self._architecture), self._clock.now())
+        if labels:
+            await self._client.patch(Node, key, {"metadata": {"labels": labels}})
+        if status is not None:
+            await self._client.patch(Node, key, {"status": status}, subresource="status")
+        if not labels and status is None:
+            self._complete[key.name] = node
 
     async def _pod(self, key: Key) -> float | None:
         """One step of a pod's course; the seconds until the next."""

@@ -1,6 +1,6 @@
 """The Node objects of simulated nodes: as `start` makes them, and as their kubelet would complete them.
 
-Pure, but for `add_nodes`.
+Pure, but for `add_nodes` and `until_ready`.
 """
 
 import asyncio
@@ -9,13 +9,14 @@ from datetime import datetime
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from minikube_py.client.base import Client
+from minikube_py.aio.clock import Clock, within
+from minikube_py.client.base import Change, Client
 from minikube_py.errors import AlreadyExists
 from minikube_py.kinds.core.node import SIMULATED, Node
 from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.node.machine import ARCHITECTURES, Machine
 from minikube_py.kubelet.node.node_status import Observation, node_labels, node_status, without_heartbeats
-from minikube_py.meta.objects import Obj, dig, labels_of, name_of, uid_of
+from minikube_py.meta.objects import Obj, condition_is, dig, labels_of, name_of, uid_of
 from minikube_py.runtime.base import RuntimeInfo
 
 GIB = 1024**3
@@ -65,13 +66,18 @@ def _over(defaults: Mapping[str, str], said: Mapping[str, str]) -> dict[str, str
     return {**defaults, **said}
 
 
+def node_name(number: int) -> str:
+    """The name of the node number `number` (from 1) that `start --nodes N --simulate` makes."""
+    return f"node-{number:04d}"
+
+
 def simulated_node(number: int) -> Obj:
     """The Node number `number` (from 1) that `start --nodes N --simulate` makes."""
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
-            "name": f"node-{number:04d}",
+            "name": node_name(number),
             "annotations": {SIMULATED: "true"},
             "labels": {SIMULATED: "true"},
         },
@@ -90,6 +96,26 @@ async def _add(client: Client, node: Obj) -> None:
         await client.create(Node, node)
     except AlreadyExists:
         return
+
+
+async def until_ready(client: Client, clock: Clock, count: int, seconds: float) -> int:
+    """Wait until the nodes 1 ... `count` are Ready, `seconds` at most; how many are."""
+    missing, done = {node_name(number) for number in range(1, count + 1)}, asyncio.Event()
+
+    def changed(change: Change) -> None:
+        if condition_is(change.object, "Ready"):
+            missing.discard(name_of(change.object))
+        if not missing:
+            done.set()
+
+    stop = client.cache.subscribe(Node, changed)
+    try:
+        await within(clock, seconds, done.wait())
+    except TimeoutError:  # a busy machine: they will be
+        return count - len(missing)
+    finally:
+        stop()
+    return count
 
 
 def internal_ip(node: Obj) -> str:

@@ -11,7 +11,7 @@ from minikube_py.scheduler.terms import PREFERRED, REQUIRED
 
 
 class NodeAffinity(NodeRule):
-    """spec.nodeSelector and spec.affinity.nodeAffinity."""
+    """spec.nodeSelector and spec.affinity.nodeAffinity; `added` is the affinity that the configuration adds."""
 
     order = 3
     weight = 2
@@ -19,9 +19,15 @@ class NodeAffinity(NodeRule):
     local = True
     wakes_on = (Change.NODE_ADDED, Change.NODE_LABELS)
 
+    def __init__(self, added: Obj | None = None) -> None:
+        self._added: Obj = {"affinity": {"nodeAffinity": added}} if added else {}
+        self._wished: list[Obj] = (added or {}).get(PREFERRED) or []
+
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Any:
         affinity = dig(pod.spec, "affinity.nodeAffinity", {})
-        preferred = affinity.get(PREFERRED) or []
+        preferred = [*(affinity.get(PREFERRED) or ()), *self._wished]
+        if self._added:
+            return preferred
         if not pod.spec.get("nodeSelector") and affinity.get(REQUIRED) is None and not preferred:
             return SKIP
         return preferred
@@ -37,6 +43,8 @@ class NodeAffinity(NodeRule):
         return frozenset().union(*(names for names in named if names is not None))
 
     def filter(self, pod: PodInfo, node: NodeInfo, prepared: Any) -> Reject | None:
+        if self._added and not selects(self._added, node.node):
+            return reject("node(s) didn't match scheduler-enforced node affinity", resolvable=False)
         if selects(pod.spec, node.node):
             return None
         return reject("node(s) didn't match Pod's node affinity/selector", resolvable=False)
