@@ -14,7 +14,7 @@ from minikube_py.errors import BadRequest, RequestEntityTooLarge, Timeout, Unsup
 from minikube_py.meta import yaml
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj
-from minikube_py.meta.validation import duplicate_fields
+from minikube_py.meta.validation import Duplicates, duplicate_fields
 from minikube_py.registry.base import Context
 
 MAX_BODY = 3 * 1024 * 1024
@@ -112,7 +112,7 @@ def _yaml(data: bytes, repeated: list[str]) -> Any:
             value = orjson.loads(data)
         except orjson.JSONDecodeError:
             value = None
-        if value is not None and not duplicate_fields(data):
+        if value is not None and not duplicate_fields(data).texts:
             return value
     spend(len(data) * _YAML_COST)
     try:
@@ -157,8 +157,8 @@ def decode_object(data: bytes, content_type: str, kind: Kind, context: Context) 
         raise BadRequest(f"{message} ({_summary(data)})") from error
     if context.field_validation != "Ignore":
         is_json = content_type in JSON_TYPES
-        twice = duplicate_fields(data, value) if is_json else repetitions(repeated, context)
-        context.duplicates.extend(twice)
+        told = repetitions(repeated, context)
+        context.duplicates = duplicate_fields(data, value) if is_json else Duplicates(told, by_name=True)
     check_type(value, kind)
     return value
 
@@ -167,7 +167,7 @@ def repetitions(repeated: list[str], context: Context) -> list[str]:
     """What the client is told of the keys that a YAML body has twice: one refusal, or a warning for each."""
     if context.field_validation != "Strict" or not repeated:
         return repeated
-    return ["\n  ".join(["error converting YAML to JSON: yaml: unmarshal errors:", *repeated])]
+    return ["\n  ".join(["yaml: unmarshal errors:", *repeated])]
 
 
 def decode_patch(data: bytes, type: str, context: Context) -> Any:
@@ -189,11 +189,12 @@ def decode_patch(data: bytes, type: str, context: Context) -> Any:
     if type == APPLY_PATCH:
         twice = repetitions(repeated, context)
         if twice and context.field_validation == "Strict":
-            raise BadRequest(f"error strict decoding YAML: {twice[0]}")
+            raise BadRequest(f"error strict decoding YAML: error converting YAML to JSON: {twice[0]}")
         context.warnings.extend(twice)
     else:
         before = "json patch " if type == JSON_PATCH else ""
-        context.duplicates.extend(before + text for text in duplicate_fields(data, body))
+        texts = [before + text for text in duplicate_fields(data, body).texts]
+        context.duplicates = Duplicates(texts, by_name=True)
     return body
 
 

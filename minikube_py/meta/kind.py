@@ -90,8 +90,9 @@ class Kind:
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
-    fields: Mapping[str, str] = field(default_factory=dict)
-    """Selectable fields besides metadata.name and metadata.namespace: selector name > path in the object."""
+    fields: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """Selectable fields besides metadata.name and metadata.namespace: selector name > path in the object, or
+    several, of which the first with a value counts."""
     default: Callable[[Obj], None] = _nothing
     """Fills in defaults, in place, on an object owned by the request."""
     default_of_whole: bool = False

@@ -6,7 +6,8 @@ fields, and refuses or reports them by fieldValidation. `validate_object_meta` i
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -59,6 +60,8 @@ from minikube_py.meta.violations import (
 )
 
 __all__ = [
+    "NO_DUPLICATES",
+    "Duplicates",
     "NameRule",
     "Violation",
     "below",
@@ -102,8 +105,29 @@ __all__ = [
 STRICT, WARN, IGNORE = "Strict", "Warn", "Ignore"
 
 
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """What a body says twice, and how clients are told of its faults.
+
+    texts: one for each key that is said twice. keys: the path of every key of a JSON document that has such
+    ones, as a decoder meets them, and whether its object has had it before. by_name: whether unknown fields are
+    told by their names' order (YAML and patches) or as they stand in the body.
+    """
+
+    texts: Sequence[str] = ()
+    keys: Sequence[tuple[str, bool]] = ()
+    by_name: bool = False
+
+
+NO_DUPLICATES = Duplicates()
+
+
 def decode(
-    kind: Kind, obj: Any, mode: str = IGNORE, warnings: list[str] | None = None, duplicates: Sequence[str] = ()
+    kind: Kind,
+    obj: Any,
+    mode: str = IGNORE,
+    warnings: list[str] | None = None,
+    duplicates: Duplicates = Duplicates(),
 ) -> Obj:
     """`obj` as the kind's typed decoder gives it: itself where nothing has to change, else a new one.
 
@@ -120,9 +144,35 @@ def decode(
         raise BadRequest(f"{_unhandled(kind)}: {error}") from None
     except RecursionError:
         raise BadRequest(f"{_unhandled(kind)}: json: exceeded max depth") from None
-    if mode != IGNORE and (unknown or duplicates):
-        _report(kind, [*duplicates, *(f'unknown field "{path}"' for path in unknown)], mode, warnings)
+    if mode != IGNORE and (unknown or duplicates.texts):
+        _report(kind, _problems(kind, unknown, duplicates), mode, warnings)
     return decoded
+
+
+def _problems(kind: Kind, unknown: Sequence[str], duplicates: Duplicates) -> list[str]:
+    """What is told of unknown and repeated fields, in Kubernetes' order: in that of the body where its typed
+    decoder finds both, else the repeated ones first."""
+    if duplicates.keys and kind.schema is None:
+        return list(dict.fromkeys(_met(unknown, duplicates.keys)))
+    if duplicates.by_name or kind.schema is not None:
+        unknown = sorted(unknown, key=_by_name)
+    return [*duplicates.texts, *(f'unknown field "{path}"' for path in unknown)]
+
+
+def _met(unknown: Sequence[str], keys: Iterable[tuple[str, bool]]) -> Iterator[str]:
+    skipped = set(unknown)
+    below = tuple(f"{path}{end}" for path in unknown for end in ".[")
+    for path, repeated in keys:
+        if path in skipped:
+            yield f'unknown field "{path}"'
+        elif repeated and not path.startswith(below):
+            yield f'duplicate field "{path}"'
+
+
+def _by_name(path: str) -> tuple[bool, list[tuple[int, str]]]:
+    """Unknown metadata is told first, then what is found in the order of names and indexes."""
+    parts = re.split(r"\.|\[(\d+)\]", path)
+    return not path.startswith("metadata."), [(int(p), "") if p.isdigit() else (0, p) for p in parts if p]
 
 
 def _unhandled(kind: Kind) -> str:
@@ -139,42 +189,42 @@ def _report(kind: Kind, problems: list[str], mode: str, warnings: list[str] | No
 _SPACED_COLON = re.compile(rb'"\s+:')
 
 
-def duplicate_fields(data: bytes, value: Any = None) -> list[str]:
+def duplicate_fields(data: bytes, value: Any = None) -> Duplicates:
     """`duplicate field "spec.x"` for each key that a JSON document has twice in one object, at most 100.
     `value` is what it was decoded to, where that is known."""
     try:
         once = orjson.dumps(orjson.loads(data) if value is None else value)
         if once == data:  # as most programs write it: no key was dropped
-            return []
+            return NO_DUPLICATES
         # Each key ends in `":`, and so does nothing else but the same texts within strings: equal counts mean
         # that no key was dropped. Only ways of writing that would spoil the count need the slow parse.
         plain = b"\\u0022" not in data and _SPACED_COLON.search(data) is None
         if plain and data.count(b'":') == once.count(b'":'):
-            return []
+            return NO_DUPLICATES
         pairs = json.loads(data, object_pairs_hook=_Pairs)
     except (TypeError, ValueError, RecursionError):
-        return []  # not JSON: the decoder says so
-    found: list[str] = []
-    _find_duplicates(pairs, "", found)
-    return [f'duplicate field "{path}"' for path in found[:MAX_UNKNOWN]]
+        return NO_DUPLICATES  # not JSON: the decoder says so
+    keys = list(_keys(pairs, ""))
+    found = [f'duplicate field "{path}"' for path, repeated in keys if repeated]
+    return Duplicates(found[:MAX_UNKNOWN], keys) if found else NO_DUPLICATES
 
 
 class _Pairs(list[tuple[str, Any]]):
     """A JSON object as its pairs, which keeps repeated keys."""
 
 
-def _find_duplicates(value: Any, path: str, found: list[str]) -> None:
+def _keys(value: Any, path: str) -> Iterator[tuple[str, bool]]:
+    """Every key's path, as it stands in the document, and whether its object has had it before."""
     if isinstance(value, _Pairs):
         seen: set[str] = set()
         for key, item in value:
             place = f"{path}.{key}" if path else key
-            if key in seen:
-                found.append(place)
+            yield place, key in seen
             seen.add(key)
-            _find_duplicates(item, place, found)
+            yield from _keys(item, place)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _find_duplicates(item, f"{path}[{index}]", found)
+            yield from _keys(item, f"{path}[{index}]")
 
 
 def missing_fields(kind: Kind, obj: Mapping[str, Any], parts: Iterable[str] = ("spec",)) -> Iterable[Violation]:

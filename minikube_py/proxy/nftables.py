@@ -63,6 +63,11 @@ class Nftables:
             script = f"delete element ip {self._config.table} affinity {{ {', '.join(keys)} }}\n"
             await process.run(("nft", "-f", "-"), input=script, check=False)
 
+    @property
+    def elements(self) -> Elements:
+        """What the kernel holds now."""
+        return self._elements
+
     def endpoints(self) -> dict[Place, str]:
         """What the kernel forwards to now, by place."""
         return {place: data for place, data in self._elements.items() if place.map.endswith("endpoints")}

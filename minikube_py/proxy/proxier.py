@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
+from collections.abc import Iterable
 
 from minikube_py.aio.clock import Clock
 from minikube_py.client.base import Change, Client
@@ -16,6 +17,7 @@ from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.service import Service
 from minikube_py.kinds.discovery.endpointslice import EndpointSlice, service_of_slice
 from minikube_py.meta.objects import Key, Obj, dig, key_of
+from minikube_py.proxy.flows import forget_stale, touches_udp
 from minikube_py.proxy.nftables import Nftables
 from minikube_py.proxy.rules import Place, ProxyConfig, pod_elements, service_elements
 
@@ -60,6 +62,7 @@ class KubeProxy:
         try:
             first = {p: data for p, data in self._collect().items() if data is not None}
             await self._nft.replace(first)
+            await self._forget_flows(first)
             ready.set()
             while True:
                 await self._changed.wait()
@@ -99,6 +102,7 @@ class KubeProxy:
             await self._nft.update(changes)
             if freed:
                 await self._nft.forget_affinity(freed)
+            await self._forget_flows(changes)
         except Exception:
             log.exception("nft refused a change; the whole table is loaded again in %g s", RETRY_SECONDS)
             await self._clock.sleep(RETRY_SECONDS)
@@ -106,6 +110,15 @@ class KubeProxy:
         self.syncs += 1
         async with self.synced:
             self.synced.notify_all()
+
+    async def _forget_flows(self, changed: Iterable[Place]) -> None:
+        """UDP clients that keep their port follow a change, too."""
+        if not touches_udp(changed):
+            return
+        try:
+            await asyncio.to_thread(forget_stale, self._nft.elements)
+        except OSError as error:
+            log.warning("UDP flows stay as they are: the kernel tells nothing of them: %s", error)
 
     def _collect(self) -> dict[Place, str | None]:
         """What changes for the dirty sources; an element used by several goes with the last."""

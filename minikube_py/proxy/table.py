@@ -15,7 +15,8 @@ Maps and sets of the table, by their names here:
 - hairpin: every endpoint paired with itself; one that reaches itself through a Service must have its source
   rewritten
 - firewalled, allowed: load-balancer addresses with source ranges, and those ranges; other packets are dropped
-- hostports, hostports-at: hostPort of this node's pods (on any local address, or on one)
+- hostports, hostports-at: hostPort of this node's pods (on any local address, or on one); on loopback for the
+  machine's own programs, which needs route_localnet of the bridge
 """
 
 from collections.abc import Iterator
@@ -88,8 +89,12 @@ def _chains(config: ProxyConfig) -> Iterator[str]:
         f"{local} {_L4} {_PORT} vmap @node-refused",
         "ip daddr @cluster-ips goto refuse",
     )
-    for hook in ("prerouting", "output"):
-        yield _hook(f"nat-{hook}", "nat", hook, -100, "jump forwarding")
+    yield _hook("nat-prerouting", "nat", "prerouting", -100, "jump forwarding")
+    # This machine's own programs find host ports on loopback too; pods find nothing of the machine's there.
+    looped = f"ip daddr 127.0.0.0/8 {_L4} dnat ip to {_PORT} map @hostports"
+    yield _hook("nat-output", "nat", "output", -100, "jump forwarding", looped)
+    drop = f'iifname "{config.bridge}" ip daddr 127.0.0.0/8 drop'
+    yield _hook("filter-loopback", "filter", "prerouting", -300, drop)
     # Before the addresses are rewritten.
     for hook in ("prerouting", "output"):
         refused = f"{_L4} {_DEST} @firewalled {_DEST} . ip saddr != @allowed drop"
@@ -110,6 +115,7 @@ def _chains(config: ProxyConfig) -> Iterator[str]:
     yield _chain(
         "masquerading",
         "ct status dnat ip saddr . ip daddr @hairpin masquerade",
+        f'ct status dnat ip saddr 127.0.0.0/8 oifname "{config.bridge}" masquerade',
         f'{pods} ip daddr != {config.cluster_cidr} oifname != "{config.bridge}" masquerade',
         # Only to our endpoints: there may be other clusters on the machine, whose connections are theirs.
         f"ct status dnat ip daddr . ip daddr @hairpin fib saddr type != local"

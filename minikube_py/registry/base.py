@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj
+from minikube_py.meta.validation import NO_DUPLICATES, Duplicates
 from minikube_py.store.base import Entry
 
 
@@ -40,7 +41,7 @@ class Context:
     given: Mapping[str, str] = field(default_factory=dict)
     """fieldManager and fieldValidation as the client said them, which webhooks and policies are shown."""
     warnings: list[str] = field(default_factory=list)
-    duplicates: list[str] = field(default_factory=list)
+    duplicates: Duplicates = NO_DUPLICATES
     """What the request's body says twice, as `field_validation` tells of it."""
     audit: dict[str, str] = field(default_factory=dict)
     """What admission plugins note for the audit event's annotations, as `<plugin's domain>/<key>`."""

@@ -19,15 +19,18 @@ _METADATA = {"metadata.name": "metadata.name", "metadata.namespace": "metadata.n
 
 
 class FieldRule(NamedTuple):
-    """One term of a field selector: the value at `path` equals `wanted`, or not."""
+    """One term of a field selector: the value at `path`, or at the first of several that has one, equals
+    `wanted`, or not."""
 
-    path: str
+    path: str | tuple[str, ...]
     wanted: str
     equal: bool
 
 
-def field_value(obj: Obj, path: str) -> str:
+def field_value(obj: Obj, path: str | tuple[str, ...]) -> str:
     """The value at `path` as the API's field selectors write it; empty where it is missing."""
+    if isinstance(path, tuple):
+        return next((value for one in path if (value := field_value(obj, one))), "")
     value = dig(obj, path)
     if value is None:
         return ""

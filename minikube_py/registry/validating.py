@@ -20,7 +20,8 @@ def structured(kind: Kind, obj: Obj, context: Context, known: Obj | None = None)
     or just pruned, as fieldValidation says. What `obj` shares with `known`, a stored object, is as it should
     be. Errors: BadRequest, Invalid."""
     twice = context.duplicates
-    if known is not None and kind.schema is None and not twice and conforms_beside(type_of(kind))(obj, known):
+    typed = kind.schema is None and not twice.texts
+    if typed and known is not None and conforms_beside(type_of(kind))(obj, known):
         return obj
     return decode(kind, obj, context.field_validation or "Warn", context.warnings, twice)
 

@@ -29,7 +29,7 @@ from minikube_py.meta.schema import type_of
 from minikube_py.meta.validation import decode
 from minikube_py.registry.base import Converter, Listing, ListOptions
 from minikube_py.registry.catalogue import Catalogue
-from minikube_py.registry.entries import decoded
+from minikube_py.registry.entries import decoded, exact
 from minikube_py.registry.lists import Position, list_in_turns
 from minikube_py.registry.selection import CHUNK, Selection
 from minikube_py.store.base import Entry, Event, Store
@@ -297,4 +297,4 @@ def _entry(stored: Entry, obj: Obj) -> Entry:
     """The entry that shows `obj`, which is made of what is stored; that itself where it is no other."""
     if obj == decoded(stored):
         return stored
-    return Entry(stored.key, orjson.dumps(obj), stored.revision, stored.create_revision, obj)
+    return Entry(stored.key, exact(orjson.dumps(obj)), stored.revision, stored.create_revision, obj)

@@ -195,8 +195,10 @@ def _needs_defaults(write: Write, new: Obj, old: Obj) -> bool:
     kind = write.kind
     if kind.schema is not None:
         return True
-    if not kind.has_defaults or not (write.to_main or write.subresource == "ephemeralcontainers"):
+    if not kind.has_defaults:
         return False
+    if not (write.to_main or write.subresource == "ephemeralcontainers"):
+        return kind.default_of_whole
     return kind.default_of_whole or not same_parts(new, old)
 
 

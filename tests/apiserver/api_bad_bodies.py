@@ -56,8 +56,8 @@ BODIES: list[Case] = [
         YAML,
         400,
         "BadRequest",
-        'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: error converting '
-        'YAML to JSON: yaml: unmarshal errors:\n  line 2: key "kind" already set in map',
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: '
+        'yaml: unmarshal errors:\n  line 2: key "kind" already set in map',
     ),
     (
         "YAML bomb",

@@ -1,6 +1,7 @@
 """What a cluster has from the start, and what the server tells of itself."""
 
 import asyncio
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from minikube_py.aio.metrics import Counter, Histogram
 from minikube_py.apiserver.bootstrap import apply
 from minikube_py.apiserver.health import Health
 from minikube_py.kinds.rbac.clusterrole import ClusterRole
+from minikube_py.meta import yaml
 from minikube_py.meta.objects import copy
 from minikube_py.registry.base import Context
 from minikube_py.store.base import StoreUnavailable
@@ -30,6 +32,18 @@ async def test_default_objects(admin: Client) -> None:
     assert (service["spec"]["clusterIP"], slices["endpoints"][0]["addresses"]) == ("10.96.0.1", ["10.244.0.1"])
     assert [item["metadata"]["namespace"] for item in accounts["items"]] == names
     assert [item["value"] for item in classes["items"]] == [2_000_000_000, 2_000_001_000]
+
+
+async def test_cluster_info(cluster: Cluster, admin: Client) -> None:
+    """Who joins the cluster learns its URL and its CA from a ConfigMap, which nobody needs a name to read."""
+    info = await admin.get("/api/v1/namespaces/kube-public/configmaps/cluster-info")
+    found = yaml.load(info["data"]["kubeconfig"].encode())["clusters"][0]["cluster"]
+    assert found["server"] == "https://10.244.0.1:8443"
+    assert base64.b64decode(found["certificate-authority-data"]).decode() == cluster.authority.path.read_text()
+    attributes = {"namespace": "kube-public", "verb": "get", "resource": "configmaps", "name": "cluster-info"}
+    review = {"spec": {"user": "system:anonymous", "resourceAttributes": attributes}}
+    asked = await admin.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+    assert asked["status"]["allowed"] is True
 
 
 async def test_applied_again_changes_nothing(cluster: Cluster) -> None:

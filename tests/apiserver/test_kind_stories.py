@@ -80,6 +80,8 @@ async def test_events_are_the_same_in_both_groups(admin: Client, kubectl: Kubect
     assert [one["metadata"]["name"] for one in found["items"]] == ["web.1"]
     none = await admin.get(f"{path}?fieldSelector=regarding.name=other")
     assert none["items"] == []
+    by_source = await admin.get("/api/v1/namespaces/default/events?fieldSelector=source=example.com/ctl")
+    assert [one["metadata"]["name"] for one in by_source["items"]] == ["web.1"]
     shown = (await kubectl("events", "--for=pod/web", "--no-headers")).stdout
     assert shown.split()[-2:] == ["it", "works"]
 

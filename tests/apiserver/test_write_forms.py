@@ -14,7 +14,7 @@ STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 YAML = b'apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  a: "1"\n  a: "2"\n'
 LINE = 'line 7: key "a" already set in map'
-LINES = f"error converting YAML to JSON: yaml: unmarshal errors:\n  {LINE}"
+LINES = f"yaml: unmarshal errors:\n  {LINE}"
 UNHANDLED = 'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: '
 TWICE: list[tuple[str, str, bytes, str, str]] = [
     (
@@ -25,7 +25,7 @@ TWICE: list[tuple[str, str, bytes, str, str]] = [
         f'{UNHANDLED}duplicate field "data.a", unknown field "foo"',
     ),
     ("PUT", "application/yaml", YAML, LINE, f"{UNHANDLED}{LINES}"),
-    ("PATCH", APPLY, YAML, LINE, f"error strict decoding YAML: {LINES}"),
+    ("PATCH", APPLY, YAML, LINE, f"error strict decoding YAML: error converting YAML to JSON: {LINES}"),
     (
         "PATCH",
         STRATEGIC,

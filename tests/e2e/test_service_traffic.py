@@ -112,3 +112,17 @@ def test_no_request_fails_while_a_rollout_runs(
         client.join()
     assert failures == []
     assert len(seen) > 3
+
+
+def test_a_host_port_answers_on_loopback(cluster: Cluster, namespace: str) -> None:
+    """The machine's own programs reach a hostPort at 127.0.0.1, whether or not the port names an address."""
+    ports = [{"containerPort": 8080, "hostPort": 28081}]
+    ports += [{"containerPort": 8080, "hostPort": 28082, "hostIP": "127.0.0.1"}]
+    served = pod("web", ["/bin/sh", "-c", SERVE], container={"ports": ports})
+    ask = "for i in 1 2 3 4 5 6 7 8 9; do wget -qO- http://127.0.0.1:{}/ 2>/dev/null && break; sleep 1; done"
+    asked = "; ".join(ask.format(port["hostPort"]) for port in ports)
+    asker = pod("asker", ["/bin/sh", "-c", asked], hostNetwork=True, restartPolicy="Never")
+    body = json.dumps({"apiVersion": "v1", "kind": "List", "items": [served, asker]})
+    cluster.kubectl("apply", "-n", namespace, "-f", "-", input=body)
+    cluster.wait("pod/asker", "jsonpath={.status.phase}=Succeeded", "-n", namespace)
+    assert cluster.kubectl("logs", "asker", "-n", namespace).split() == ["web", "web"]

@@ -17,7 +17,14 @@ from minikube_py.meta.names import path_segment_name
 from minikube_py.meta.object_meta import unique, validate_changed_meta
 from minikube_py.meta.objects import copy, new_uid
 from minikube_py.meta.schema import type_of
-from minikube_py.meta.validation import decode, duplicate_fields, validate_meta_update, validate_object_meta
+from minikube_py.meta.validation import (
+    NO_DUPLICATES,
+    Duplicates,
+    decode,
+    duplicate_fields,
+    validate_meta_update,
+    validate_object_meta,
+)
 
 Pod = Kind("Pod", "v1", "pods")
 Secret = Kind("Secret", "v1", "secrets")
@@ -152,13 +159,52 @@ def test_field_validation() -> None:
     """Strict refuses unknown and duplicate fields by path, Warn tells them, Ignore drops them."""
     obj = pod(foo=1, containers=[{"name": "c", "bar": {}}])
     texts = ['duplicate field "spec.x"', 'unknown field "spec.foo"', 'unknown field "spec.containers[0].bar"']
+    twice = Duplicates(texts[:1])
     with pytest.raises(BadRequest) as refused:
-        decode(Pod, obj, "Strict", duplicates=texts[:1])
+        decode(Pod, obj, "Strict", duplicates=twice)
     assert f"{PREFIX}strict decoding error: {', '.join(texts)}" == str(refused.value)
     warnings: list[str] = []
-    assert pod(containers=[{"name": "c"}]) == decode(Pod, obj, "Warn", warnings, texts[:1])
+    assert pod(containers=[{"name": "c"}]) == decode(Pod, obj, "Warn", warnings, twice)
     assert texts == warnings
     assert pod(containers=[{"name": "c"}]) == decode(Pod, obj)
+
+
+BODY = """{"metadata":{"name":"a","name":"b","zip":1},"spec":{"z":1,"y":{"a":1,"a":2},"y":3,"nodeName":"n",
+"nodeName":"m","containers":[{"name":"c","x":1,"image":"i","image":"j"}]}}"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "by_name", "expected"),
+    [
+        (
+            Pod,
+            False,
+            'duplicate "metadata.name", unknown "metadata.zip", unknown "spec.z", unknown "spec.y", '
+            'duplicate "spec.nodeName", unknown "spec.containers[0].x", duplicate "spec.containers[0].image"',
+        ),
+        (
+            Pod,
+            True,
+            'unknown "metadata.zip", unknown "spec.containers[0].x", unknown "spec.y", unknown "spec.z"',
+        ),
+        (
+            Widget,
+            False,
+            'duplicate "metadata.name", duplicate "spec.y.a", duplicate "spec.y", duplicate "spec.nodeName", '
+            'duplicate "spec.containers[0].image", unknown "metadata.zip", unknown "spec.containers", '
+            'unknown "spec.nodeName", unknown "spec.y", unknown "spec.z"',
+        ),
+    ],
+    ids=["typed", "yaml-or-patch", "custom"],
+)
+def test_order_of_faulty_fields(kind: Kind, by_name: bool, expected: str) -> None:
+    """A built-in kind's faults are told as they stand in a JSON body; where the decoder has lost that order,
+    and for custom resources, the repeated fields come first and the unknown ones by name."""
+    body = json.loads(BODY)
+    twice = Duplicates(by_name=True) if by_name else duplicate_fields(BODY.encode(), body)
+    warnings: list[str] = []
+    decode(kind, body, "Warn", warnings, twice)
+    assert expected == ", ".join(warnings).replace(" field ", " ")
 
 
 def test_custom_resources_are_pruned_and_typed() -> None:
@@ -203,9 +249,9 @@ def test_depth_is_safe() -> None:
 def test_duplicate_keys_are_found(text: str, expected: list[str]) -> None:
     """A key that stands twice in one object is told by its path."""
     told = [f'duplicate field "{path}"' for path in expected]
-    assert told == duplicate_fields(text.encode())
+    assert told == list(duplicate_fields(text.encode()).texts)
     if text != "not json":
-        assert told == duplicate_fields(text.encode(), json.loads(text))
+        assert told == list(duplicate_fields(text.encode(), json.loads(text)).texts)
 
 
 json_values = st.recursive(
@@ -219,8 +265,8 @@ json_values = st.recursive(
 def test_documents_without_duplicates(value: Any, spaced: bool) -> None:
     """No document that a serializer writes has duplicates."""
     text = json.dumps(value, indent=1 if spaced else None).encode()
-    assert duplicate_fields(text) == []
-    assert duplicate_fields(text, json.loads(text)) == []
+    assert duplicate_fields(text) == NO_DUPLICATES
+    assert duplicate_fields(text, json.loads(text)) == NO_DUPLICATES
 
 
 FIELDS = (

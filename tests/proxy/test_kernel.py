@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 
 import pytest
@@ -66,6 +66,13 @@ class Kernel:
                     if self.proxy.syncs == seen:
                         await self.proxy.synced.wait()
 
+    async def synced(self, change: Awaitable[object]) -> None:
+        """Make a change, and return once the kernel has been told of it."""
+        before = self.proxy.syncs
+        async with asyncio.timeout(10), self.proxy.synced:
+            await change
+            await self.proxy.synced.wait_for(lambda: self.proxy.syncs > before)
+
     async def ask(self, address: str = VIP, port: int = 80) -> int:
         """The port of the backend that answered. Errors: ConnectionError, TimeoutError."""
         async with asyncio.timeout(3):
@@ -73,6 +80,26 @@ class Kernel:
             answer = await reader.read()
             writer.close()
         return int(answer)
+
+
+class Echo(asyncio.DatagramProtocol):
+    """A server that tells its port."""
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._transport.sendto(str(self._transport.get_extra_info("sockname")[1]).encode(), addr)
+
+
+class Replies(asyncio.DatagramProtocol):
+    """A client that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.received: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self.received.put_nowait(data)
 
 
 def slice_at(name: str, port: int) -> Obj:
@@ -159,6 +186,29 @@ async def test_session_affinity_sticks_until_the_endpoint_goes(kernel: Kernel) -
     await kernel.settled(": goto affine-1")
     await kernel.settled(f": {HERE} . {mine}", there=False)
     assert {other} == {await kernel.ask() for _ in range(5)}
+
+
+async def test_udp_clients_follow_the_endpoints(kernel: Kernel) -> None:
+    """A client that keeps its port reaches the first endpoint once there is one, and the next one after it."""
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_datagram_endpoint(Echo, (HERE, 0)) for _ in range(2)]
+    client, replies = await loop.create_datagram_endpoint(Replies, (HERE, 0))
+    ports = [{"port": 80, "protocol": "UDP"}]
+    await kernel.synced(kernel.service(ports=ports))
+    client.sendto(b"lost", (VIP, 81))
+    answered = []
+    for number, (server, _) in enumerate(servers):
+        one = slice_at(f"web-{number}", server.get_extra_info("sockname")[1])
+        one["ports"][0]["protocol"] = "UDP"
+        await kernel.synced(kernel.client.create(EndpointSlice, one))
+        if number:
+            await kernel.synced(kernel.client.delete(EndpointSlice, Key("default", "web-0")))
+        client.sendto(b"who", (VIP, 80))
+        async with asyncio.timeout(3):
+            answered.append(int(await replies.received.get()))
+    assert answered == [server.get_extra_info("sockname")[1] for server, _ in servers]
+    for transport in (client, *(server for server, _ in servers)):
+        transport.close()
 
 
 async def test_a_flushed_table_is_made_again(kernel: Kernel) -> None:

@@ -11,6 +11,7 @@ from minikube_py.errors import BadRequest, Conflict, Invalid, MethodNotAllowed, 
 from minikube_py.kinds.apps.deployment import Deployment
 from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.core.service import Service
 from minikube_py.kinds.core.serviceaccount import ServiceAccount
 from minikube_py.meta.objects import Obj, copy, dig, name_of
 from minikube_py.registry.base import Context, Patch
@@ -220,3 +221,14 @@ async def test_no_signer_and_no_such_subresource(registry: Registry) -> None:
         await registry.post(ConfigMap, "default", "kube-root-ca.crt", "binding", {}, CONTEXT)
     with pytest.raises(MethodNotAllowed):
         await registry.post(Pod, "default", "p", "status", {}, CONTEXT)
+
+
+async def test_a_status_has_the_defaults_of_its_fields(registry: Registry, create: Any) -> None:
+    """What a status is given without a default is filled in, as on a write of the whole object."""
+    await create(Service, "web", {"spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}})
+    status = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}}}
+    patch = Patch(MERGE_PATCH, status)
+    entry, _ = await registry.patch(Service, "default", "web", patch, CONTEXT, "status")
+    assert registry.decoded(entry)["status"]["loadBalancer"]["ingress"] == [
+        {"ip": "203.0.113.1", "ipMode": "VIP"}
+    ]
