@@ -1,6 +1,7 @@
 """The DNS server on loopback, over a cluster in process, with a second server as its upstream."""
 
 import asyncio
+import random
 import socket
 from collections.abc import AsyncIterator
 
@@ -16,9 +17,16 @@ from minikube_py.testing.inprocess import local_cluster
 
 
 def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is free for UDP and TCP, below those that outgoing connections are given meanwhile."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        try:
+            for type in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                with socket.socket(socket.AF_INET, type) as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return port
 
 
 async def serve(tasks: Tasks, clients: LocalClients, config: DnsConfig) -> None:
