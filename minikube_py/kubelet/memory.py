@@ -69,6 +69,7 @@ class PodMemory:
             started=probes.started(),
             not_before=not_before,
             resized=resized,
+            replaced=frozenset(self._replaced),
             restarts={s["name"]: s["restartCount"] for s in statuses if s.get("containerID")},
         )
 

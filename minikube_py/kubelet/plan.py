@@ -31,6 +31,8 @@ class Seen:
     """Container name > the earliest time of its next start (a backoff)."""
     resized: Set[str] = frozenset()
     """Ids of running containers whose new resources need a restart."""
+    replaced: Set[str] = frozenset()
+    """Names of containers stopped to be started anew, whatever the pod's restart policy."""
     restarts: Mapping[str, int] = field(default_factory=dict)
     """Container name > restarts that the API knows of, where the runtime has forgotten the container."""
 
@@ -112,11 +114,12 @@ def _new_sandbox(spec: Obj, seen: Seen, newest: Sandbox | None) -> Plan:
 
 def _wanted(spec: Obj, seen: Seen) -> list[str]:
     """The containers of the pod proper that have not yet run to an end that is final."""
-    return [c["name"] for c in spec["containers"] if not _is_final(spec, seen.containers.get(c["name"], ()))]
+    return [c["name"] for c in spec["containers"] if not _is_final(spec, c["name"], seen)]
 
 
-def _is_final(spec: Obj, runs: Sequence[Container]) -> bool:
-    if not runs or runs[0].state != "exited":
+def _is_final(spec: Obj, name: str, seen: Seen) -> bool:
+    runs = seen.containers.get(name)
+    if not runs or runs[0].state != "exited" or name in seen.replaced:
         return False
     policy = spec.get("restartPolicy", "Always")
     return policy == "Never" or (policy == "OnFailure" and runs[0].exit_code == 0)
@@ -140,7 +143,7 @@ def _in_sandbox(spec: Obj, seen: Seen, sandbox: str) -> Plan:
             runs = here.get(name) or []
             if name in killed or (runs and runs[0].state == "running"):
                 continue
-            if not _is_final(spec, seen.containers.get(name, ())):
+            if not _is_final(spec, name, seen):
                 due.append(name)
     return _starts(due, kills, seen)
 

@@ -138,6 +138,11 @@ TABLE = {
         seen(run(state="exited"), run("side"), started=frozenset({"side-0"})),
         Plan(finished=True),
     ),
+    "a changed container that has been stopped, which otherwise never runs again": (
+        pod("Never"),
+        seen(run(state="exited", code=137, **OLD), replaced=frozenset({"main"})),
+        Plan(start=(Start("main", 1),)),
+    ),
     "a changed container": (
         pod(),
         seen(run(**OLD)),
