@@ -76,6 +76,7 @@ def test_status_shows_every_component(cluster: Cluster) -> None:
             "cluster-dns",
             "kubelet",
             "simulated-nodes",
+            "bridge",
         ),
         "running",
     )

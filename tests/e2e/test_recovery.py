@@ -131,11 +131,11 @@ def test_half_made_pods_are_finished(steady: Cluster, kill: Kill) -> None:
     known = runs(steady)
     steady.kubectl("create", "-n", MOVING, "-f", "-", input=text)
     kill(steady, random.Random(SEED))
-    steady.kubectl("wait", "pod", "-n", MOVING, "-l", "app=burst", "--for=condition=Ready", "--timeout=60s")
+    steady.kubectl("wait", "pod", "-n", MOVING, "-l", "app=burst", "--for=condition=Ready", "--timeout=100s")
     found = runs(steady, MOVING, "app=burst")
     assert [count for _, count in found.values()] == [0] * 12
     assert runs(steady) == known
-    steady.kubectl("delete", "pod", "-n", MOVING, "-l", "app=burst", "--wait=false")
+    steady.kubectl("delete", "pod", "-n", MOVING, "-l", "app=burst", "--timeout=60s")
 
 
 def stopped(cluster: Cluster) -> Callable[[], None]:
