@@ -1,9 +1,10 @@
 """BridgeWatch: the service that makes the node's bridge again where somebody took it away or down.
 
 Woken by the kernel's news of interfaces, without polling. Pods' interfaces that lost their bridge are put back,
-also those that lost it while nobody watched: the plugins' answers tell which they are. The bridge keeps its
-hardware address, so pods find their gateway at once. Limits: an address that is taken off the bridge comes back
-with the next news of any interface's coming or going.
+also those that lost it while nobody watched: the plugins' answers tell which they are. A bridge that a plugin
+made meanwhile for a new pod is known by its index to be another one, and is completed likewise. The bridge
+keeps its hardware address, so pods find their gateway at once. Limits: an address that is taken off the bridge
+comes back when the bridge is made again.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ class BridgeWatch:
 
     def __init__(self, bridge: Bridge, folder: Path, results: Path = RESULTS) -> None:
         self._bridge, self._folder, self._results = bridge, folder, results
+        self._known: int | None = None  # the index of the bridge that is complete
 
     async def run(self, ready: asyncio.Event) -> None:
         """Keep it until cancelled. Errors: NetworkFailed."""
@@ -39,23 +41,30 @@ class BridgeWatch:
         with _link_news() as netlink:
             loop.add_reader(netlink, _read, netlink, news)
             try:
+                self._known = self._bridge.index()  # the start has completed it
                 await self.mend()
                 ready.set()
                 while True:
                     await news.wait()
                     await asyncio.sleep(PAUSE)
                     news.clear()
-                    if not self._bridge.is_up():
+                    if self._is_lost():
                         await self.mend()
             finally:
                 loop.remove_reader(netlink)
 
+    def _is_lost(self) -> bool:
+        """Whether the bridge is missing, down, or another than the one that was completed."""
+        return not self._bridge.is_up() or self._bridge.index() != self._known
+
     async def mend(self) -> list[str]:
-        """Make the bridge where it is missing or down, and put back the interfaces that are on none; their
+        """Make or complete the bridge where it is lost, and put back the interfaces that are on none; their
         names. Errors: NetworkFailed."""
         if not self._bridge.is_up():
             log.warning("the bridge %s is made again", self._bridge.name)
+        if self._is_lost():
             await self._bridge.ensure()
+            self._known = self._bridge.index()
         lost = await asyncio.to_thread(lambda: [name for name in self._interfaces() if _is_free(name)])
         if lost:
             await self._bridge.attach(lost)

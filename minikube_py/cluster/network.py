@@ -44,8 +44,12 @@ class Bridge:
                 await process.run(["modprobe", "br_netfilter"])
         own = hashlib.blake2s(self.address.encode(), digest_size=4).digest()
         hardware = f"0a:58:{own.hex(':')}"  # the same each time, as pods remember their gateway's
-        made = [] if self.exists() else [f"link add {self.name} address {hardware} type bridge"]
-        batch = [*made, f"address replace {self.address} dev {self.name}", f"link set {self.name} up"]
+        made = "set" if self.exists() else "add"
+        batch = [
+            f"link {made} {self.name} address {hardware} type bridge",
+            f"address replace {self.address} dev {self.name}",
+            f"link set {self.name} up",
+        ]
         source = self.address.partition("/")[0]
         batch += [f"route replace {network} dev {self.name} src {source}" for network in self.services]
         try:
@@ -71,6 +75,13 @@ class Bridge:
             return bool(int((NET / self.name / "flags").read_text(), 16) & IFF_UP)
         except OSError:
             return False
+
+    def index(self) -> int | None:
+        """The kernel's number of the interface, another each time it is made; None where it is missing."""
+        try:
+            return int((NET / self.name / "ifindex").read_text())
+        except OSError:
+            return None
 
     def exists(self) -> bool:
         """Whether there is an interface of this name."""

@@ -64,6 +64,19 @@ async def test_a_lost_bridge_is_made_again(watch: BridgeWatch) -> None:
         assert "10.231.78.1/24" in (await run(["ip", "-4", "address", "show", "dev", name])).stdout
 
 
+async def test_a_bridge_that_another_made(watch: BridgeWatch) -> None:
+    """Made again by somebody else before the watch did, it gets its addresses and the interfaces."""
+    name = f"mkpyw{NUMBER}"
+    await watch.mend()
+    hardware = (NET / name / "address").read_text()
+    await run(["ip", "link", "delete", name])
+    await run(["ip", "link", "add", name, "type", "bridge"])
+    await run(["ip", "link", "set", name, "up"])
+    assert await watch.mend() == [NEAR]
+    assert (NET / name / "address").read_text() == hardware
+    assert "10.231.78.1/24" in (await run(["ip", "-4", "address", "show", "dev", name])).stdout
+
+
 async def test_nothing_to_mend(watch: BridgeWatch) -> None:
     """A second look finds every interface in its place."""
     assert await watch.mend() == [NEAR]
