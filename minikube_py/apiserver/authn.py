@@ -1,9 +1,9 @@
 """Authentication: who asks, by front proxy, by client certificate (CN and O), or by bearer token.
 
-A request without credentials may only see health and version; one with wrong credentials is refused even
-there. Certificates were verified by TLS; their subjects are remembered by the certificate's bytes. One of the
-front proxy's authority never names a user itself: it makes the X-Remote-* headers count, which mean nothing
-otherwise.
+A request without credentials is nobody's, whom roles allow health, version and the cluster's address; one with
+wrong credentials is refused even there. Certificates were verified by TLS; their subjects are remembered by the
+certificate's bytes. One of the front proxy's authority never names a user itself: it makes the X-Remote-*
+headers count, which mean nothing otherwise.
 Limits: an authority that the front proxy's has signed is not known to belong to it.
 """
 

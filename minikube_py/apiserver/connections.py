@@ -26,7 +26,9 @@ class Log(logging.LoggerAdapter[logging.Logger]):
     """aiohttp's log: what a client sent wrongly is no failure of ours, and no traceback."""
 
     def exception(self, msg: object, *args: object, exc_info: Any = None, **kwargs: Any) -> None:
-        if isinstance(exc_info, HttpProcessingError):
+        if isinstance(exc_info, ConnectionError):
+            self.debug("%s: the client has left", str(msg) % args)
+        elif isinstance(exc_info, HttpProcessingError):
             self.info("%s: %s", str(msg) % args, " ".join(str(exc_info).split())[:300])
         else:
             super().exception(msg, *args, exc_info=exc_info, **kwargs)

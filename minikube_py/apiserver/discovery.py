@@ -85,12 +85,18 @@ class Discovery:
         self._virtual = tuple(virtual)
         self._generation: int | None = None
         self._documents: dict[str, Document] = {}
+        self._address = ""
+
+    def advertise(self, address: str) -> None:
+        """Tell clients that the server is reached at `address`, a host and a port."""
+        self._address, self._generation = address, None
 
     def get(self, path: str, accept: str = "") -> Document | None:
         """The document at `path`, or None where nothing is served there."""
         path = path.rstrip("/")
         if self._generation != self._catalogue.generation:
-            self._documents = _documents(_by_group((*self._catalogue.all(), *self._virtual)))
+            groups = _by_group((*self._catalogue.all(), *self._virtual))
+            self._documents = _documents(groups, self._address)
             self._generation = self._catalogue.generation
         version = _aggregated_version(accept) if path in ("/api", "/apis") else ""
         return self._documents.get(f"{path};{version}" if version else path)
@@ -131,9 +137,10 @@ def version_order(version: str) -> tuple[int, int, int, str]:
     return (stage, -int(match[1]), -int(match[3] or 0), version)
 
 
-def _documents(groups: Mapping[str, Group]) -> dict[str, Document]:
+def _documents(groups: Mapping[str, Group], address: str) -> dict[str, Document]:
+    everywhere = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}] if address else []
     plain: dict[str, Obj] = {"/api": {"kind": "APIVersions", "versions": list(groups.get("", ()))}}
-    plain["/api"]["serverAddressByClientCIDRs"] = []
+    plain["/api"]["serverAddressByClientCIDRs"] = everywhere
     for group, versions in groups.items():
         if group:
             plain[f"/apis/{group}"] = {"kind": "APIGroup", "apiVersion": "v1"} | _api_group(group, versions)

@@ -120,7 +120,7 @@ class Resources:
         if form.shape == "object":
             body = list_bodies.objects(kind, listing)
         elif form.shape == "table":
-            include = query.text(call.query, "includeObject") or "Metadata"
+            include = query.include_object(call.query)
             body = await list_bodies.rows(kind, listing, self._clock.now(), include)
         else:
             body = await list_bodies.partial(listing)
@@ -136,7 +136,7 @@ class Resources:
     def _object(self, call: Call, kind: Kind, entry: Stored, form: Form, code: int = 200) -> web.StreamResponse:
         body = entry.data
         if form.shape == "table":
-            include = query.text(call.query, "includeObject") or "Metadata"
+            include = query.include_object(call.query)
             shown = SCALE if call.info.subresource == "scale" else kind
             body = table.render_table(shown, [entry], now=self._clock.now(), include=include)
         elif form.shape == "metadata":

@@ -1,11 +1,14 @@
 """The metrics of the API server and of its process, and the page that shows every component's."""
 
 import os
+import re
 import resource
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from minikube_py.aio.metrics import Counter, Gauge, Histogram, Metric
+from minikube_py.registry.base import ListOptions
+from minikube_py.registry.resource import Registry
 
 DURATIONS = (
     0.005,
@@ -51,6 +54,30 @@ def process_metrics() -> Iterable[Metric]:
         Gauge("process_start_time_seconds", "Start time of the process since the epoch.", lambda: started),
         Gauge("process_max_fds", "Maximum number of open file descriptors.", _max_files),
     )
+
+
+def build_info(version: Mapping[str, str]) -> Metric:
+    """Which Kubernetes is served; `version` is what /version answers."""
+    labels = {re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", name): v for name, v in version.items()}
+    made = Counter("kubernetes_build_info", "The version that is served.", tuple(labels), type="gauge")
+    made.add(tuple(labels.values()))
+    return made
+
+
+class StoredObjects:
+    """How many objects of each resource are stored, counted when the page is rendered."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def lines(self) -> Iterator[str]:
+        yield "# HELP apiserver_storage_objects Stored objects by resource."
+        yield "# TYPE apiserver_storage_objects gauge"
+        for kind in self._registry.catalogue.all():
+            if kind.storage is None:
+                found = self._registry.list(kind, "", ListOptions(limit=1))
+                count = len(found.entries) + (found.remaining or 0)
+                yield f'apiserver_storage_objects{{resource="{kind.resource}"}} {count}'
 
 
 def _resident() -> float:

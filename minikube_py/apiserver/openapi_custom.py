@@ -31,14 +31,21 @@ _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 def custom_schema(kind: Kind, version: int) -> Obj:
     """The schema of a custom resource."""
     raw = kind.schema or {}
+    told = _gvk(kind, kind.kind) | _selectable(kind)
     if version == 2 and raw.get(_OPEN):  # kubectl would take all but the fields named for unknown
-        return {"type": "object"} | _gvk(kind, kind.kind)
+        return {"type": "object"} | told
     body = _for_v2(raw) if version == 2 else _for_v3(raw)
     body["properties"] = {
         **(body.get("properties") or {}),
         **_own("ObjectMeta", "Standard object's metadata.", version),
     }
-    return body | {"type": "object"} | _gvk(kind, kind.kind)
+    return body | {"type": "object"} | told
+
+
+def _selectable(kind: Kind) -> Obj:
+    """Which fields of its own a field selector may name."""
+    paths = [{"fieldPath": name} for name in kind.fields]
+    return {"x-kubernetes-selectable-fields": paths} if paths else {}
 
 
 def list_schema(kind: Kind, name: str, version: int) -> Obj:

@@ -143,6 +143,15 @@ def force(query: Query, *, is_apply: bool) -> bool:
     return flag(query, "force")
 
 
+def include_object(query: Query) -> str:
+    """What a Table's rows carry of their objects: None, Metadata or Object. Errors: BadRequest."""
+    given = text(query, "includeObject") or "Metadata"
+    if given not in ("Metadata", "Object", "None"):
+        why = f"includeObject: Invalid value: \"{given}\": must be 'Metadata', 'Object', 'None', or empty"
+        raise BadRequest(f"Unable to convert to Table as requested: {why}")
+    return given
+
+
 def delete_options(query: Query, body: Mapping[str, Any]) -> DeleteOptions:
     """The options of a delete: those of the body, else those of the query. Errors: BadRequest, Invalid."""
     grace = body.get("gracePeriodSeconds")
@@ -155,7 +164,7 @@ def delete_options(query: Query, body: Mapping[str, Any]) -> DeleteOptions:
     if orphan is None and "orphanDependents" in query:
         orphan = flag(query, "orphanDependents")
     if propagation and orphan is not None:
-        message = "Invalid value: orphanDependents and deletionPropagation cannot be both set"
+        message = f'Invalid value: "{propagation}": orphanDependents and deletionPropagation cannot be both set'
         raise _refused("DeleteOptions", Cause("FieldValueInvalid", message, "propagationPolicy"))
     if propagation and propagation not in PROPAGATION:
         supported = ", ".join(f'"{known}"' for known in PROPAGATION)

@@ -79,6 +79,7 @@ class Routes:
             "/": self._index,
             "/version": self._version,
             "/metrics": self._metrics,
+            "/metrics/slis": self._slis,
             "/openid/v1/jwks": self._key_set,
             "/.well-known/openid-configuration": self._issuer,
         }
@@ -184,18 +185,22 @@ class Routes:
         return _document(call, self._to.discovery.get(path, call.accept))
 
     async def _index(self, call: Call) -> web.StreamResponse:
-        groups = sorted({f"/apis/{kind.group}" for kind in self._registry.catalogue.all() if kind.group})
-        versions = {kind.api_version for kind in self._registry.catalogue.all() if kind.group}
-        paths = ["/api", "/api/v1", "/apis", *groups, *(f"/apis/{version}" for version in versions)]
-        paths += [*PATHS, "/metrics", "/openapi/v2", "/openapi/v3", "/version", *self._extra]
+        listed = self._to.discovery.get("/apis")
+        groups = orjson.loads(listed.body)["groups"] if listed is not None else []
+        paths = ["/api", "/api/v1", "/apis", *(f"/apis/{group['name']}" for group in groups)]
+        paths += [f"/apis/{version['groupVersion']}" for group in groups for version in group["versions"]]
+        paths += [*self._to.health.paths(), "/openapi/v2", "/openapi/v3", *self._paths, *self._extra]
+        paths.remove("/")
         return responses.json_object({"paths": sorted(paths)})
 
     async def _version(self, call: Call) -> web.StreamResponse:
         return responses.json_bytes(orjson.dumps(VERSION, option=orjson.OPT_INDENT_2))
 
     async def _metrics(self, call: Call) -> web.StreamResponse:
-        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        return web.Response(body=self._to.metrics.render(), headers=headers)
+        return _samples(self._to.metrics.render())
+
+    async def _slis(self, call: Call) -> web.StreamResponse:
+        return _samples(self._to.health.slis())
 
     async def _key_set(self, call: Call) -> web.StreamResponse:
         return _published(self._to.tokens.key_set(), "application/jwk-set+json")
@@ -210,6 +215,12 @@ async def _deprecated(answered: Awaitable[web.StreamResponse], kind: Kind) -> we
     if not response.prepared:
         responses.add_warnings(response, (kind.deprecation,))
     return response
+
+
+def _samples(page: bytes) -> web.StreamResponse:
+    """A page for Prometheus."""
+    headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+    return web.Response(body=page, headers=headers)
 
 
 def _published(value: Obj, content_type: str) -> web.StreamResponse:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
+from functools import partial
 
 import aiohttp
 from aiohttp import web
@@ -17,13 +18,14 @@ from aiohttp import web
 from minikube_py.aio.clock import Clock, SystemClock
 from minikube_py.aio.metrics import Gauge
 from minikube_py.aio.tasks import Tasks
-from minikube_py.apiserver import reviews, stages
+from minikube_py.apiserver import reviews, stages, start_steps
 from minikube_py.apiserver.admission.base import Surroundings
 from minikube_py.apiserver.admission.chain import AdmissionChain
 from minikube_py.apiserver.admission.webhooks.metrics import WebhookMetrics
 from minikube_py.apiserver.aggregation.aggregator import Aggregator
 from minikube_py.apiserver.audit import AuditIds
 from minikube_py.apiserver.bootstrap import apply as bootstrap
+from minikube_py.apiserver.bootstrap.keeper import FlowKeeper
 from minikube_py.apiserver.call import Call, Handler, Stage
 from minikube_py.apiserver.components import COMPONENT_STATUS, Components
 from minikube_py.apiserver.config import Address, ApiServerConfig
@@ -34,7 +36,7 @@ from minikube_py.apiserver.guards import Guards
 from minikube_py.apiserver.handlers import BINDING, Resources
 from minikube_py.apiserver.health import Health
 from minikube_py.apiserver.incoming import Incoming
-from minikube_py.apiserver.metrics import ServerMetrics
+from minikube_py.apiserver.metrics import ServerMetrics, StoredObjects, build_info
 from minikube_py.apiserver.observer import Observer
 from minikube_py.apiserver.proxy import Proxy
 from minikube_py.apiserver.reading import AUTOSCALER, Reading
@@ -43,8 +45,9 @@ from minikube_py.apiserver.resolving import Resolver
 from minikube_py.apiserver.resourcemetrics import kinds as resourcemetrics
 from minikube_py.apiserver.resourcemetrics.api import ResourceMetrics
 from minikube_py.apiserver.resourcemetrics.sampler import Sampler
-from minikube_py.apiserver.routes import Answerers, Routes
+from minikube_py.apiserver.routes import VERSION, Answerers, Routes
 from minikube_py.apiserver.stages import Stages
+from minikube_py.apiserver.start_steps import Step
 from minikube_py.apiserver.streams import Streams
 from minikube_py.apiserver.targets import Targets
 from minikube_py.apiserver.tokens import ServiceAccountTokens
@@ -67,13 +70,6 @@ SHUTDOWN_SECONDS = 2.0
 KUBELET_SECONDS = 10.0
 UNANSWERED = (ApiError, aiohttp.ClientError, OSError, TimeoutError)
 """What keeps a kubelet from telling what its node uses."""
-HOOKS = (
-    "rbac/bootstrap-roles",
-    "scheduling/bootstrap-system-priority-classes",
-    "priority-and-fairness-config-producer",
-    "start-legacy-token-tracking-controller",
-)
-"""The steps of the start, as health checks name them."""
 
 
 def pipeline(made: Stages) -> tuple[Stage, ...]:
@@ -82,6 +78,7 @@ def pipeline(made: Stages) -> tuple[Stage, ...]:
         made.resolve,
         made.authenticate,
         made.audit,
+        made.refuse_strangers,
         made.impersonate,
         made.limit_in_flight,
         made.authorize,
@@ -119,6 +116,8 @@ class ApiServer:
         self._proxy = Proxy(Targets(registry), streams)
         self.aggregator = Aggregator(registry, self.clock, VIRTUAL, config.front_proxy(), streams)
         self.metrics.register(self.aggregator.metrics)
+        self.metrics.register(build_info(VERSION))
+        self.metrics.register(StoredObjects(registry))
         self.custom_resources = CustomResources(registry, self.clock, self._watches.end)
         registry.converter = WebhookConverter(registry, self.webhooks)
         self._observer = Observer(self.metrics)
@@ -169,8 +168,9 @@ class ApiServer:
     def _add_checks(self) -> None:
         self.health.add("etcd", self._observer.write_fault)
         self.health.add("informer-sync", lambda: "" if self._following else "not synced", ready_only=True)
-        for hook in HOOKS:
-            self.health.add_hook(hook)
+        for name in start_steps.all_checks():
+            self.health.add_pending(name)
+        self.health.add("shutdown", lambda: "process is shutting down" if self._ending else "", ready_only=True)
         for name, check in self.config.checks.items():
             self.health.add(name, check, ready_only=True)
         self.metrics.register(
@@ -180,21 +180,31 @@ class ApiServer:
             Gauge("apiserver_storage_revision", "The store's revision.", lambda: float(self.registry.revision))
         )
 
-    _following = False
+    _following = _ending = False
+
+    def _done(self, *steps: Step) -> None:
+        for step in steps:
+            for name in start_steps.checks_of(step):
+                self.health.done(name)
 
     async def run(self, ready: asyncio.Event) -> None:
         """Serve until cancelled; `ready` is set once requests are answered."""
         cache = LocalCache(self.registry)
         try:
             self._follow_rbac(cache)
+            self._done("rules")
             server = Connections(self._answer)
             async with self.guards.running() as legacy_tokens, self.custom_resources, Tasks(self.name) as tasks:
+                self._done("guards", "custom resources")
                 listeners = await self._listen(server)
                 try:
                     await self._bootstrap()
                     await legacy_tokens.ensure_since()
                     await self.aggregator.register()
+                    self._done("defaults", "tokens", "aggregation")
                     tasks.spawn(self.aggregator.run(), "aggregator")
+                    flows = FlowKeeper(self.registry, self.clock, partial(bootstrap.keep_flows, self.registry))
+                    tasks.spawn(flows.run(), "flow keeper")
                     ready.set()
                     await asyncio.get_running_loop().create_future()
                 finally:
@@ -248,6 +258,7 @@ class ApiServer:
 
     async def _bootstrap(self) -> None:
         host, port = self.config.advertise or self.addresses[-1]
+        self.aggregator.advertise(host, port)
         facts = bootstrap.Bootstrap(
             addresses=(host,),
             port=port,
@@ -257,10 +268,9 @@ class ApiServer:
             front_proxies=self.config.front_proxy_names,
         )
         await bootstrap.apply(self.registry, facts)
-        for hook in HOOKS:
-            self.health.done(hook)
 
     async def _stop(self, server: web.Server, listeners: list[asyncio.Server]) -> None:
+        self._ending = True
         for listener in listeners:
             listener.close()
         await self._watches.close()

@@ -7,14 +7,14 @@ from collections.abc import Awaitable
 from aiohttp import web
 
 from minikube_py.apiserver import responses, status
+from minikube_py.apiserver.authn import ANONYMOUS
+from minikube_py.apiserver.authz import Decision
 from minikube_py.apiserver.call import Call, Handler, Stage
 from minikube_py.apiserver.deadlines import too_late
 from minikube_py.apiserver.flow_control import Seat
 from minikube_py.apiserver.guards import Guards
-from minikube_py.apiserver.health import is_health
 from minikube_py.apiserver.impersonation import impersonated
 from minikube_py.apiserver.observer import Observer
-from minikube_py.apiserver.request import RequestInfo
 from minikube_py.apiserver.resolving import READS, Resolver
 from minikube_py.apiserver.strangers import Strangers
 from minikube_py.apiserver.streams import is_upgrade
@@ -43,27 +43,37 @@ class Stages:
         call.info, call.query = resolved.info, resolved.query
 
     def authenticate(self, call: Call) -> Awaitable[None] | None:
-        """Who asks; without credentials only health and version are open."""
+        """Who asks; without credentials that is nobody known."""
         try:
             user = self._authenticator.user_of(call.request, call.notes)
-            if user is None and not _is_public(call.info):
-                raise Unauthorized("Unauthorized")
         except Unauthorized as error:
             self._observer.metrics.authentications.add(("failure",))
             if self._audit is not None:
                 self._audit.unauthenticated(call)
-            delay = self._strangers.delay(time.monotonic())
-            if delay:
-                return _refuse_later(call, error, delay)
-            raise
-        if user is not None:
-            call.user = user
+            return self._refuse(call, error)
+        call.user = ANONYMOUS if user is None else user
         return None
+
+    def _refuse(self, call: Call, error: ApiError) -> Awaitable[None]:
+        """Tell a stranger that it is refused: at once, or when its turn comes. Errors: `error`."""
+        delay = self._strangers.delay(time.monotonic())
+        if delay:
+            return _refuse_later(call, error, delay)
+        raise error
 
     def audit(self, call: Call) -> None:
         """Tell the audit log that the request was received, where it is to know."""
         if self._audit is not None:
             self._audit.received(call)
+
+    def refuse_strangers(self, call: Call) -> Awaitable[None] | None:
+        """Of nobody known, pass only what roles allow: it takes no seat before that."""
+        if call.user is not ANONYMOUS or self._authorizer.allows(ANONYMOUS, call.resolved.asked):
+            return None
+        asked = call.resolved.asked
+        if call.record is not None:
+            _note(call, Decision(False))
+        return self._refuse(call, self._authorizer.refused(ANONYMOUS, asked, ""))
 
     def impersonate(self, call: Call) -> None:
         """Act as another user where the headers say so."""
@@ -115,8 +125,7 @@ class Stages:
             self._authorizer.require(call.user, asked)
             return
         decision = self._authorizer.decide(call.user, asked)
-        call.notes["authorization.k8s.io/decision"] = "allow" if decision.allowed else "forbid"
-        call.notes["authorization.k8s.io/reason"] = decision.reason
+        _note(call, decision)
         if not decision.allowed:
             raise self._authorizer.refused(call.user, asked, decision.reason)
 
@@ -187,11 +196,13 @@ def _abort_if_begun(request: web.BaseRequest, error: ApiError) -> None:
         raise ConnectionResetError("failed after the answer had begun") from error
 
 
-async def _refuse_later(call: Call, error: Unauthorized, delay: float) -> None:
+async def _refuse_later(call: Call, error: ApiError, delay: float) -> None:
     await asyncio.sleep(delay)
     call.began += delay  # that is no work of ours
     raise error
 
 
-def _is_public(info: RequestInfo) -> bool:
-    return not info.is_resource and (info.path.rstrip("/") == "/version" or is_health(info.path))
+def _note(call: Call, decision: Decision) -> None:
+    """Note in the audit event what roles say."""
+    call.notes["authorization.k8s.io/decision"] = "allow" if decision.allowed else "forbid"
+    call.notes["authorization.k8s.io/reason"] = decision.reason

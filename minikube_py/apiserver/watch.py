@@ -73,7 +73,7 @@ class WatchStreams:
             watch = self._registry.watch(kind, call.info.namespace, options, selection)
         except Expired as error:
             return await _refuse(call.request, response, error)
-        include = query.text(call.query, "includeObject") or "Metadata"
+        include = query.include_object(call.query)
         shape = Shape(form.shape, include if form.shape == "table" else "", options.bookmarks)
         call.query = NO_QUERY
         if call.request.transport is None:

@@ -15,6 +15,7 @@ from minikube_py.client.base import Change
 from minikube_py.controllers.base import Controller, KeysOf
 from minikube_py.errors import ApiError, NotFound
 from minikube_py.kinds.apiregistration.apiservice import APIService
+from minikube_py.kinds.core.event import Event
 from minikube_py.kinds.core.namespace import Namespace
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.meta.kind import Kind
@@ -33,6 +34,8 @@ from minikube_py.meta.objects import (
 
 FINALIZER = "kubernetes"
 AT_ONCE = 64
+SAME = {"events.events.k8s.io": Event}
+"""Resources whose objects are those of another kind: hearing of that one is enough, and costs half."""
 Content = Sequence[tuple[Kind, Obj]]
 
 
@@ -132,7 +135,7 @@ class NamespaceController(Controller):
     reconciles = Namespace
 
     def watches(self) -> Mapping[Kind, KeysOf]:
-        self.follow_every_kind(self._emptied)
+        self.follow_every_kind(self._emptied, SAME)
         return {APIService: self._discovered}
 
     def _discovered(self, change: Change) -> Iterable[Key]:
@@ -158,14 +161,19 @@ class NamespaceController(Controller):
             failures = failures or await self._delete_all(phase(self._content(key.name)))
         content, unknown = self._content(key.name), undiscovered(self.cache.list(APIService))
         if content or unknown:
-            await self._tell(namespace, content, Failures(failures, unknown))
+            await self._tell(namespace, phase(content), Failures(failures, unknown))
             return 5.0 if failures else None
         await self._finalize(namespace)
         return None
 
     def _content(self, namespace: str) -> Content:
-        kinds = self.follow_every_kind(self._emptied)
-        return [(kind, obj) for kind in kinds if kind.namespaced for obj in self.cache.list(kind, namespace)]
+        kinds = self.follow_every_kind(self._emptied, SAME)
+        return [
+            (kind, obj)
+            for kind in kinds
+            if kind.namespaced
+            for obj in self.cache.list(SAME.get(kind.resource, kind), namespace)
+        ]
 
     async def _delete_all(self, content: Content) -> list[str]:
         """Delete what is not being deleted yet; the messages of those that failed."""
@@ -188,14 +196,17 @@ class NamespaceController(Controller):
             return f"{kind.resource} {name_of(obj)}: {error}"
         return ""
 
-    async def _tell(self, namespace: Obj, content: Content, failures: Failures) -> None:
+    async def _tell(self, namespace: Obj, content: Content, failures: Failures) -> Obj:
         status = namespace.get("status") or {}
         known = status.get("conditions") or ()
         told = conditions(known, content, failures, self.clock.now())
-        await self.set_status(Namespace, namespace, {**status, "phase": "Terminating", "conditions": told})
+        told_now = {**status, "phase": "Terminating", "conditions": told}
+        return await self.set_status(Namespace, namespace, told_now)
 
     async def _finalize(self, namespace: Obj) -> None:
         left = [name for name in dig(namespace, "spec.finalizers", []) if name != FINALIZER]
+        if left:  # it stays, with what its conditions say
+            namespace = await self._tell(namespace, (), Failures())
         body = {**namespace, "spec": {**namespace["spec"], "finalizers": left}}
         try:
             await self.client.update(Namespace, body, subresource="finalize")

@@ -15,6 +15,9 @@ from minikube_py.meta.objects import Obj, dig
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
+USER_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
+"""The metadata fields that are users' to set, once an object has its name."""
+
 Cell = str | Callable[[Obj, datetime], Any]
 """A dotted path into the object, or a function of the object and the time now."""
 
@@ -116,6 +119,8 @@ class Kind:
     """The subresources that are parts of the object, besides status, by name."""
     validate_status: Callable[[Obj, Obj | None], Iterable[Violation]] = _no_violations
     """The refusals of a write to the status subresource."""
+    status_keeps: tuple[str, ...] = ()
+    """The metadata fields that a write to the status does not change, whatever it says."""
     scale: ScalePaths = ScalePaths()
     name_rule: Callable[[str], list[str]] | None = None
     """What a name must be: the faults of a name; None: a DNS subdomain, as of most kinds."""

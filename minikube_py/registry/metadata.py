@@ -88,14 +88,19 @@ def fill_for_create(meta: Obj, now: str) -> None:
 
 def carry_over(meta: Obj, old: Obj) -> None:
     """Keep in an updated object's metadata what no client may change."""
-    for key in KEPT:
+    restore(meta, old, KEPT)
+    meta.pop("selfLink", None)
+    if old.get("generateName") and "generateName" not in meta:
+        meta["generateName"] = old["generateName"]
+
+
+def restore(meta: Obj, old: Obj, fields: Sequence[str]) -> None:
+    """Give `fields` the values again that they have in the stored object's metadata."""
+    for key in fields:
         if key in old:
             meta[key] = old[key]
         else:
             meta.pop(key, None)
-    meta.pop("selfLink", None)
-    if old.get("generateName") and "generateName" not in meta:
-        meta["generateName"] = old["generateName"]
 
 
 def check_preconditions(kind: Kind, meta: Obj, old: Obj) -> None:

@@ -23,7 +23,7 @@ from minikube_py.meta.violations import invalid
 from minikube_py.registry import faults, tracking, validating
 from minikube_py.registry.base import Patch
 from minikube_py.registry.entries import decoded
-from minikube_py.registry.metadata import check_identity, check_name
+from minikube_py.registry.metadata import check_identity, check_name, restore
 from minikube_py.registry.pipeline import Pipeline, Write
 from minikube_py.registry.scale import SCALE, scale_entry, scale_of, scaled, scaled_config
 from minikube_py.registry.writing import Writer
@@ -171,6 +171,8 @@ def _config(write: Write, patch: Patch, key: Key) -> Obj:
         config["kind"] = write.version.kind
     _check_type(write.version, config)
     check_identity(write.version, config, key.namespace)
+    if write.subresource == "status":
+        restore(config["metadata"], {}, write.kind.status_keeps)
     return config
 
 

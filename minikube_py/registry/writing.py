@@ -218,10 +218,11 @@ def merged(write: Write, new: Obj, old: Obj) -> Obj:
             if "status" in old:
                 new["status"] = {**old["status"]}  # no stage of such a write changes what is below
         return new
-    base: Obj = copy(old)
+    base: Obj = {**old} if subresource == "status" and kind.shares_parts else copy(old)
     if kind.schema is None:  # a custom resource's metadata belongs to the main resource alone
         base["metadata"] = new["metadata"]
     if subresource == "status":
+        metadata.restore(base["metadata"], old["metadata"], kind.status_keeps)
         base.pop("status", None)
         if "status" in new:
             base["status"] = new["status"]

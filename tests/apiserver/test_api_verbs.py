@@ -247,3 +247,25 @@ async def test_documents(admin: Client, path: str) -> None:
 def test_gzip_is_a_gzip_member() -> None:
     """What is compressed in pieces is one gzip member of the whole."""
     assert gzip.decompress(responses.gzip([b"a" * 1000, b"b"])) == b"a" * 1000 + b"b"
+
+
+async def test_what_a_table_carries_must_be_known(admin: Client) -> None:
+    """An unknown includeObject is refused, of lists, objects and watches."""
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    paths = (CONFIG_MAPS, f"{CONFIG_MAPS}/kube-root-ca.crt", f"{CONFIG_MAPS}?watch=true&timeoutSeconds=1")
+    queries = (f"{path}{'&' if '?' in path else '?'}includeObject=All" for path in paths)
+    found = [await admin.get(query, Accept=accept) for query in queries]
+    why = "includeObject: Invalid value: \"All\": must be 'Metadata', 'Object', 'None', or empty"
+    told = (400, f"Unable to convert to Table as requested: {why}")
+    assert [(answer.code, answer["message"]) for answer in found] == [told] * 3
+
+
+async def test_propagation_is_told_once(admin: Client) -> None:
+    """A deletion that names orphans in both ways is refused."""
+    options = {"propagationPolicy": "Orphan", "orphanDependents": True}
+    answer = await admin.call("DELETE", f"{CONFIG_MAPS}/kube-root-ca.crt", options)
+    why = "orphanDependents and deletionPropagation cannot be both set"
+    assert (answer.code, answer["message"]) == (
+        422,
+        f'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Invalid value: "Orphan": {why}',
+    )

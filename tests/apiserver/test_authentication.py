@@ -48,15 +48,68 @@ async def test_certificate_names_user_and_groups(cluster: Cluster) -> None:
         ("/livez", 200),
         ("/readyz", 200),
         ("/version", 200),
-        ("/metrics", 401),
-        ("/api", 401),
+        ("/metrics", 403),
+        ("/api", 403),
         ("/readyz/ping", 403),
-        ("/api/v1/namespaces/default/pods", 401),
+        ("/api/v1/namespaces/default/pods", 403),
+        ("/api/v1/namespaces/kube-public/configmaps", 403),
+        ("/api/v1/namespaces/kube-public/configmaps/cluster-info", 200),
     ],
 )
 async def test_without_credentials(cluster: Cluster, path: str, code: int) -> None:
-    """Without credentials only health and version answer; what is below them is open to those who may."""
+    """Without credentials health, version and the cluster's address answer; what is below is open to those who
+    may."""
     assert (await cluster.client().get(path)).code == code
+
+
+ANONYMOUS_REFUSALS = [
+    ("GET", "/", 'forbidden: User "system:anonymous" cannot get path "/"'),
+    (
+        "GET",
+        "/api/v1/pods",
+        'pods is forbidden: User "system:anonymous" cannot list resource "pods" in API group "" at the cluster '
+        "scope",
+    ),
+    (
+        "POST",
+        "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+        'selfsubjectreviews.authentication.k8s.io is forbidden: User "system:anonymous" cannot create resource '
+        '"selfsubjectreviews" in API group "authentication.k8s.io" at the cluster scope',
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "message"), ANONYMOUS_REFUSALS)
+async def test_nobody_is_told_what_is_forbidden(cluster: Cluster, method: str, path: str, message: str) -> None:
+    """A request without credentials is that of system:anonymous, whom roles refuse."""
+    answer = await cluster.client().call(method, path, {} if method == "POST" else None)
+    assert (answer.code, answer["reason"], answer["message"]) == (403, "Forbidden", message)
+
+
+async def test_nobody_may_what_a_binding_says(cluster: Cluster, admin: Client) -> None:
+    """What is bound to the group of the unauthenticated is open to all, and nobody becomes somebody by it."""
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    rules = [{"verbs": ["list"], "apiGroups": [""], "resources": ["nodes"]}]
+    await admin.post(f"{rbac}/clusterroles", {"metadata": {"name": "open"}, "rules": rules})
+    await admin.post(
+        f"{rbac}/clusterrolebindings",
+        {
+            "metadata": {"name": "open"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "open"},
+            "subjects": [
+                {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:unauthenticated"}
+            ],
+        },
+    )
+    nobody = cluster.client()
+    found = [(await nobody.get(f"/api/v1/{path}")).code for path in ("nodes", "pods")]
+    as_admin = await nobody.get("/api/v1/nodes", Impersonate_User="admin")
+    assert found == [200, 403]
+    assert (as_admin.code, as_admin["message"]) == (
+        403,
+        'users "admin" is forbidden: User "system:anonymous" cannot impersonate resource "users" in API group '
+        '"" at the cluster scope',
+    )
 
 
 @pytest.mark.parametrize("header", ["Bearer x", "Bearer a.b.c", "Bearer", "Basic eDp5", ""])

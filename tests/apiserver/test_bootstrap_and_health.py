@@ -9,6 +9,7 @@ import pytest
 from api_cluster import Client, Cluster, start, stop
 
 from minikube_py.aio.metrics import Counter, Histogram
+from minikube_py.apiserver import start_steps
 from minikube_py.apiserver.bootstrap import apply
 from minikube_py.apiserver.health import Health
 from minikube_py.kinds.rbac.clusterrole import ClusterRole
@@ -133,7 +134,7 @@ async def test_health_and_extra_paths(tmp_path: Path) -> None:
 def test_health_hook_and_broken_check() -> None:
     """A start-up step is unwell until it is done; a check that raises has failed."""
     health = Health()
-    health.add_hook("x")
+    health.add_pending("x")
     before = health.answer("/livez", {})
     health.done("x")
     after = health.answer("/livez", {})
@@ -193,3 +194,69 @@ async def test_stop_ends_watches(tmp_path: Path) -> None:
         ended.append((await response.content.read()).count(b'"type":"ADDED"') <= 4)
     await stop(cluster, task)
     assert ended == [True]
+
+
+async def test_every_step_of_the_start_has_its_checks(admin: Client) -> None:
+    """Once the server is ready each check is well, by the names that kube-apiserver gives them."""
+    told = {path: (await admin.get(f"/{path}?verbose")).body.splitlines() for path in ("livez", "readyz")}
+    lines = [f"[+]{name} ok" for name in ("ping", "log", "etcd")]
+    steps = [f"[+]{name} ok" for name in start_steps.all_checks()]
+    assert told["livez"] == [*lines, *steps, "livez check passed"]
+    more = ["[+]informer-sync ok", *steps, "[+]shutdown ok"]
+    assert told["readyz"] == [*lines, *more, "readyz check passed"]
+    assert {
+        "[+]poststarthook/crd-informer-synced ok",
+        "[+]poststarthook/bootstrap-controller ok",
+        "[+]poststarthook/kube-apiserver-autoregistration ok",
+        "[+]autoregister-completion ok",
+    } <= set(steps)
+
+
+async def test_checks_as_metrics(cluster: Cluster, admin: Client) -> None:
+    """/metrics/slis tells how each check is and how often it was asked; it needs the right to see it."""
+    await admin.get("/livez/ping")
+    page = (await admin.get("/metrics/slis")).body.splitlines()
+    cluster.server.health.add("broken", lambda: "no", ready_only=True)
+    broken = (await admin.get("/metrics/slis")).body.splitlines()
+    refused = await cluster.client("bob").get("/metrics/slis")
+    assert 'kubernetes_healthcheck{name="ping",type="livez"} 1' in page
+    assert 'kubernetes_healthchecks_total{name="ping",status="success",type="livez"} 2' in page
+    assert [line for line in broken if 'name="broken"' in line] == [
+        'kubernetes_healthcheck{name="broken",type="readyz"} 0',
+        'kubernetes_healthchecks_total{name="broken",status="error",type="readyz"} 1',
+    ]
+    assert refused.code == 403
+
+
+async def test_the_root_lists_every_path(admin: Client) -> None:
+    """What is listed at the root is answered; below /api stands where the server is reached."""
+    reached = (await admin.get("/api"))["serverAddressByClientCIDRs"]
+    assert reached == [{"clientCIDR": "0.0.0.0/0", "serverAddress": "10.244.0.1:8443"}]
+    paths = (await admin.get("/"))["paths"]
+    found = {path: (await admin.get(path)).code for path in paths}
+    assert found == dict.fromkeys(sorted(paths), 200)
+    assert {
+        "/apis/authentication.k8s.io/v1",
+        "/apis/metrics.k8s.io",
+        "/healthz/ping",
+        "/livez/poststarthook/rbac/bootstrap-roles",
+        "/metrics/slis",
+        "/openid/v1/jwks",
+    } <= set(paths)
+
+
+async def test_what_is_stored_and_served_as_metrics(admin: Client) -> None:
+    """/metrics counts the stored objects of each resource once, and names the version."""
+    path = "/api/v1/namespaces/default/podtemplates"
+    template = {"spec": {"containers": [{"name": "c", "image": "i"}]}}
+    for name in ("a", "b", "c"):
+        await admin.post(path, {"metadata": {"name": name}, "template": template})
+    page = (await admin.get("/metrics")).body.splitlines()
+    counts = [line for line in page if line.startswith("apiserver_storage_objects{")]
+    [build] = [line for line in page if line.startswith("kubernetes_build_info{")]
+    assert 'apiserver_storage_objects{resource="podtemplates"} 3' in counts
+    assert 'apiserver_storage_objects{resource="deployments.apps"} 0' in counts
+    assert len(counts) == len({line.partition(" ")[0] for line in counts})
+    assert 'major="1",minor="34"' in build
+    assert 'git_version="v1.34.0"' in build
+    assert build.endswith("} 1")

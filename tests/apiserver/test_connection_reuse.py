@@ -1,10 +1,13 @@
 """What the server remembers of a connection, and of request lines, changes no answer."""
 
 import asyncio
+import logging
 
 import pytest
 from api_cluster import Client, Cluster
 from custom_resources import definition, establish
+
+from minikube_py.apiserver import connections
 
 PATH = b"/api/v1/namespaces/default"
 
@@ -80,3 +83,17 @@ async def test_a_request_line_means_what_the_catalogue_says_now(cluster: Cluster
     text = (await admin.get("/metrics")).body
     labels = 'verb="LIST",group="example.com",version="v1",resource="widgets",subresource="",scope="namespace"'
     assert f'apiserver_request_total{{{labels},code="200",dry_run=""}} 1\n' in text
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [(ConnectionResetError("Cannot write to closing transport"), "DEBUG"), (OSError("disk"), "ERROR")],
+)
+def test_what_is_logged_of_a_failed_answer(
+    caplog: pytest.LogCaptureFixture, error: Exception, level: str
+) -> None:
+    """A client that leaves amid its answer is no failure; what else goes wrong is logged as one."""
+    with caplog.at_level(logging.DEBUG):
+        connections.Log(connections.log).exception("Error handling %s", "request", exc_info=error)
+    [record] = caplog.records
+    assert (record.levelname, bool(record.exc_info)) == (level, level == "ERROR")

@@ -291,6 +291,11 @@ async def test_selectable_fields(admin: Client) -> None:
     assert [one["metadata"]["name"] for one in listed["items"]] == ["b"]
     refused = await admin.get(f"{WIDGETS}?fieldSelector=spec.size%3D3")
     assert (refused.code, refused["message"]) == (400, "field label not supported: spec.size")
+    v3 = await admin.get("/openapi/v3/apis/example.com/v1")
+    v2 = await admin.get("/openapi/v2")
+    schemas = (v3["components"]["schemas"], v2["definitions"])
+    told = [one["com.example.v1.Widget"]["x-kubernetes-selectable-fields"] for one in schemas]
+    assert told == [[{"fieldPath": "spec.color"}]] * 2
 
 
 async def test_stored_definitions_are_served_from_the_start(cluster: Cluster, admin: Client) -> None:

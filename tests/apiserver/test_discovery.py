@@ -44,6 +44,10 @@ def resource(discovery: Discovery, path: str, name: str) -> Any:
 def test_versions_and_groups(discovery: Discovery) -> None:
     """The root documents name the versions of the core group, and the other groups in order of importance."""
     assert read(discovery, "/api")["versions"] == ["v1"]
+    assert read(discovery, "/api")["serverAddressByClientCIDRs"] == []
+    discovery.advertise("192.0.2.1:8443")
+    told = [{"clientCIDR": "0.0.0.0/0", "serverAddress": "192.0.2.1:8443"}]
+    assert read(discovery, "/api")["serverAddressByClientCIDRs"] == told
     groups = read(discovery, "/apis/")
     assert (groups["kind"], groups["apiVersion"]) == ("APIGroupList", "v1")
     assert [group["name"] for group in groups["groups"]] == [

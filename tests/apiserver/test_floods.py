@@ -32,18 +32,19 @@ def test_no_refusal_waits_longer_than_that() -> None:
     assert (sorted(delays), max(delays)) == (delays, LONGEST_SECONDS)
 
 
+@pytest.mark.parametrize(("headers", "code"), [({"Authorization": "Bearer x"}, 401), ({}, 403)])
 async def test_a_flood_of_strangers_waits(
-    cluster: Cluster, admin: Client, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, admin: Client, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], code: int
 ) -> None:
-    """Who has credentials is answered while those who have none wait for their refusals."""
+    """Who has credentials is answered while those who have none, or bad ones, wait for their refusals."""
     monkeypatch.setattr(strangers, "BURST", 5.0)
     monkeypatch.setattr(strangers, "RATE", 5.0)
     nobody = cluster.client()
     async with Tasks("test") as tasks:
-        flood = [tasks.spawn(nobody.get(CONFIG_MAPS, Authorization="Bearer x"), f"{n}") for n in range(20)]
+        flood = [tasks.spawn(nobody.get(CONFIG_MAPS, **headers), f"{n}") for n in range(20)]
         first = await next(asyncio.as_completed(flood))
         served = await admin.get(CONFIG_MAPS)
-        assert (first.code, served.code) == (401, 200)
+        assert (first.code, served.code) == (code, 200)
         assert len([task for task in flood if not task.done()]) > 5
 
 

@@ -1,19 +1,26 @@
 """Flow control: who belongs where, who gets a seat, who waits, and that nobody's flood starves the node."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from api_cluster import Client, Cluster, Kubectl, start, stop
 
-from minikube_py.apiserver.bootstrap.flow_schemas import flow_schemas, priority_levels
+from minikube_py.aio.clock import VirtualClock
+from minikube_py.aio.tasks import Tasks
+from minikube_py.apiserver.bootstrap.apply import keep_flows
+from minikube_py.apiserver.bootstrap.flow_schemas import AUTOUPDATE, flow_schemas, priority_levels
+from minikube_py.apiserver.bootstrap.keeper import SECONDS, FlowKeeper
 from minikube_py.apiserver.deadlines import parse_duration
 from minikube_py.apiserver.flow_control import FlowControl, Seat
 from minikube_py.apiserver.flow_schemas import Flow
 from minikube_py.apiserver.request import RequestInfo
 from minikube_py.errors import TooManyRequests
-from minikube_py.registry.base import User
+from minikube_py.kinds.flowcontrol.flowschema import FlowSchema
+from minikube_py.meta.objects import copy
+from minikube_py.registry.base import Context, User
 
 MASTER = User("admin", groups=("system:masters", "system:authenticated"))
 NODE = User("system:node:n1", groups=("system:nodes", "system:authenticated"))
@@ -260,3 +267,57 @@ async def test_timeouts(cluster: Cluster, admin: Client) -> None:
     assert late == (504, "Timeout: request did not complete within the allotted timeout")
     assert (wrong.code, fine.code) == (400, 200)
     assert wrong["message"].startswith("invalid timeout specified in the request URL")
+
+
+FLOWS = "/apis/flowcontrol.apiserver.k8s.io/v1"
+
+
+@pytest.mark.parametrize("resource", ["flowschemas", "prioritylevelconfigurations"])
+async def test_a_mandatory_object_that_is_deleted_comes_back(admin: Client, resource: str) -> None:
+    """Whoever deletes the exempt schema or level finds it made anew."""
+    path = f"{FLOWS}/{resource}"
+    before = await admin.get(f"{path}/exempt")
+    watched = f"{path}?watch=true&fieldSelector=metadata.name%3Dexempt&resourceVersion=0&timeoutSeconds=15"
+    seen: list[tuple[str, str]] = []
+    async with admin.request("GET", watched) as watch:
+        await admin.call("DELETE", f"{path}/exempt")
+        async for line in watch.content:
+            event = json.loads(line)
+            seen.append((event["type"], event["object"]["metadata"]["uid"]))
+            if event["type"] == "ADDED" and len(seen) > 1:
+                break
+    uid = before["metadata"]["uid"]
+    assert [type for type, _ in seen if type != "MODIFIED"] == ["ADDED", "DELETED", "ADDED"]
+    assert (seen[0][1], seen[-1][1] == uid) == (uid, False)
+
+
+async def test_suggested_objects_are_put_right(cluster: Cluster) -> None:
+    """A default schema that was changed is put right within a minute, unless its annotation says otherwise."""
+    registry, clock = cluster.registry, VirtualClock()
+    made: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+
+    async def change(name: str, autoupdate: str) -> None:
+        schema = copy(registry.decoded(registry.get(FlowSchema, "", name)))
+        schema["metadata"]["annotations"][AUTOUPDATE] = autoupdate
+        schema["spec"]["matchingPrecedence"] = 9123
+        await registry.update(FlowSchema, "", name, schema, Context())
+
+    def precedences() -> list[int]:
+        names = ("global-default", "service-accounts")
+        found = (registry.decoded(registry.get(FlowSchema, "", name)) for name in names)
+        return [schema["spec"]["matchingPrecedence"] for schema in found]
+
+    async def ensure() -> None:
+        await keep_flows(registry)
+        made.set_result(precedences())
+
+    async with Tasks("test") as tasks:
+        tasks.spawn(FlowKeeper(registry, clock, ensure).run(), "keeper")
+        await clock.advance(SECONDS)
+        await change("global-default", "true")
+        await change("service-accounts", "false")
+        await clock.advance(SECONDS - 1)
+        waiting = precedences()
+        await clock.advance(1)
+        right = await made
+    assert (waiting, right) == ([9123, 9123], [9900, 9123])

@@ -119,31 +119,31 @@ ANONYMOUS = [
     ("/version", 200),
     ("/version/", 200),
     ("/healthz?verbose", 200),
-    ("/healthz/../api", 401),
-    ("/healthz/..", 401),
-    ("/healthz/%2e%2e/api", 401),
-    ("/version/../api/v1/secrets", 401),
-    ("/version/x", 401),
-    ("/versionx", 401),
-    ("/healthzz", 401),
-    ("//version/../api", 401),
-    ("/api/v1/secrets?x=/healthz", 401),
-    ("/", 401),
-    ("/apis", 401),
-    ("/openapi/v3", 401),
-    ("/openid/v1/jwks", 401),
-    ("/.well-known/openid-configuration", 401),
-    ("/metrics", 401),
-    ("/debug/pprof/", 401),
-    ("/logs", 401),
-    ("/configz", 401),
-    ("/api/v1/namespaces/default/pods/x/exec", 401),
-    ("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", 401),
+    ("/healthz/../api", 403),
+    ("/healthz/..", 403),
+    ("/healthz/%2e%2e/api", 403),
+    ("/version/../api/v1/secrets", 403),
+    ("/version/x", 403),
+    ("/versionx", 403),
+    ("/healthzz", 403),
+    ("//version/../api", 403),
+    ("/api/v1/secrets?x=/healthz", 403),
+    ("/", 403),
+    ("/apis", 403),
+    ("/openapi/v3", 403),
+    ("/openid/v1/jwks", 403),
+    ("/.well-known/openid-configuration", 403),
+    ("/metrics", 403),
+    ("/debug/pprof/", 403),
+    ("/logs", 403),
+    ("/configz", 403),
+    ("/api/v1/namespaces/default/pods/x/exec", 403),
+    ("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", 403),
 ]
 
 
 async def test_anonymous(cluster: Cluster) -> None:
-    """Without credentials only health and version answer, and nothing is found behind them."""
+    """Without credentials only what everybody may see answers, and nothing is found behind it."""
     client = cluster.client()
     assert [(path, (await client.get(path)).code) for path, _ in ANONYMOUS] == ANONYMOUS
 

@@ -224,12 +224,24 @@ async def test_bad_answers(admin: Client, hooks: Webhooks, answer: Obj, told: st
     assert (made.code, told.replace("UID", uid) in made["message"]) == (500, True), made["message"]
 
 
-async def test_patch_that_does_not_apply(admin: Client, hooks: Webhooks) -> None:
-    """A patch that does not fit is an internal error, whatever the failure policy."""
-    hooks.answers["/m"] = patch({"op": "replace", "path": "/none/x", "value": 1})
+@pytest.mark.parametrize(
+    ("operation", "why"),
+    [
+        ({"op": "remove", "path": "/data/x"}, "Unable to remove nonexistent key: x"),
+        (
+            {"op": "add", "path": "/data", "value": {"x": 5}},
+            "json: cannot unmarshal number into Go struct field ConfigMap.data of type string",
+        ),
+    ],
+)
+async def test_patch_that_does_not_apply(admin: Client, hooks: Webhooks, operation: Obj, why: str) -> None:
+    """A patch that does not fit is an internal error that says what is wrong, whatever the failure policy."""
+    hooks.answers["/m"] = patch(operation)
     await configure(admin, "Mutating", "m", webhook(hooks.url("/m"), failurePolicy="Ignore"))
-    made = await admin.post(MAPS, config_map())
-    assert (made.code, made["message"].startswith("Internal error occurred: ")) == (500, True)
+    made = await admin.post(MAPS, config_map(a="b"))
+    before, _, told = made["message"].partition(why)
+    assert (made.code, told) == (500, "")
+    assert before in ("Internal error occurred: ", "Internal error occurred: remove operation does not apply: ")
 
 
 async def test_dry_run_and_side_effects(admin: Client, hooks: Webhooks) -> None:

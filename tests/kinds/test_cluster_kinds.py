@@ -15,9 +15,11 @@ from minikube_py.kinds.certificates.certificatesigningrequest import (
 from minikube_py.kinds.certificates.requestvalidation import validate_approval, validate_status
 from minikube_py.kinds.core.event import Event
 from minikube_py.kinds.events.event import EventsEvent, from_core, to_core
+from minikube_py.kinds.flowcontrol import mandatory
 from minikube_py.kinds.flowcontrol.flowschema import FlowSchema
 from minikube_py.kinds.flowcontrol.prioritylevelconfiguration import PriorityLevelConfiguration
 from minikube_py.kinds.policy.poddisruptionbudget import PodDisruptionBudget
+from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj, copy
 
 
@@ -309,6 +311,41 @@ RULES = {
 def test_flow_schema_refusals(found: Obj, expected: list[str]) -> None:
     """FlowSchemas are judged with upstream's words."""
     assert refusals(FlowSchema, found) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "change", "expected"),
+    [
+        (FlowSchema, "exempt", {}, ""),
+        (FlowSchema, "catch-all", {}, ""),
+        (FlowSchema, "catch-all", {"matchingPrecedence": 5}, "spec of 'catch-all' must equal the fixed value"),
+        (PriorityLevelConfiguration, "catch-all", {}, ""),
+        (
+            PriorityLevelConfiguration,
+            "catch-all",
+            {"limited": {"nominalConcurrencyShares": 6, "limitResponse": {"type": "Reject"}}},
+            "spec of 'catch-all' must equal the fixed value",
+        ),
+        (
+            PriorityLevelConfiguration,
+            "exempt",
+            {"exempt": {"nominalConcurrencyShares": 3, "lendablePercent": 4}},
+            "",
+        ),
+        (
+            PriorityLevelConfiguration,
+            "exempt",
+            {"type": "Limited", "exempt": None, "limited": {"limitResponse": {"type": "Reject"}}},
+            "spec of 'exempt' except the 'spec.exempt' field must equal the fixed value",
+        ),
+    ],
+)
+def test_mandatory_flow_objects(kind: Kind, name: str, change: Obj, expected: str) -> None:
+    """The mandatory schemas and levels must be what they are, but for the seats that `exempt` lends."""
+    fixed = (mandatory.SCHEMAS if kind is FlowSchema else mandatory.LEVELS)[name]
+    spec = {key: value for key, value in {**fixed, **change}.items() if value is not None}
+    told = [text for text in refusals(kind, obj(copy(spec), name)) if text.startswith("spec:")]
+    assert [text.rpartition(": ")[2] for text in told] == ([expected] if expected else [])
 
 
 def level(name: str = "low", **spec: Any) -> Obj:

@@ -159,6 +159,24 @@ def test_requests_default_to_limits_in_pods_only() -> None:
     assert "enableServiceLinks" not in template
 
 
+@pytest.mark.parametrize(
+    ("level", "each", "expected"),
+    [
+        ({"limits": {"cpu": "1", "memory": "1Gi"}}, {}, {"cpu": "1", "memory": "1Gi"}),
+        ({"limits": {"cpu": "1"}}, {"requests": {"cpu": "100m"}}, {"cpu": "200m"}),
+        ({"limits": {"cpu": "1"}}, {"limits": {"memory": "8Mi"}}, {"cpu": "1", "memory": "16Mi"}),
+        ({"requests": {"cpu": "1"}}, {"requests": {"cpu": "100m"}}, {"cpu": "1"}),
+        ({"limits": {"cpu": "1"}}, {"requests": {"ephemeral-storage": "1Mi"}}, {"cpu": "1"}),
+    ],
+    ids=["limits", "containers", "limits-of-containers", "given", "only-what-a-pod-can-ask"],
+)
+def test_requests_of_a_whole_pod(level: dict[str, Any], each: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Pod level requests default to those of the containers together, else to the pod level limits."""
+    twins = [container(name=name, resources=copy(each)) for name in ("a", "b")]
+    stored = created(Pod, pod(*twins, resources=copy(level)))
+    assert stored["spec"]["resources"]["requests"] == expected
+
+
 def test_host_network_takes_host_ports() -> None:
     """In the host's network, a container port is the host's port."""
     stored = created(Pod, pod(container(ports=[{"containerPort": 80}]), hostNetwork=True))

@@ -77,12 +77,11 @@ REFUSED = {
 
 @pytest.mark.parametrize(("document", "patch"), REFUSED.values(), ids=REFUSED)
 def test_operations_that_do_not_apply(document: Any, patch: list[Any]) -> None:
-    """An operation that does not apply makes the whole patch invalid; the message ends with the reason."""
+    """An operation that does not apply makes the whole patch invalid; only the cause tells the reason."""
     with pytest.raises(Invalid) as refused:
         apply_json_patch(document, patch)
-    told, _, why = str(refused.value).partition(": ")
-    assert told == "the server rejected our request due to an error in our request"
-    assert why
+    assert str(refused.value) == "the server rejected our request due to an error in our request"
+    assert str(refused.value.__cause__)
 
 
 @pytest.mark.parametrize("patch", [{}, [1], [{"op": "add", "path": 1}]], ids=str)

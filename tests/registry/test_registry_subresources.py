@@ -1,6 +1,7 @@
 """Subresources: scale, binding, eviction, token."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,15 +9,23 @@ import pytest
 from registry_objects import CONTEXT, WIDGET, pod_body
 
 from minikube_py.errors import BadRequest, Conflict, Invalid, MethodNotAllowed, NotFound, ServiceUnavailable
+from minikube_py.kinds.admissionregistration.validatingadmissionpolicy import ValidatingAdmissionPolicy
+from minikube_py.kinds.apiextensions.customresourcedefinition import CustomResourceDefinition
+from minikube_py.kinds.apiregistration.apiservice import APIService
 from minikube_py.kinds.apps.deployment import Deployment
+from minikube_py.kinds.apps.replicaset import ReplicaSet
 from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.service import Service
 from minikube_py.kinds.core.serviceaccount import ServiceAccount
+from minikube_py.kinds.flowcontrol.flowschema import FlowSchema
+from minikube_py.meta.kind import USER_METADATA, Kind
 from minikube_py.meta.objects import Obj, copy, dig, name_of
 from minikube_py.registry.base import Context, Patch
 from minikube_py.registry.patching import APPLY_PATCH, MERGE_PATCH
+from minikube_py.registry.pipeline import Write
 from minikube_py.registry.resource import Registry
+from minikube_py.registry.writing import merged
 
 
 @pytest.fixture
@@ -232,3 +241,45 @@ async def test_a_status_has_the_defaults_of_its_fields(registry: Registry, creat
     assert registry.decoded(entry)["status"]["loadBalancer"]["ingress"] == [
         {"ip": "203.0.113.1", "ipMode": "VIP"}
     ]
+
+
+KEEPING = [
+    (Deployment, {"labels"}),
+    (Pod, {"ownerReferences"}),
+    (FlowSchema, set(USER_METADATA)),
+    (ValidatingAdmissionPolicy, set(USER_METADATA)),
+    (APIService, set(USER_METADATA)),
+    (ReplicaSet, set()),
+    (CustomResourceDefinition, set()),
+]
+
+
+@pytest.mark.parametrize(("kind", "kept"), KEEPING, ids=lambda value: getattr(value, "kind", ""))
+def test_what_a_status_leaves_of_the_metadata(kind: Kind, kept: set[str]) -> None:
+    """A write to the status changes labels, annotations and such as far as the kind lets it."""
+    old = {"metadata": {"name": "x", "labels": {"a": "1"}}, "spec": {}}
+    sent = {field: [{"name": "new"}] for field in USER_METADATA}
+    new = {"metadata": {"name": "x", **sent}, "spec": {"other": 1}, "status": {"seen": 1}}
+    found = merged(Write(kind, CONTEXT, "status"), new, old)
+    stays = {"name": "x"} | ({"labels": {"a": "1"}} if "labels" in kept else {})
+    changed = {field: value for field, value in sent.items() if field not in kept}
+    assert found == {"metadata": stays | changed, "spec": {}, "status": {"seen": 1}}
+
+
+async def test_an_applied_status_owns_no_labels(registry: Registry, deployment: Obj) -> None:
+    """Labels in an applied Deployment's status are passed over, and owned by nobody new."""
+    config = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "labels": {"by": "status"}, "annotations": {"by": "status"}},
+        "status": {"observedGeneration": 1},
+    }
+    context = replace(CONTEXT, field_manager="m")
+    entry, _ = await registry.patch(Deployment, "default", "web", Patch(APPLY_PATCH, config), context, "status")
+    meta = registry.decoded(entry)["metadata"]
+    owned = next(one["fieldsV1"] for one in meta["managedFields"] if one["manager"] == "m")
+    assert (meta.get("labels"), meta["annotations"]) == (None, {"by": "status"})
+    assert owned == {
+        "f:metadata": {"f:annotations": {"f:by": {}}},
+        "f:status": {"f:observedGeneration": {}},
+    }

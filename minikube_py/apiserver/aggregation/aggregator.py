@@ -65,9 +65,8 @@ class Aggregator:
         self._backend = Backend(registry, identity)
         self._availability = Availability(registry, self._backend)
         self._forwarding = Forwarding(self._backend, streams)
-        self.discovery = MergedDiscovery(
-            Discovery(registry.catalogue, virtual), registry.catalogue, self.services
-        )
+        self._local = Discovery(registry.catalogue, virtual)
+        self.discovery = MergedDiscovery(self._local, registry.catalogue, self.services)
         self.openapi = MergedOpenApi(OpenApi(registry.catalogue, virtual), self.services, self._backend)
 
     def remote(self, info: RequestInfo) -> Remote | None:
@@ -93,6 +92,10 @@ class Aggregator:
         return found.status, found.body
 
     # Keeping current
+
+    def advertise(self, host: str, port: int) -> None:
+        """Tell clients in discovery where this server is reached."""
+        self._local.advertise(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
     async def register(self) -> None:
         """Register every group version that this server serves."""

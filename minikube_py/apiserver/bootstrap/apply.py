@@ -87,13 +87,19 @@ async def apply(registry: Registry, facts: Bootstrap) -> None:
             _amend_subjects,
         ),
         _ensure_all(registry, objects.priority_classes(), _keep),
-        _ensure_all(registry, [*flow_schemas.priority_levels(), *flow_schemas.flow_schemas()], _amend_flow),
+        keep_flows(registry),
         _ensure_all(registry, [objects.api_service(facts.service_cidr)], _keep),
         _ensure_service_cidr(registry, facts),
         _ensure_all(registry, [_authentication_config(facts), _cluster_info(facts)], _amend_data),
         _ensure_all(registry, objects.api_endpoints(facts.addresses, facts.port), _amend_endpoints),
         storage.ensure_storage_class(registry),
     )
+
+
+async def keep_flows(registry: Registry) -> None:
+    """Bring the default FlowSchemas and PriorityLevelConfigurations about."""
+    wanted = [*flow_schemas.priority_levels(), *flow_schemas.flow_schemas()]
+    await _ensure_all(registry, wanted, _amend_flow)
 
 
 def default_cluster_roles() -> list[Obj]:

@@ -6,26 +6,19 @@ Source: "API Priority and Fairness", defaults, of the Kubernetes documentation (
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from minikube_py.kinds.flowcontrol import mandatory
 from minikube_py.meta.objects import Obj
 
 VERSION = "flowcontrol.apiserver.k8s.io/v1"
 AUTOUPDATE = "apf.kubernetes.io/autoupdate-spec"
 _HEALTH = ["/healthz", "/readyz", "/livez"]
-_EVERYTHING: Obj = {
-    "resourceRules": [
-        {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True, "namespaces": ["*"]}
-    ],
-    "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
-}
 _ELECTION_VERBS = ["get", "create", "update"]
 
 
 def priority_levels() -> list[Obj]:
     """The PriorityLevelConfigurations."""
-    exempt = {"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}}
     return [
-        _level("exempt", exempt),
-        _level("catch-all", _limited(5, 0, 0)),
+        *(_level(name, spec) for name, spec in mandatory.LEVELS.items()),
         _level("system", _limited(30, 33, 64)),
         _level("node-high", _limited(40, 25, 64)),
         _level("leader-election", _limited(10, 0, 16, hand=4)),
@@ -41,10 +34,8 @@ def _level(name: str, spec: Obj) -> Obj:
 
 
 def _limited(shares: int, lendable: int, queues: int, *, hand: int = 6) -> Obj:
-    response: Obj = {"type": "Reject"}
-    if queues:
-        queuing = {"queues": queues, "handSize": hand, "queueLengthLimit": 50}
-        response = {"type": "Queue", "queuing": queuing}
+    queuing = {"queues": queues, "handSize": hand, "queueLengthLimit": 50}
+    response = {"type": "Queue", "queuing": queuing}
     limited = {"nominalConcurrencyShares": shares, "lendablePercent": lendable, "limitResponse": response}
     return {"type": "Limited", "limited": limited}
 
@@ -52,8 +43,7 @@ def _limited(shares: int, lendable: int, queues: int, *, hand: int = 6) -> Obj:
 def flow_schemas() -> list[Obj]:
     """The FlowSchemas."""
     manager, scheduler = _user("system:kube-controller-manager"), _user("system:kube-scheduler")
-    accounts, nodes = _account("*"), _group("system:nodes")
-    everybody = (_group("system:unauthenticated"), _group("system:authenticated"))
+    accounts, nodes = _account("*"), mandatory.group("system:nodes")
     leases = _rule(_ELECTION_VERBS, "coordination.k8s.io", "leases", ["*"])
     node_leases = _rule(["*"], "coordination.k8s.io", "leases", ["*"])
     node_objects = _rule(["*"], "", "nodes nodes/status", ["*"], cluster=True)
@@ -65,8 +55,8 @@ def flow_schemas() -> list[Obj]:
     endpoint_accounts = (_account("endpoint-controller"), _account("endpointslice-controller"))
     by_user, by_namespace = "ByUser", "ByNamespace"
     return [
-        _schema("exempt", _Place("exempt", 1), [_group("system:masters")]),
-        _schema("probes", _Place("exempt", 2), everybody, probes),
+        *(_flow_schema(name, spec) for name, spec in mandatory.SCHEMAS.items()),
+        _schema("probes", _Place("exempt", 2), mandatory.EVERYBODY, probes),
         _schema(
             "system-leader-election",
             _Place("leader-election", 100, by_user),
@@ -95,9 +85,12 @@ def flow_schemas() -> list[Obj]:
         _schema("kube-controller-manager", _Place("workload-high", 800, by_namespace), [manager]),
         _schema("kube-scheduler", _Place("workload-high", 800, by_namespace), [scheduler]),
         _schema("kube-system-service-accounts", _Place("workload-high", 900, by_namespace), [accounts]),
-        _schema("service-accounts", _Place("workload-low", 9000, by_user), [_group("system:serviceaccounts")]),
-        _schema("global-default", _Place("global-default", 9900, by_user), everybody),
-        _schema("catch-all", _Place("catch-all", 10000, by_user), everybody),
+        _schema(
+            "service-accounts",
+            _Place("workload-low", 9000, by_user),
+            [mandatory.group("system:serviceaccounts")],
+        ),
+        _schema("global-default", _Place("global-default", 9900, by_user), mandatory.EVERYBODY),
     ]
 
 
@@ -109,7 +102,7 @@ class _Place(NamedTuple):
     by: str = ""
 
 
-def _schema(name: str, place: _Place, subjects: Sequence[Obj], rules: Obj = _EVERYTHING) -> Obj:
+def _schema(name: str, place: _Place, subjects: Sequence[Obj], rules: Obj = mandatory.EVERYTHING) -> Obj:
     spec: Obj = {
         "priorityLevelConfiguration": {"name": place.level},
         "matchingPrecedence": place.precedence,
@@ -117,6 +110,10 @@ def _schema(name: str, place: _Place, subjects: Sequence[Obj], rules: Obj = _EVE
     }
     if place.by:
         spec["distinguisherMethod"] = {"type": place.by}
+    return _flow_schema(name, spec)
+
+
+def _flow_schema(name: str, spec: Obj) -> Obj:
     metadata = {"name": name, "annotations": {AUTOUPDATE: "true"}}
     return {"apiVersion": VERSION, "kind": "FlowSchema", "metadata": metadata, "spec": spec}
 
@@ -128,10 +125,6 @@ def _rule(verbs: list[str], group: str, resources: str, namespaces: list[str], *
 
 def _user(name: str) -> Obj:
     return {"kind": "User", "user": {"name": name}}
-
-
-def _group(name: str) -> Obj:
-    return {"kind": "Group", "group": {"name": name}}
 
 
 def _account(name: str) -> Obj:

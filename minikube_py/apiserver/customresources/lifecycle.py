@@ -67,9 +67,11 @@ class CustomResources:
 
     def _put(self, definition: Obj) -> None:
         name = name_of(definition)
+        known = self._definitions.get(name)
         self._definitions[name] = definition
         self._serve(name, definition)
-        self._queue.add(name)
+        if known is None or _untold(known) != _untold(definition):
+            self._queue.add(name)
 
     def _remove(self, definition: Obj) -> None:
         name = name_of(definition)
@@ -111,8 +113,10 @@ class CustomResources:
             try:
                 await self._reconcile(name)
                 self._queue.forget(name)
-            except (Conflict, NotFound):
-                pass  # it has changed since, which brings it back
+            except NotFound:
+                pass  # it is gone
+            except Conflict:
+                self._queue.retry(name)
             except ApiError as error:
                 log.info("customresourcedefinition %s: %s", name, error)
                 self._queue.retry(name)
@@ -151,8 +155,8 @@ class CustomResources:
         """Remove the instances; once none is left, let the definition go."""
         name, step = name_of(definition), _NEVER
         if condition_is(definition, "Established"):
-            now = naming.terminating(definition, _IN_PROGRESS, self._clock.now())
-            if now != definition.get("status"):
+            if not condition_is(definition, "Terminating"):
+                now = naming.terminating(definition, _IN_PROGRESS, self._clock.now())
                 definition = await self._store(definition, now)
             storage, step = storage_of(definition), _COMPLETED
             await self._remove_instances(definition, storage)
@@ -182,6 +186,14 @@ class CustomResources:
             self._waiting[name] = self._registry.follow(
                 storage, lambda obj: None, lambda last: self._queue.add(name)
             )
+
+
+def _untold(definition: Obj) -> Obj:
+    """A definition but for what is told here of its end: to hear of that would begin the end anew at once."""
+    metadata = {**definition["metadata"], "resourceVersion": None, "managedFields": None}
+    status = definition.get("status") or {}
+    conditions = [one for one in status.get("conditions") or () if one["type"] != "Terminating"]
+    return {**definition, "metadata": metadata, "status": {**status, "conditions": conditions}}
 
 
 def _basis(definition: Obj) -> Obj:

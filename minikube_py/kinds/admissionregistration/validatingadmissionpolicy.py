@@ -6,7 +6,7 @@ from minikube_py.kinds.admissionregistration.policyvalidation import validate_po
 from minikube_py.kinds.admissionregistration.webhooks import default_rules
 from minikube_py.kinds.columns import AGE, NAME, UNSET
 from minikube_py.kinds.strategy import fresh_status, if_absent, section
-from minikube_py.meta.kind import Column, Kind
+from minikube_py.meta.kind import USER_METADATA, Column, Kind
 from minikube_py.meta.objects import Obj, dig
 
 
@@ -42,6 +42,7 @@ ValidatingAdmissionPolicy = Kind(
     categories=("api-extensions",),
     namespaced=False,
     subresources=("status",),
+    status_keeps=USER_METADATA,
     default=default,
     prepare=fresh_status,
     validate=validate_policy,

@@ -9,7 +9,7 @@ from cryptography import x509
 
 from minikube_py.kinds.columns import AGE, NAME
 from minikube_py.kinds.strategy import if_absent, section
-from minikube_py.meta.kind import Column, Kind, Violation
+from minikube_py.meta.kind import USER_METADATA, Column, Kind, Violation
 from minikube_py.meta.names import dns1035_label, dns1123_subdomain, path_segment_name, port_number
 from minikube_py.meta.objects import Obj, condition, dig, name_of
 from minikube_py.meta.violations import forbidden, invalid, required
@@ -117,6 +117,7 @@ APIService = Kind(
     namespaced=False,
     name_rule=path_segment_name,
     subresources=("status",),
+    status_keeps=USER_METADATA,
     default=default,
     prepare=prepare,
     validate=validate,

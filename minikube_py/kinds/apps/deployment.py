@@ -74,6 +74,7 @@ Deployment = Kind(
     short_names=("deploy",),
     categories=("all",),
     subresources=("status", "scale"),
+    status_keeps=("labels",),
     default=default,
     prepare=fresh_status,
     validate=validate,

@@ -123,6 +123,7 @@ Pod = Kind(
     validate_status=validate_pod_status,
     returns_deleted=True,
     default=default_pod,
+    status_keeps=("ownerReferences",),
     prepare=prepare,
     validate=validate,
     fields={path: path for path in SELECTABLE},

@@ -5,7 +5,7 @@ from datetime import datetime
 from minikube_py.kinds.columns import AGE, NAME, NONE, integer, text
 from minikube_py.kinds.flowcontrol.flowvalidation import validate_conditions, validate_flow_schema
 from minikube_py.kinds.strategy import fresh_status, if_empty, section
-from minikube_py.meta.kind import Column, Kind
+from minikube_py.meta.kind import USER_METADATA, Column, Kind
 from minikube_py.meta.objects import Obj, condition
 
 DEFAULT_PRECEDENCE = 1000
@@ -26,6 +26,7 @@ FlowSchema = Kind(
     "flowschemas",
     namespaced=False,
     subresources=("status",),
+    status_keeps=USER_METADATA,
     default=default,
     prepare=fresh_status,
     validate=validate_flow_schema,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from minikube_py.kinds.flowcontrol.mandatory import validate_mandatory_schema
 from minikube_py.meta.kind import Violation
 from minikube_py.meta.names import dns1123_label, dns1123_subdomain
 from minikube_py.meta.objects import Obj, dig, name_of
@@ -52,6 +53,7 @@ def validate_flow_schema(schema: Obj, old: Obj | None) -> Iterable[Violation]:
         yield invalid(path, level, reason)
     for index, rule in enumerate(spec.get("rules") or ()):
         yield from _rule(rule, f"spec.rules[{index}]")
+    yield from validate_mandatory_schema(schema)
 
 
 def validate_conditions(obj: Obj, old: Obj | None) -> Iterable[Violation]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 
 from minikube_py.kinds.flowcontrol.flowvalidation import EXEMPT
+from minikube_py.kinds.flowcontrol.mandatory import validate_mandatory_level
 from minikube_py.meta.kind import Violation
 from minikube_py.meta.objects import Obj, name_of
 from minikube_py.meta.violations import forbidden, invalid, not_supported, required
@@ -33,6 +34,7 @@ def validate_priority_level(level: Obj, old: Obj | None) -> Iterable[Violation]:
             yield from _limited(limited)
     else:
         yield not_supported("spec.type", type, _TYPES)
+    yield from validate_mandatory_level(level)
 
 
 def _shares(part: Obj, path: str) -> Iterable[Violation]:

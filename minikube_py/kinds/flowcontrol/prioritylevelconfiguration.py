@@ -4,7 +4,7 @@ from minikube_py.kinds.columns import AGE, NAME, NONE, text
 from minikube_py.kinds.flowcontrol.flowvalidation import validate_conditions
 from minikube_py.kinds.flowcontrol.levelvalidation import validate_priority_level
 from minikube_py.kinds.strategy import fresh_status, if_absent, if_empty, section
-from minikube_py.meta.kind import Column, Kind
+from minikube_py.meta.kind import USER_METADATA, Column, Kind
 from minikube_py.meta.objects import Obj, dig
 
 DEFAULT_SHARES = 30
@@ -35,6 +35,7 @@ PriorityLevelConfiguration = Kind(
     "prioritylevelconfigurations",
     namespaced=False,
     subresources=("status",),
+    status_keeps=USER_METADATA,
     default=default,
     prepare=fresh_status,
     validate=validate_priority_level,

@@ -1,6 +1,8 @@
 """Defaults of a pod spec, in place, as the v1 API documents them."""
 
 from minikube_py.kinds.podspec.disabled import drop_disabled
+from minikube_py.kinds.podspec.resources import COMPUTE
+from minikube_py.kinds.podspec.totals import pod_requests
 from minikube_py.kinds.strategy import if_absent, if_empty, section
 from minikube_py.kinds.volumesources import default_source
 from minikube_py.meta.objects import Obj, containers_of
@@ -127,9 +129,15 @@ def _requests_from_limits(resources: Obj) -> None:
 
 
 def _pod_requests(spec: Obj) -> None:
-    """Pod level requests default to the pod level limits of what no container requests by itself."""
-    requested = {key for c in containers_of(spec) for key in c["resources"].get("requests") or ()}
+    """Pod level requests default to what the containers request together, else to the pod level limits
+    (KEP-2837). Huge pages of containers are not summed: their requests and limits are one."""
     resources = spec["resources"]
-    missing = {k: v for k, v in (resources.get("limits") or {}).items() if k not in requested}
-    if missing:
+    containers = {field: spec.get(field) for field in ("containers", "initContainers")}
+    requested = {key for c in containers_of(spec) for key in c["resources"].get("requests") or ()}
+    limits = {k: v for k, v in (resources.get("limits") or {}).items() if k not in requested}
+    try:
+        asked = {k: v for k, v in pod_requests(containers).items() if k in COMPUTE}
+    except ValueError:
+        asked = {}  # validation tells what is no quantity
+    if missing := asked | limits:
         resources["requests"] = {**missing, **(resources.get("requests") or {})}

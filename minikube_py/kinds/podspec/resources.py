@@ -19,7 +19,7 @@ from minikube_py.meta.names import dns1123_label
 from minikube_py.meta.objects import Obj
 from minikube_py.meta.violations import duplicate, forbidden, invalid, not_found, not_supported, required
 
-_COMPUTE = frozenset(("cpu", "memory"))
+COMPUTE = frozenset(("cpu", "memory"))
 
 
 def validate_container_resources(resources: Obj, claims: Collection[str], path: str) -> Iterable[Violation]:
@@ -41,7 +41,7 @@ def _validate(resources: Obj, rule: NameRule, path: str) -> Iterable[Violation]:
     for name, request in requests.items():
         yield from _fits(name, request, limits, path)
     names = limits.keys() | requests.keys()
-    if any(map(is_huge_pages, names)) and not names & _COMPUTE:
+    if any(map(is_huge_pages, names)) and not names & COMPUTE:
         yield forbidden(path, "HugePages require cpu or memory")
 
 
@@ -121,7 +121,7 @@ def validate_pod_resources(spec: Obj, path: str) -> Iterable[Violation]:
 def _pod_level_name(name: str, path: str) -> Iterable[Violation]:
     found = list(validate_name(name, path))
     yield from found
-    if not found and name not in _COMPUTE and not is_huge_pages(name):
+    if not found and name not in COMPUTE and not is_huge_pages(name):
         yield not_supported(path, name, ("cpu", "hugepages-", "memory"))
 
 

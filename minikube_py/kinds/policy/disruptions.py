@@ -4,17 +4,22 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from minikube_py.meta.objects import Obj, dig, labels_of, timestamp, with_condition
-from minikube_py.meta.selectors import from_label_selector
+from minikube_py.meta.selectors import NOTHING, Selector, from_label_selector
 
 ALLOWED = "DisruptionAllowed"
 
 
 def selects(budget: Obj, pod: Obj) -> bool:
     """Whether the budget is about the pod (of its namespace); one without a selector is about none."""
+    return selector_of(budget).matches(labels_of(pod))
+
+
+def selector_of(budget: Obj) -> Selector:
+    """Which pods of its namespace the budget is about; none where that cannot be read."""
     try:
-        return from_label_selector(dig(budget, "spec.selector")).matches(labels_of(pod))
+        return from_label_selector(dig(budget, "spec.selector"))
     except ValueError:
-        return False
+        return NOTHING
 
 
 def with_verdict(conditions: Iterable[Obj], status: Obj, now: datetime) -> list[Obj]:

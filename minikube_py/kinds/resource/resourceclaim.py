@@ -9,7 +9,7 @@ from minikube_py.kinds.resource import claimspec
 from minikube_py.kinds.resource.devices import validate_list
 from minikube_py.kinds.strategy import section
 from minikube_py.kinds.volumesources import validate_driver_name
-from minikube_py.meta.kind import Column, Kind, Violation
+from minikube_py.meta.kind import USER_METADATA, Column, Kind, Violation
 from minikube_py.meta.names import dns1123_label, dns1123_subdomain
 from minikube_py.meta.objects import Obj, dig, is_deleting
 from minikube_py.meta.violations import IMMUTABLE, duplicate, forbidden, invalid, required
@@ -116,6 +116,7 @@ ResourceClaim = Kind(
     "resource.k8s.io/v1",
     "resourceclaims",
     subresources=("status",),
+    status_keeps=USER_METADATA,
     default=default,
     prepare=prepare,
     validate=validate,

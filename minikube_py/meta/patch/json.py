@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from minikube_py.errors import ApiError, BadRequest, Invalid, RequestEntityTooLarge
+from minikube_py.errors import BadRequest, Invalid, RequestEntityTooLarge
 from minikube_py.meta.patch.merge import identical
 
 MAX_OPERATIONS = 10_000
@@ -26,19 +26,15 @@ def apply_json_patch(document: Any, patch: Any) -> Any:
     """`document` with the operations applied in order; neither argument is changed.
 
     Errors: BadRequest (malformed patch), RequestEntityTooLarge (too many operations), Invalid (an operation
-    does not apply).
+    does not apply; as in Kubernetes the message does not say why, the cause does).
     """
     _check(patch)
     try:
         return _Document(document).run(patch)
     except _Refused as error:
-        raise _invalid(str(error)) from None
+        raise Invalid("the server rejected our request due to an error in our request") from error
     except RecursionError:
         raise BadRequest("error decoding patch: exceeded max depth") from None
-
-
-def _invalid(text: str) -> ApiError:
-    return Invalid(f"the server rejected our request due to an error in our request: {text}")
 
 
 def _check(patch: Any) -> None:

@@ -113,7 +113,7 @@ class MutatingAdmissionWebhook(Plugin):
                 patched = decode(shown.kind, patched)
                 shown.kind.default(patched)
         except ApiError as error:
-            raise internal(error.message) from error
+            raise internal(str(error.__cause__ or error.message)) from error
         if patched == shown.object:
             return False
         await taken_over(self.registry, request, shown.kind, patched)
