@@ -12,7 +12,7 @@ but for the machine's own node. The sections:
   200 ms, while 20 changes and 20 reads are made each second.
 
 Beside the wall time stand the CPU seconds of that process and the machine's load average: on a machine that has
-other work, wall time is theirs too.
+other work, wall time is theirs too. A limit that is missed makes the exit code 1, once all is measured.
 """
 
 import argparse
@@ -42,6 +42,7 @@ from watchers import resident
 
 from minikube_py import collect
 from minikube_py.aio.clock import SystemClock
+from minikube_py.aio.collection import Settled
 from minikube_py.aio.tasks import Tasks
 from minikube_py.apiserver.config import ApiServerConfig
 from minikube_py.apiserver.server import ApiServer
@@ -103,8 +104,9 @@ class Count:
 class AtSize:
     """What the cluster's process does when it is told."""
 
-    def __init__(self, clients: LocalClients, manager: ControllerManager) -> None:
+    def __init__(self, clients: LocalClients, manager: ControllerManager, settled: Settled) -> None:
         self._clients, self._client, self._manager = clients, clients.named("bench"), manager
+        self._settled = settled
 
     async def nodes(self, count: int) -> None:
         """Make the nodes; wait until all are Ready and take pods."""
@@ -162,7 +164,8 @@ class AtSize:
         kinds = (Node, Pod, Event, Lease, ConfigMap)
         told = (f"{len(self._clients.cache.list(kind))} {kind.plural}" for kind in kinds)
         runs = f"; reconciles {dict(self.runs)}" if self.runs else ""
-        return f"{', '.join(told)}; revision {self._clients.cache.revision}{runs}"
+        stopped = f"; longest garbage collection {self._settled.longest * 1000:.0f} ms"
+        return f"{', '.join(told)}; revision {self._clients.cache.revision}{runs}{stopped}"
 
 
 def each(count: int) -> int:
@@ -210,16 +213,15 @@ async def serve(folder: Path, pipe: Any) -> None:
         Scheduler(clients.named("kube-scheduler"), clock),
         SimulatedKubelets(clients.named("kubelet"), clock),
     ]
+    settled = Settled()
     async with Tasks("bench") as tasks:
         for service in services:
             ready = asyncio.Event()
             tasks.spawn(service.run(ready), service.name)
             await ready.wait()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        settled.begin()
         pipe.send(api.addresses[0][1])
-        await obey(AtSize(clients, manager), pipe)
+        await obey(AtSize(clients, manager, settled), pipe)
     await store.close()
 
 
@@ -235,6 +237,7 @@ async def obey(cluster: AtSize, pipe: Any) -> None:
 
 def cluster_process(folder: str, pipe: Any) -> None:
     """Run the cluster on the loop that it has in use."""
+    gc.disable()  # until the cluster runs
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(Path(folder), pipe))
 
@@ -247,6 +250,8 @@ class Told:
 
     def __init__(self, pipe: Any, pid: int) -> None:
         self._pipe, self.pid = pipe, pid
+        self.missed = 0
+        """How many limits were missed."""
 
     def do(self, *what: Any) -> tuple[float, float, str]:
         """Seconds by the clock and of CPU that it took, and the counts of objects then."""
@@ -256,9 +261,16 @@ class Told:
     def timed(self, title: str, *what: Any, limit: float = LIMIT) -> None:
         """Do it and print how long it took."""
         wall, cpu, counts = self.do(*what)
-        slow = "" if wall <= limit else "  TOO SLOW"
+        slow = self.verdict(wall, limit, "TOO SLOW")
         taken = f"{wall:6.1f} s, {cpu:6.1f} s of CPU, of {limit:g} s{slow}"
         print(f"{title:44} {taken}; load {os.getloadavg()[0]:.1f}; {self.memory:.0f} MB; {counts}", flush=True)
+
+    def verdict(self, found: float, limit: float, told: str) -> str:
+        """What is told of a figure: nothing where it is within its limit."""
+        if found <= limit:
+            return ""
+        self.missed += 1
+        return f"  {told}"
 
     @property
     def memory(self) -> float:
@@ -368,18 +380,19 @@ def hold(cluster: Told, folder: Path, port: int, pods: int, nodes: int) -> None:
     """Measure memory and latency with `pods` pods."""
     cluster.timed(f"{pods} pods on {nodes} nodes Ready", "hold", pods, limit=LIMIT * pods / EACH)
     cluster.do("idle", 5.0)
-    verdict = "" if cluster.memory <= MEMORY_LIMIT else "  TOO MUCH"
-    print(f"{pods} pods held: {cluster.memory:.0f} MB of {MEMORY_LIMIT:g} MB{verdict}", flush=True)
+    memory = cluster.memory
+    verdict = cluster.verdict(memory, MEMORY_LIMIT, "TOO MUCH")
+    print(f"{pods} pods held: {memory:.0f} MB of {MEMORY_LIMIT:g} MB{verdict}", flush=True)
     before = time.process_time()
     used = cpu_of(cluster.pid)
     taken = uvloop.run(load(folder, port, each(pods)))
     used, own = cpu_of(cluster.pid) - used, time.process_time() - before
     middle, last = (taken[int(len(taken) * part)][0] * 1000 for part in (0.5, 0.99))
-    verdict = "" if last <= LATENCY_LIMIT else "  TOO SLOW"
+    verdict = cluster.verdict(last, LATENCY_LIMIT, "TOO SLOW")
     print(
         f"{len(taken)} requests in {LOAD_SECONDS:g} s: p50 {middle:.0f} ms, p99 {last:.0f} ms of "
         f"{LATENCY_LIMIT:g} ms{verdict}; {used:.1f} s of CPU ({own:.1f} s of the caller); "
-        f"load {os.getloadavg()[0]:.1f}; {cluster.memory:.0f} MB",
+        f"load {os.getloadavg()[0]:.1f}; {cluster.memory:.0f} MB; {cluster.do('idle', 0.0)[2]}",
         flush=True,
     )
     for seconds, what in taken[:-6:-1]:
@@ -410,8 +423,8 @@ def measure(cluster: Told, chosen: argparse.Namespace, folder: Path, port: int) 
         hold(cluster, folder, port, chosen.held, nodes)
 
 
-def main() -> None:
-    """Start the cluster's process, measure, end it."""
+def main() -> int:
+    """Start the cluster's process, measure, end it; 1 where a limit was missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
     for name, size in (("nodes", 1000), ("pods", 5000), ("owned", 10_000), ("held", HELD)):
@@ -422,13 +435,14 @@ def main() -> None:
         ours, theirs = context.Pipe()
         process = context.Process(target=cluster_process, args=(folder, theirs))
         process.start()
-        port = ours.recv()
+        port, cluster = ours.recv(), Told(ours, process.pid or 0)
         try:
-            measure(Told(ours, process.pid or 0), chosen, Path(folder), port)
+            measure(cluster, chosen, Path(folder), port)
         finally:
             ours.send("stop")
             process.join(30)
+    return min(cluster.missed, 1)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,7 +6,6 @@ next start adopts them.
 """
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -22,6 +21,7 @@ import orjson
 
 from minikube_py import KUBERNETES_VERSION, __version__, collect
 from minikube_py.aio.clock import SystemClock
+from minikube_py.aio.collection import Settled
 from minikube_py.aio.service import Service, Services
 from minikube_py.aio.tasks import Tasks
 from minikube_py.apiserver.config import ApiServerConfig
@@ -388,9 +388,6 @@ def cni(profile: Profile) -> CniConfig:
 
 
 def _settle_memory() -> None:
-    """What was loaded at start stays for good: keep it out of every later garbage collection."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-    gc.enable()
+    """Keep garbage collections short from now on."""
+    Settled().begin()
     sys.setswitchinterval(0.001)  # the event loop waits five times less for threads that compute

@@ -1,7 +1,7 @@
 """Service: a component with a beginning and an end; `Services` runs them in order.
 
 A service starts once the previous one is ready, and they stop in reverse. One that crashes after it was
-ready is restarted with backoff (1 s doubling to 16 s, from the start again once it has run for 10 s), and says
+ready is restarted with backoff (1 s doubling to 4 s, from the start again once it has run for 10 s), and says
 so in its log and health; one that cannot become ready the first time ends the start with its error.
 """
 
@@ -17,8 +17,9 @@ from minikube_py.aio.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-RESTART_BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds before a crashed service runs again, by the number of crashes in a row."""
+RESTART_BACKOFF = (1.0, 2.0, 4.0)
+"""Seconds before a crashed service runs again, by the number of crashes in a row: what keeps it from running
+may have been mended meanwhile, and the whole cluster waits for it."""
 STEADY = 10.0
 """Seconds after which a service runs so well that its next crash is the first in a row again."""
 

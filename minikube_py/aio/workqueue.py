@@ -16,6 +16,8 @@ from minikube_py.aio.metrics import Counter, Histogram
 from minikube_py.aio.tasks import Tasks
 
 K = TypeVar("K", bound=Hashable)
+TURN_SECONDS = 0.005
+"""For how long keys are handed out before the loop may turn: work on a key need not wait for anything."""
 BUCKETS = tuple(10.0**power for power in range(-8, 4))
 """Seconds: the buckets of a work queue's histograms."""
 
@@ -85,6 +87,7 @@ class WorkQueue(Generic[K]):
         self._failures: dict[K, int] = {}
         self._deadlines: dict[K, float] = {}
         self._wake = asyncio.Event()
+        self._held: float | None = None  # since when (the loop's time) the loop has not turned
         self._tasks = Tasks(f"workqueue/{name}")
         self._metrics = metrics = metrics or QueueMetrics()
         self._adds, self._retries = metrics.adds.series((name,)), metrics.retries.series((name,))
@@ -149,14 +152,23 @@ class WorkQueue(Generic[K]):
 
     async def get(self) -> K:
         """Wait for the next key; every `get` is paired with a `done`."""
+        loop = asyncio.get_running_loop()
+        if self._held is not None and loop.time() - self._held > TURN_SECONDS:
+            await asyncio.sleep(0)
         while not self._ready:
             self._wake.clear()
             await self._wake.wait()
+        if self._held is None:
+            self._held = loop.time()
+            loop.call_soon(self._turned)
         key = self._ready.popleft()
         self._dirty.discard(key)
         now = self._active[key] = self._clock.monotonic()
         self._metrics.waited.count(self._waited, now - self._added.pop(key))
         return key
+
+    def _turned(self) -> None:
+        self._held = None
 
     def done(self, key: K) -> None:
         """The work on `key` has ended; it is handed out again if it was added meanwhile."""

@@ -68,7 +68,8 @@ class LocalClient:
 
     async def update(self, kind: Kind, obj: Obj, *, subresource: str = "") -> Obj:
         namespace, name = namespace_of(obj), name_of(obj)
-        entry, _ = await self._registry.update(kind, namespace, name, copy(obj), self._context(), subresource)
+        sent = copy(_status_of(obj) if subresource == "status" and kind.schema is None else obj)
+        entry, _ = await self._registry.update(kind, namespace, name, sent, self._context(), subresource)
         return own(self._registry.decoded(entry))
 
     async def patch(
@@ -85,6 +86,11 @@ class LocalClient:
 
     async def post(self, kind: Kind, key: Key, subresource: str, body: Obj) -> Obj:
         return await self._registry.post(kind, *key, subresource, copy(body), self._context())
+
+
+def _status_of(obj: Obj) -> Obj:
+    """What a write to a built-in object's status looks at."""
+    return {key: part for key, part in obj.items() if key in ("apiVersion", "kind", "metadata", "status")}
 
 
 def own(shared: Obj) -> Obj:

@@ -12,7 +12,7 @@ controller owner of that kind) and what else it `watches` (kind > keys to enqueu
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -231,8 +231,9 @@ class Controller(ABC):
 
         self._subscriptions.append(self.cache.subscribe(kind, on_change))
 
-    def follow_every_kind(self, keys_of: KeysOf) -> tuple[Kind, ...]:
-        """Subscribe to each kind served now that is not followed yet; every kind followed, one version each."""
+    def follow_every_kind(self, keys_of: KeysOf, unheard: Collection[str] = frozenset()) -> tuple[Kind, ...]:
+        """Subscribe to each kind served now that is not followed yet, but for the resources `unheard`; every
+        kind served, one version each."""
         new: dict[str, Kind] = {}
         for kind in self.clients.kinds():
             known = self._followed.get(kind.resource)
@@ -241,8 +242,9 @@ class Controller(ABC):
             elif known is not None and known.api_version == kind.api_version:
                 self._followed[kind.resource] = kind  # its schema may have changed
         self._followed.update(new)
-        for kind in new.values():
-            self.subscribe(kind, keys_of)
+        for resource, kind in new.items():
+            if resource not in unheard:
+                self.subscribe(kind, keys_of)
         return tuple(self._followed.values())
 
     def _owners(self, change: Change) -> Iterable[Key]:

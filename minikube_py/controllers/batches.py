@@ -1,9 +1,25 @@
-"""Slow start: do many equal things at once, in batches that double, so that a common error costs few tries."""
+"""Batches: many equal things are begun slowly, and many objects are looked at in parts.
+
+`slow_start` does things at once in batches that double, so that a common error costs few tries. Between the
+parts of `in_parts` others have their turn.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TypeVar
 
+T = TypeVar("T")
 FIRST_BATCH, BURST = 1, 500
+PART = 500
+"""Objects that are looked at without a pause."""
+
+
+async def in_parts(items: Sequence[T]) -> AsyncIterator[Sequence[T]]:
+    """`items` in their order, so many at a time as may be looked at without a pause."""
+    for start in range(0, len(items), PART):
+        if start:
+            await asyncio.sleep(0)
+        yield items[start : start + PART]
 
 
 async def slow_start(count: int, work: Callable[[int], Awaitable[None]]) -> tuple[int, Exception | None]:

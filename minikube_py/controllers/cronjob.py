@@ -42,8 +42,8 @@ class CronJobController(Controller):
         cron_job = self.cache.get(CronJob, key)
         if cron_job is None:
             return None
-        jobs = await self._prune(cron_job, self._jobs(cron_job))
-        sight = plan.look(cron_job, jobs)
+        jobs = self._jobs(cron_job)
+        sight = plan.look(cron_job, jobs, await self._prune(cron_job, jobs))
         self._tell(cron_job, sight)
         status = sight.status
         again = None
@@ -59,12 +59,12 @@ class CronJobController(Controller):
         owned = self.cache.owned(Job, uid_of(cron_job))
         return [job for job in owned if (controller_of(job) or {}).get("uid") == uid_of(cron_job)]
 
-    async def _prune(self, cron_job: Obj, jobs: Sequence[Obj]) -> list[Obj]:
-        """Delete the finished Jobs beyond the history limits; the others."""
+    async def _prune(self, cron_job: Obj, jobs: Sequence[Obj]) -> set[str]:
+        """Delete the finished Jobs beyond the history limits; their uids."""
         gone = plan.surplus(cron_job, [job for job in jobs if not is_deleting(job)])
         for job in gone:
             await self._delete(cron_job, key_of(job), uid_of(job))
-        return [job for job in jobs if job not in gone]
+        return {uid_of(job) for job in gone}
 
     async def _delete(self, cron_job: Obj, key: Key, uid: str) -> None:
         options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}

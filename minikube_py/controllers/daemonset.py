@@ -9,7 +9,8 @@ from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
 from minikube_py.controllers.daemonsets import placement, rollout
 from minikube_py.controllers.ownership import ORPHANS, adopters, claim, orphan_index
 from minikube_py.controllers.podcontrol import PodControl, namespace_terminating
-from minikube_py.controllers.pods import seconds_until_available
+from minikube_py.controllers.pods import is_finished, seconds_until_available
+from minikube_py.controllers.standings import standing_of
 from minikube_py.kinds.apps.controllerrevision import ControllerRevision
 from minikube_py.kinds.apps.daemonset import DaemonSet
 from minikube_py.kinds.core.node import Node
@@ -33,6 +34,12 @@ FAILED_BASE, FAILED_LIMIT = 1.0, 900.0
 """Seconds between replacements of pods that end at once on the same node."""
 
 
+def _told(pod: Obj) -> tuple[object, ...]:
+    """All of a pod that a DaemonSet depends on."""
+    owner = controller_of(pod) or {}
+    return standing_of(pod), is_finished(pod), dig(pod, "spec.nodeName"), owner.get("uid"), uid_of(pod)
+
+
 class DaemonSetController(Controller):
     """Drive each DaemonSet towards one pod per eligible node."""
 
@@ -54,6 +61,14 @@ class DaemonSetController(Controller):
             Node: self._node_changed,
             ControllerRevision: self._revision_changed,
         }
+
+    def _owners(self, change: Change) -> Iterable[Key]:
+        """Those that control the pod, now or before, where it makes a difference to them: each looks at every
+        node."""
+        same = (
+            change.type == "MODIFIED" and change.old is not None and _told(change.object) == _told(change.old)
+        )
+        return () if same else super()._owners(change)
 
     def _revision_changed(self, change: Change) -> Iterable[Key]:
         """The DaemonSet of a revision that was changed or deleted. One that is new says nothing: it is our own,

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from minikube_py.client.base import Change
+from minikube_py.client.base import Change, Index
 from minikube_py.controllers.base import Controller, KeysOf
 from minikube_py.controllers.deployments.rolling import resolve
 from minikube_py.controllers.pods import is_ready
+from minikube_py.controllers.selected import POD_LABELS, selected_pods
 from minikube_py.kinds.apps.deployment import Deployment
 from minikube_py.kinds.apps.replicaset import ReplicaSet
 from minikube_py.kinds.apps.statefulset import StatefulSet
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.replicationcontroller import ReplicationController
-from minikube_py.kinds.policy.disruptions import ALLOWED, selects, with_verdict
+from minikube_py.kinds.policy.disruptions import ALLOWED, selector_of, selects, with_verdict
 from minikube_py.kinds.policy.poddisruptionbudget import PodDisruptionBudget
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import (
@@ -28,6 +29,7 @@ from minikube_py.meta.objects import (
     dig,
     is_deleting,
     key_of,
+    labels_of,
     name_of,
     namespace_of,
     parse_time,
@@ -123,6 +125,12 @@ def failed(budget: Obj, why: str, now: datetime) -> Obj:
     return status | {"conditions": with_condition(status.get("conditions") or (), verdict, now)}
 
 
+def _told(pod: Obj) -> tuple[object, ...]:
+    """All of a pod that a budget depends on."""
+    owner = controller_of(pod) or {}
+    return labels_of(pod), is_ready(pod), is_deleting(pod), owner.get("uid"), pod["metadata"].get("uid")
+
+
 class Unknown(Exception):
     """The scale of a pod's controller cannot be found."""
 
@@ -133,6 +141,9 @@ class DisruptionController(Controller):
     name: ClassVar[str] = "disruption-controller"
     reconciles = PodDisruptionBudget
 
+    def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
+        return (POD_LABELS,)
+
     def watches(self) -> Mapping[Kind, KeysOf]:
         return {
             Pod: self._of_pod,
@@ -140,7 +151,10 @@ class DisruptionController(Controller):
         }
 
     def _of_pod(self, change: Change) -> Iterable[Key]:
-        """The budgets that select the pod now, or did before."""
+        """The budgets that select the pod now, or did before, where it makes a difference to them."""
+        pod, old = change.object, change.old
+        if change.type == "MODIFIED" and old is not None and _told(pod) == _told(old):
+            return
         states = [state for state in (change.object, change.old) if state is not None]
         for budget in self.cache.list(PodDisruptionBudget, namespace_of(change.object)):
             if any(selects(budget, state) for state in states):
@@ -160,7 +174,7 @@ class DisruptionController(Controller):
         budget = self.cache.get(PodDisruptionBudget, key)
         if budget is None or is_deleting(budget):
             return None
-        pods = [pod for pod in self.cache.list(Pod, key.namespace) if selects(budget, pod)]
+        pods = selected_pods(self.cache, key.namespace, selector_of(budget))
         if not pods:
             self.events.record(budget, "Normal", "NoPods", "No matching pods found")
         try:

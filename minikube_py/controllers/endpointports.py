@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping
 from minikube_py.controllers.pods import is_finished
 from minikube_py.controllers.topologyhints import asks_for_zones
 from minikube_py.meta.objects import Obj, dig, is_deleting, labels_of, name_of, namespace_of
+from minikube_py.meta.selectors import EQUALS, Requirement, Selector
 
 SAME_ZONE, SAME_NODE = ("PreferClose", "PreferSameZone"), "PreferSameNode"
+AT_ONCE, LONGEST_PAUSE = 500, 1.0
+"""Pods of a service whose changes are looked at one by one; seconds."""
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 
 
@@ -17,8 +20,15 @@ def is_headless(service: Obj) -> bool:
     return bool(dig(service, "spec.clusterIP", "") == "None")
 
 
-def selector_of(service: Obj) -> Mapping[str, str] | None:
+def selector_of(service: Obj) -> Selector | None:
     """The selector of a service whose endpoints are kept for it; None where its owner keeps them."""
+    wanted = _wanted(service)
+    if wanted is None:
+        return None
+    return Selector(tuple(Requirement(key, EQUALS, frozenset((value,))) for key, value in wanted.items()))
+
+
+def _wanted(service: Obj) -> Mapping[str, str] | None:
     if dig(service, "spec.type") == "ExternalName":
         return None
     return dig(service, "spec.selector") or None
@@ -26,8 +36,14 @@ def selector_of(service: Obj) -> Mapping[str, str] | None:
 
 def selects(service: Obj, pod: Obj) -> bool:
     """Whether the pod's labels are those that the service selects."""
-    wanted = selector_of(service)
+    wanted = _wanted(service)
     return wanted is not None and wanted.items() <= labels_of(pod).items()
+
+
+def pause(size: int) -> float:
+    """For how many seconds changes of a service's pods are gathered, of which it has `size`: each look costs as
+    much as there are."""
+    return 0.0 if size <= AT_ONCE else min(LONGEST_PAUSE, size * LONGEST_PAUSE / 10_000)
 
 
 def publishes_not_ready(service: Obj) -> bool:

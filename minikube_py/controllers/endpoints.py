@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 import orjson
 
-from minikube_py.client.base import Change
+from minikube_py.client.base import Change, Index
 from minikube_py.controllers import endpointports as points
-from minikube_py.controllers.base import Controller, KeysOf
+from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
 from minikube_py.controllers.pods import is_ready
+from minikube_py.controllers.selected import POD_LABELS, selected_pods
 from minikube_py.errors import NotFound
 from minikube_py.kinds.core.endpoints import Endpoints
 from minikube_py.kinds.core.pod import Pod
@@ -106,26 +107,39 @@ class EndpointsController(Controller):
     account: ClassVar[str] = "endpoint-controller"
     reconciles = Service
 
+    def __init__(self, context: ControllerContext) -> None:
+        super().__init__(context)
+        self._sizes: dict[Key, int] = {}  # by Service: its pods
+
+    def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
+        return (POD_LABELS,)
+
     def watches(self) -> Mapping[Kind, KeysOf]:
         return {Pod: self._pod_changed, Endpoints: lambda change: (key_of(change.object),)}
 
     def _pod_changed(self, change: Change) -> Iterable[Key]:
         pod, old = change.object, change.old
         if change.type == "MODIFIED" and old is not None and points.matters(pod) == points.matters(old):
-            return ()
-        services = self.cache.list(Service, namespace_of(pod))
-        return [key_of(service) for service in points.services_of(services, pod, old)]
+            return
+        for service in points.services_of(self.cache.list(Service, namespace_of(pod)), pod, old):
+            key = key_of(service)
+            if wait := points.pause(self._sizes.get(key, 0)):
+                self.queue.add_after(key, wait)
+            else:
+                yield key
 
     async def reconcile(self, key: Key) -> float | None:
         service, known = self.cache.get(Service, key), self.cache.get(Endpoints, key)
         if service is None:
+            self._sizes.pop(key, None)
             if known is not None and labels_of(known).get(MANAGED_BY) == MANAGER:
                 await self._delete(key)
             return None
-        if is_deleting(service) or points.selector_of(service) is None:
+        selector = points.selector_of(service)
+        if is_deleting(service) or selector is None:
             return None
-        selector = (points.selector_of(service) or {}).items()
-        pods = [p for p in self.cache.list(Pod, key.namespace) if selector <= labels_of(p).items()]
+        pods = selected_pods(self.cache, key.namespace, selector)
+        self._sizes[key] = len(pods)
         made = wanted(service, pods, known)
         if known is None:
             await self.client.create(Endpoints, made)

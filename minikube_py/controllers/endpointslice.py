@@ -13,7 +13,9 @@ import orjson
 from minikube_py.client.base import Change, Index
 from minikube_py.controllers import endpointports as points
 from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
+from minikube_py.controllers.batches import in_parts
 from minikube_py.controllers.pods import is_ready
+from minikube_py.controllers.selected import POD_LABELS, selected_pods
 from minikube_py.controllers.topologyhints import (
     DISABLED,
     ENABLED,
@@ -42,6 +44,7 @@ from minikube_py.meta.objects import (
     owner_reference,
     uid_of,
 )
+from minikube_py.meta.selectors import Selector
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
@@ -85,6 +88,7 @@ def labels(service: Obj) -> dict[str, str]:
 
 
 State = tuple[str, str, str | None]
+Made = tuple[State, list[tuple[Group, Obj]]]
 """All that an endpoint depends on: the versions of the pod and the service, and the node's zone."""
 
 
@@ -197,11 +201,11 @@ class EndpointSliceController(Controller):
 
     def __init__(self, context: ControllerContext) -> None:
         super().__init__(context)
-        self._made: dict[Key, dict[str, tuple[State, list[tuple[Group, Obj]]]]] = {}
+        self._made: dict[Key, dict[str, Made]] = {}
         self._hinted: set[Key] = set()
 
     def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
-        return ((EndpointSlice, SLICES, _slice_index),)
+        return ((EndpointSlice, SLICES, _slice_index), POD_LABELS)
 
     def watches(self) -> Mapping[Kind, KeysOf]:
         return {Pod: self._pod_changed, Node: self._node_changed}
@@ -209,9 +213,13 @@ class EndpointSliceController(Controller):
     def _pod_changed(self, change: Change) -> Iterable[Key]:
         pod, old = change.object, change.old
         if change.type == "MODIFIED" and old is not None and points.matters(pod) == points.matters(old):
-            return ()
-        services = self.cache.list(Service, namespace_of(pod))
-        return [key_of(service) for service in points.services_of(services, pod, old)]
+            return
+        for service in points.services_of(self.cache.list(Service, namespace_of(pod)), pod, old):
+            key = key_of(service)
+            if wait := points.pause(len(self._made.get(key, ()))):
+                self.queue.add_after(key, wait)
+            else:
+                yield key
 
     def _node_changed(self, change: Change) -> Iterable[Key]:
         """A node's zone is part of its endpoints; what it can do counts for those that are shared out."""
@@ -229,33 +237,40 @@ class EndpointSliceController(Controller):
             self._made.pop(key, None)
             self._hinted.discard(key)
             return None
-        existing = self.cache.indexed(EndpointSlice, SLICES, str(key))
-        if points.selector_of(service) is None:
-            if dig(service, "spec.type") == "ExternalName":
-                await self._apply(Changes(delete=list(existing)))
-            return None
-        await self._apply(plan(service, self._shared_out(service, self._wanted(service)), existing))
+        selector = points.selector_of(service)
+        if selector is not None:
+            wanted = self._shared_out(service, await self._wanted(service, selector))
+            await self._apply(plan(service, wanted, self._slices(key)))
+        elif dig(service, "spec.type") == "ExternalName":
+            await self._apply(Changes(delete=list(self._slices(key))))
         return None
 
-    def _wanted(self, service: Obj) -> dict[Group, list[Obj]]:
+    def _slices(self, key: Key) -> Sequence[Obj]:
+        return self.cache.indexed(EndpointSlice, SLICES, str(key))
+
+    async def _wanted(self, service: Obj, selector: Selector) -> dict[Group, list[Obj]]:
         """The endpoints of `service` by group. What did not change since the last run is not made again: of
-        many pods that become ready, each would cost as much as all."""
-        selector = (points.selector_of(service) or {}).items()
-        pods = [p for p in self.cache.list(Pod, namespace_of(service)) if selector <= labels_of(p).items()]
-        before, made = self._made.get(key_of(service), {}), {}
+        many pods that become ready, each would cost as much as all. The loop may turn meanwhile."""
+        pods = selected_pods(self.cache, namespace_of(service), selector)
+        before = self._made.get(key_of(service), {})
+        made: dict[str, Made] = {}
         wanted: dict[Group, list[Obj]] = {}
-        for pod in sorted(pods, key=name_of):
-            node = self.cache.get(Node, Key("", pod["spec"].get("nodeName") or ""))
-            zone = labels_of(node or {}).get(ZONE)
-            state = (pod["metadata"]["resourceVersion"], service["metadata"]["resourceVersion"], zone)
-            known = before.get(uid_of(pod))
-            if known is None or known[0] != state:
-                known = (state, endpoints_of(service, pod, node))
-            made[uid_of(pod)] = known
-            for group, entry in known[1]:
-                wanted.setdefault(group, []).append(entry)
+        async for part in in_parts(sorted(pods, key=name_of)):
+            for pod in part:
+                known = made[uid_of(pod)] = self._made_of(service, pod, before.get(uid_of(pod)))
+                for group, entry in known[1]:
+                    wanted.setdefault(group, []).append(entry)
         self._made[key_of(service)] = made
         return wanted
+
+    def _made_of(self, service: Obj, pod: Obj, known: Made | None) -> Made:
+        """The endpoints of a pod: those `known` where nothing of it has changed."""
+        node = self.cache.get(Node, Key("", pod["spec"].get("nodeName") or ""))
+        zone = labels_of(node or {}).get(ZONE)
+        state = (pod["metadata"]["resourceVersion"], service["metadata"]["resourceVersion"], zone)
+        if known is not None and known[0] == state:
+            return known
+        return state, endpoints_of(service, pod, node)
 
     def _shared_out(self, service: Obj, wanted: dict[Group, list[Obj]]) -> dict[Group, list[Obj]]:
         """The endpoints with their zones, where the service asks for that; events tell when that begins and

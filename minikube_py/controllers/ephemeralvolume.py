@@ -19,6 +19,7 @@ from minikube_py.meta.objects import (
     controller_of,
     dig,
     is_deleting,
+    key_of,
     name_of,
     namespace_of,
     owner_reference,
@@ -70,13 +71,16 @@ class EphemeralVolumeController(Controller):
     """Make the claims of ephemeral volumes."""
 
     name: ClassVar[str] = "ephemeral-volume-controller"
-    reconciles = Pod
 
     def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
         return ((Pod, CLAIMS, _places),)
 
     def watches(self) -> Mapping[Kind, KeysOf]:
-        return {PersistentVolumeClaim: self._claim_gone}
+        return {Pod: self._pod_changed, PersistentVolumeClaim: self._claim_gone}
+
+    def _pod_changed(self, change: Change) -> Iterable[Key]:
+        """A pod that has such volumes; most have none."""
+        return (key_of(change.object),) if claims_of(change.object) else ()
 
     def _claim_gone(self, change: Change) -> Iterable[Key]:
         if change.type != "DELETED":

@@ -99,12 +99,10 @@ class GarbageCollector(Controller):
         return {}
 
     def _follow(self) -> tuple[Kind, ...]:
-        return self.follow_every_kind(self._changed)
+        return self.follow_every_kind(self._changed, IGNORED)
 
     def _changed(self, change: Change) -> Iterable[Item]:
         obj, old, kind = change.object, change.old, change.kind
-        if kind.resource in IGNORED:
-            return ()
         if kind.kind == "CustomResourceDefinition":
             self.queue.add(RESYNC)
         if change.type == "DELETED":

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from minikube_py.client.base import Change
+from minikube_py.client.base import Change, Index
 from minikube_py.controllers.autoscaling.behavior import Decision, History, Moment, decide, remembered
 from minikube_py.controllers.autoscaling.metrics import FAILURES, Judged, Target, judge
 from minikube_py.controllers.autoscaling.replicas import NotMeasured, Workload
 from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
 from minikube_py.controllers.ownership import selector_of
+from minikube_py.controllers.selected import POD_LABELS, pods_near
 from minikube_py.errors import ApiError, NotFound
 from minikube_py.kinds.autoscaling.horizontalpodautoscaler import HorizontalPodAutoscaler
-from minikube_py.kinds.core.pod import Pod
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import (
     Key,
@@ -46,6 +46,9 @@ class HorizontalPodAutoscalerController(Controller):
     def __init__(self, context: ControllerContext) -> None:
         super().__init__(context)
         self._histories: dict[str, History] = {}  # by the autoscaler's uid
+
+    def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
+        return (POD_LABELS,)
 
     def watches(self) -> Mapping[Kind, KeysOf]:
         return {HorizontalPodAutoscaler: self._changed}
@@ -201,7 +204,7 @@ class HorizontalPodAutoscalerController(Controller):
             selector, told = _selector_and_text(kind, target)
         namespace, pods = namespace_of(target), []
         some = max(1, LOOKS // max(1, len(selector.requirements)))
-        for number, pod in enumerate(self.cache.list(Pod, namespace), 1):
+        for number, pod in enumerate(pods_near(self.cache, namespace, selector), 1):
             if selector.matches(labels_of(pod)):
                 pods.append(pod)
             if number % some == 0:

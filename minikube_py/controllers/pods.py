@@ -1,8 +1,10 @@
 """What controllers must know of pods: predicates, ordering for removal, and building one from a template."""
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from minikube_py.meta.objects import (
@@ -24,7 +26,7 @@ PHASE_ORDER = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 def is_finished(pod: Obj) -> bool:
     """Whether all containers have ended for good."""
-    return dig(pod, "status.phase") in ("Succeeded", "Failed")
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def is_active(pod: Obj) -> bool:
@@ -68,12 +70,15 @@ def created_at(obj: Obj) -> str:
 
 def restarts(pod: Obj) -> int:
     """The highest restart count of its containers."""
-    return max((c.get("restartCount", 0) for c in dig(pod, "status.containerStatuses", [])), default=0)
+    states = (pod.get("status") or {}).get("containerStatuses")
+    return max([state.get("restartCount", 0) for state in states]) if states else 0
 
 
 def deletion_cost(pod: Obj) -> int:
     """The annotation's value; 0 where it is missing or no 32-bit number."""
-    text = annotations_of(pod).get(DELETION_COST, "0")
+    text = annotations_of(pod).get(DELETION_COST)
+    if text is None:
+        return 0
     digits = text.removeprefix("-")
     value = int(text) if digits.isdecimal() and digits.isascii() else 0
     return value if -(2**31) <= value < 2**31 else 0
@@ -93,36 +98,54 @@ def ended_at(pod: Obj) -> datetime | None:
     return parse_time(deadline) - grace if deadline else None
 
 
+Rank = tuple[Any, ...]
+"""Where a pod stands among those that may be removed: the least goes first."""
+
+
 def removal_order(pods: Iterable[Obj], related: Iterable[Obj], now: datetime) -> list[Obj]:
     """`pods`, the one to remove first in front: unassigned, pending, not ready, cheap, doubled on a node,
     young, often restarted (as the ReplicaSet controller documents). `related` are all pods of the owner."""
-    per_node: dict[str, int] = {}
-    for pod in related:
-        if is_active(pod):
-            node = dig(pod, "spec.nodeName", "")
-            per_node[node] = per_node.get(node, 0) + 1
+    ranked = removal_ranks(pods, active_by_node(related), now)
+    return [pod for _, pod in sorted(ranked, key=itemgetter(0))]
 
-    def rank(pod: Obj) -> tuple[Any, ...]:
-        node = dig(pod, "spec.nodeName", "")
+
+def active_by_node(pods: Iterable[Obj]) -> Counter[str]:
+    """How many of `pods` are active on each node."""
+    return Counter((pod.get("spec") or {}).get("nodeName") or "" for pod in pods if is_active(pod))
+
+
+def removal_ranks(pods: Iterable[Obj], per_node: Mapping[str, int], now: datetime) -> list[tuple[Rank, Obj]]:
+    """`pods` with their ranks; `per_node` counts the active pods of the owner on each node."""
+    ages: dict[str, int] = {"": -1}  # by the time as text, which many pods have in common
+
+    def age(since: str) -> int:
+        known = ages.get(since)
+        if known is None:
+            known = ages[since] = _age_bucket(parse_time(since), now)
+        return known
+
+    def rank(pod: Obj) -> Rank:
+        node = (pod.get("spec") or {}).get("nodeName") or ""
+        status, meta = pod.get("status") or {}, pod["metadata"]
+        ready = condition(pod, "Ready") or {}
+        is_up = ready.get("status") == "True"
         return (
             bool(node),
-            PHASE_ORDER.get(dig(pod, "status.phase", "Pending"), 0),
-            is_ready(pod),
+            PHASE_ORDER.get(status.get("phase") or "Pending", 0),
+            is_up,
             deletion_cost(pod),
             -per_node.get(node, 0),
-            _age_bucket(ready_since(pod), now),
+            age((is_up and ready.get("lastTransitionTime")) or ""),
             -restarts(pod),
-            _age_bucket(parse_time(created_at(pod)) if created_at(pod) else None, now),
-            dig(pod, "metadata.uid", ""),
+            age(meta.get("creationTimestamp") or ""),
+            meta.get("uid") or "",
         )
 
-    return sorted(pods, key=rank)
+    return [(rank(pod), pod) for pod in pods]
 
 
-def _age_bucket(since: datetime | None, now: datetime) -> int:
-    """Ages on a logarithmic scale, so that similar ones are equal; an unknown age is the youngest."""
-    if since is None:
-        return -1
+def _age_bucket(since: datetime, now: datetime) -> int:
+    """Ages on a logarithmic scale, so that similar ones are equal; an unknown age is the youngest, -1."""
     return int(math.log2(max(1.0, (now - since).total_seconds())))
 
 

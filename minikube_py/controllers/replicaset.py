@@ -3,14 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from heapq import nsmallest
+from operator import itemgetter
 from typing import ClassVar
 
 from minikube_py.client.base import Change, Index
 from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
-from minikube_py.controllers.batches import BURST
+from minikube_py.controllers.batches import BURST, in_parts
 from minikube_py.controllers.ownership import ORPHANS, adopters, claim, orphan_index, selector_of
 from minikube_py.controllers.podcontrol import PodControl, namespace_terminating
-from minikube_py.controllers.pods import is_active, pod_from_template, removal_order
+from minikube_py.controllers.pods import active_by_node, is_active, pod_from_template, removal_ranks
 from minikube_py.controllers.standings import Counts, Standings, standing_of
 from minikube_py.kinds.apps.replicaset import ReplicaSet
 from minikube_py.kinds.core.pod import Pod
@@ -92,14 +94,22 @@ class ReplicaSetController(Controller):
         return ((Pod, ORPHANS, orphan_index),)
 
     def watches(self) -> Mapping[Kind, KeysOf]:
-        self._standings = standings = Standings(self.kind.kind)
-        adopting = adopters(self.cache, self.kind)
+        self._standings = Standings(self.kind.kind)
+        return {Pod: adopters(self.cache, self.kind), self.kind: self._heed}
 
-        def changed(change: Change) -> Iterable[Key]:
-            standings.note(change)
-            return adopting(change)
+    def _owners(self, change: Change) -> Iterable[Key]:
+        """Those that control the pod, now or before, where it stands another way: most changes make no
+        difference."""
+        return super()._owners(change) if self._standings.note(change) else ()
 
-        return {Pod: changed}
+    def _heed(self, change: Change) -> Iterable[Key]:
+        """The labels that a ReplicaSet selects by, and those of its template, matter to it."""
+        rs, labels = change.object, None
+        if change.type != "DELETED" and dig(rs, "spec.selector"):
+            template = dig(rs, "spec.template.metadata.labels") or {}
+            labels = {*template, *(term.key for term in selector_of(rs).requirements)}
+        self._standings.heed(uid_of(rs), labels, lambda: self.cache.owned(Pod, uid_of(rs)))
+        return ()
 
     async def reconcile(self, key: Key) -> float | None:
         rs = self.cache.get(self.kind, key)
@@ -116,7 +126,7 @@ class ReplicaSetController(Controller):
             error = None if namespace_terminating(error) else error
             failure = ("FailedCreate", str(error)) if error else None
         elif wanted < 0:
-            error = await self.pods.delete(rs, self._surplus(rs, -wanted))
+            error = await self.pods.delete(rs, await self._surplus(rs, -wanted))
             failure = ("FailedDelete", str(error)) if error else None
         if wanted:
             pods = self._standings.of(uid_of(rs))
@@ -135,10 +145,16 @@ class ReplicaSetController(Controller):
             return pods
         return Counter(map(standing_of, await claim(self.client, self.kind, rs, Pod)))
 
-    def _surplus(self, rs: Obj, count: int) -> Sequence[Obj]:
-        """The `count` pods that go first."""
+    async def _surplus(self, rs: Obj, count: int) -> Sequence[Obj]:
+        """The `count` pods that go first; the loop may turn while many are looked at."""
         active = [pod for pod in self._controlled(rs) if is_active(pod)]
-        return removal_order(active, self._related(rs, active), self.clock.now())[:count]
+        per_node: Counter[str] = Counter()
+        async for part in in_parts(self._related(rs, active)):
+            per_node.update(active_by_node(part))
+        now, ranked = self.clock.now(), []
+        async for part in in_parts(active):
+            ranked += removal_ranks(part, per_node, now)
+        return [pod for _, pod in nsmallest(count, ranked, key=itemgetter(0))]
 
     def _controlled(self, rs: Obj) -> list[Obj]:
         """The pods that the cache shows by now, without those that are being released."""

@@ -5,7 +5,7 @@ would cost the square of their number. Pods that stand alike are counted togethe
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -36,11 +36,11 @@ Counts = Mapping[Standing, int]
 """How many pods stand how."""
 
 
-def standing_of(pod: Obj) -> Standing:
-    """How `pod` stands."""
-    ready = condition(pod, "Ready") or {}
+def standing_of(pod: Obj, labels: Collection[str] | None = None) -> Standing:
+    """How `pod` stands; `labels` are the keys of those that matter (None: all)."""
+    ready, has = condition(pod, "Ready") or {}, labels_of(pod).items()
     return Standing(
-        frozenset(labels_of(pod).items()),
+        frozenset(has if labels is None else (item for item in has if item[0] in labels)),
         is_active(pod),
         is_deleting(pod),
         ready.get("status") == "True",
@@ -49,31 +49,55 @@ def standing_of(pod: Obj) -> Standing:
 
 
 class Standings:
-    """The pods of all controllers of one kind, by the controller's uid."""
+    """The pods of all controllers of one kind, by the controller's uid. Labels that do not matter to it are
+    left out, once it is known which do: a label that is another one on each pod would set them all apart."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self._counts: dict[str, Counter[Standing]] = {}
+        self._labels: dict[str, frozenset[str]] = {}
 
     def of(self, uid: str) -> Counts:
         """How the pods stand that the object `uid` controls."""
         return self._counts.get(uid, {})
 
-    def note(self, change: Change) -> None:
-        """Count a pod as it is now."""
-        if change.old is not None:
-            self._count(change.old, -1)
-        if change.type != "DELETED":
-            self._count(change.object, 1)
+    def note(self, change: Change) -> bool:
+        """Count a pod as it is now; whether that makes a difference to its controller, now or before."""
+        old = None if change.old is None else self._standing(change.old)
+        new = None if change.type == "DELETED" else self._standing(change.object)
+        if old == new:
+            return False
+        for found, number in ((old, -1), (new, 1)):
+            if found is not None:
+                self._count(*found, number)
+        return True
 
-    def _count(self, pod: Obj, number: int) -> None:
+    def heed(self, uid: str, labels: Iterable[str] | None, pods: Callable[[], Iterable[Obj]]) -> None:
+        """From now on the labels of these keys matter to the object `uid` (None: it is gone, and all do).
+        `pods` gives those that name it as an owner, as they were noted."""
+        heeded = None if labels is None else frozenset(labels)
+        if heeded == self._labels.pop(uid, None):
+            counted = False
+        else:
+            counted = self._counts.pop(uid, None) is not None
+        if heeded is not None:
+            self._labels[uid] = heeded
+        for pod in pods() if counted else ():
+            if (found := self._standing(pod)) is not None and found[0] == uid:
+                self._count(*found, 1)
+
+    def _standing(self, pod: Obj) -> tuple[str, Standing] | None:
+        """The uid of the pod's controller of this kind, and how the pod stands; None where it has none."""
         ref = controller_of(pod)
         if ref is None or ref.get("kind") != self._kind:
-            return
-        counts, standing = self._counts.setdefault(ref["uid"], Counter()), standing_of(pod)
+            return None
+        return ref["uid"], standing_of(pod, self._labels.get(ref["uid"]))
+
+    def _count(self, uid: str, standing: Standing, number: int) -> None:
+        counts = self._counts.setdefault(uid, Counter())
         left = counts[standing] = counts[standing] + number
         if left:
             return
         del counts[standing]
         if not counts:
-            del self._counts[ref["uid"]]
+            del self._counts[uid]

@@ -1,7 +1,8 @@
 """LIST: entries by reference at one revision, filtered and paged.
 
-Without selectors a list is a slice of the store's own entries: nothing is decoded. A continue token carries the
-first page's revision, so that all pages together are one consistent snapshot.
+Without selectors a list is a slice of the store's own entries: nothing is decoded. A selector that pins a value
+is answered from an index where there are many entries. A continue token carries the first page's revision, so
+that all pages together are one consistent snapshot.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from minikube_py.meta.kind import Kind
 from minikube_py.meta.violations import forbidden, invalid_error, not_supported
 from minikube_py.registry import faults
 from minikube_py.registry.base import Listing, ListOptions, WatchOptions
+from minikube_py.registry.indexes import Indexes
 from minikube_py.registry.selection import Selection
 from minikube_py.store.base import Compacted, Entry, FutureRevision, Page, Store
 
@@ -129,22 +131,22 @@ class Search(NamedTuple):
     limit: int
 
 
-def list_entries(store: Store, kind: Kind, namespace: str, options: ListOptions) -> Listing:
+def list_entries(indexes: Indexes, kind: Kind, namespace: str, options: ListOptions) -> Listing:
     """The entries of a kind (of all namespaces where `namespace` is empty) that the options select.
     Errors: BadRequest, Invalid, Expired, Timeout."""
-    start = start_of(options, store.revision)
+    start = start_of(options, indexes.store.revision)
     selection = Selection.of(kind, options.labels, options.fields)
-    steps = _Steps(_steps(Search(start, selection, options.limit), store, kind, namespace))
+    steps = _Steps(_steps(Search(start, selection, options.limit), indexes, kind, namespace))
     for _ in steps:
         pass
     return steps.listing
 
 
-async def list_in_turns(store: Store, kind: Kind, namespace: str, options: ListOptions) -> Listing:
+async def list_in_turns(indexes: Indexes, kind: Kind, namespace: str, options: ListOptions) -> Listing:
     """`list_entries`; the loop may turn while many entries are looked at."""
-    start = start_of(options, store.revision)
+    start = start_of(options, indexes.store.revision)
     selection = await hasten(Selection.of, kind, options.labels, options.fields)
-    steps = _Steps(_steps(Search(start, selection, options.limit), store, kind, namespace))
+    steps = _Steps(_steps(Search(start, selection, options.limit), indexes, kind, namespace))
     for _ in steps:
         await asyncio.sleep(0)
     return steps.listing
@@ -162,9 +164,10 @@ class _Steps:
         self.listing = yield from self._steps
 
 
-def _steps(search: Search, store: Store, kind: Kind, namespace: str) -> Generator[None, None, Listing]:
+def _steps(search: Search, indexes: Indexes, kind: Kind, namespace: str) -> Generator[None, None, Listing]:
     """The listing, made in steps where a selector has to look at each entry."""
     start, selection, limit = search
+    store = indexes.store
     prefix = kind.prefix(selection.namespace_within(namespace)) if kind.namespaced else kind.prefix()
     after = f"{kind.prefix()}{start.after}" if start.after else ""
     if selection.empty:
@@ -172,8 +175,18 @@ def _steps(search: Search, store: Store, kind: Kind, namespace: str) -> Generato
         return _listing(kind, page.entries, page.revision, page.remaining, counted=True)
     if name := selection.exact_name(kind, namespace):
         return _single(store, kind, name, selection, start)
+    if start.revision in (0, store.revision):
+        keys = yield from indexes.among(kind, selection.pins)
+        if keys is not None and start.revision in (0, store.revision):  # else it changed meanwhile
+            return (yield from _selected(kind, _present(store, keys, prefix, after), selection, limit))
     page = _read(store, prefix, after=after, limit=0, start=start)
     return (yield from _selected(kind, page, selection, limit))
+
+
+def _present(store: Store, keys: Sequence[str], prefix: str, after: str) -> Page:
+    """The entries of `keys` under a prefix as they are now, those after a key."""
+    chosen = (key for key in keys if key > after and key.startswith(prefix))
+    return Page([entry for key in chosen if (entry := store.get(key)) is not None], store.revision)
 
 
 def _read(store: Store, prefix: str, *, after: str, limit: int, start: Position) -> Page:

@@ -32,6 +32,7 @@ from minikube_py.registry.base import (
 )
 from minikube_py.registry.catalogue import Catalogue
 from minikube_py.registry.deletion import Deleter
+from minikube_py.registry.indexes import Indexes
 from minikube_py.registry.lists import list_entries, list_in_turns, parse_revision
 from minikube_py.registry.patching import Patcher
 from minikube_py.registry.pipeline import AdmitAll, Pipeline, Write
@@ -66,7 +67,8 @@ class Registry:
         self.store = store
         self.catalogue = catalogue
         self.facts = facts
-        self.versions = Versions(store, catalogue)
+        self.indexes = Indexes(store)
+        self.versions = Versions(self.indexes, catalogue)
         services = ServiceAllocator(store, facts)
         self._pipeline = Pipeline(store, facts, clock, services, self.versions, AdmitAll())
         self._writer = Writer(self._pipeline)
@@ -127,13 +129,13 @@ class Registry:
     def list(self, kind: Kind, namespace: str, options: ListOptions = ListOptions()) -> Listing:  # noqa: B008
         """The selected objects of a namespace (empty: of all); of a kind that has several versions as they are
         stored (see `read_list`). Errors: BadRequest, Invalid, Expired, Timeout."""
-        return list_entries(self.store, kind, namespace, options)
+        return list_entries(self.indexes, kind, namespace, options)
 
     async def read_list(self, kind: Kind, namespace: str, options: ListOptions) -> Listing:
         """The selected objects of a namespace (empty: of all) in the version `kind`.
         Errors: as `list`, InternalError."""
         if is_plain(kind):
-            return await list_in_turns(self.store, kind, namespace, options)
+            return await list_in_turns(self.indexes, kind, namespace, options)
         return await self.versions.list(kind, namespace, options)
 
     def watch(
@@ -268,3 +270,4 @@ class Registry:
         """Follow the store no longer."""
         self._pipeline.services.close()
         self._watches.close()
+        self.indexes.close()

@@ -15,6 +15,7 @@ from minikube_py.store.base import Entry
 
 CHUNK = 500
 """Entries that a selection looks at without a pause."""
+_ZERO = ("", "0", "false")
 _METADATA = {"metadata.name": "metadata.name", "metadata.namespace": "metadata.namespace"}
 
 
@@ -25,6 +26,19 @@ class FieldRule(NamedTuple):
     path: str | tuple[str, ...]
     wanted: str
     equal: bool
+
+
+class Pin(NamedTuple):
+    """One term that only a certain value satisfies: of a label, or of a field (`path` as in FieldRule)."""
+
+    label: bool
+    path: str | tuple[str, ...]
+    value: str = ""
+
+    @property
+    def of(self) -> "Pin":
+        """What it looks at, whatever the value."""
+        return Pin(self.label, self.path)
 
 
 def field_value(obj: Obj, path: str | tuple[str, ...]) -> str:
@@ -92,6 +106,17 @@ class Selection:
         """The one namespace that can match, or empty for any."""
         return namespace or self._pinned("metadata.namespace")
 
+    @property
+    def pins(self) -> list[Pin]:
+        """The terms that an index may answer: those of absent labels and fields are not among them."""
+        labels = self._labels.equalities() if self._labels else {}
+        by_label = [Pin(True, key, value) for key, value in labels.items() if value]
+        return by_label + [
+            Pin(False, rule.path, rule.wanted)
+            for rule in self._fields
+            if rule.equal and rule.path not in _METADATA and rule.wanted not in _ZERO
+        ]
+
     def exact_name(self, kind: Kind, namespace: str) -> tuple[str, str] | None:
         """The namespace and name of the only object that can match, where the selectors pin one."""
         name = self._pinned("metadata.name")
@@ -134,4 +159,4 @@ class Selection:
 
 def _equals(actual: str, wanted: str) -> bool:
     # An absent number or boolean is Kubernetes' zero value, which a selector spells out.
-    return actual == wanted or (not actual and wanted in ("0", "false"))
+    return actual == wanted or (not actual and wanted in _ZERO)

@@ -30,9 +30,10 @@ from minikube_py.meta.validation import decode
 from minikube_py.registry.base import Converter, Listing, ListOptions
 from minikube_py.registry.catalogue import Catalogue
 from minikube_py.registry.entries import decoded, exact
+from minikube_py.registry.indexes import Indexes
 from minikube_py.registry.lists import Position, list_in_turns
 from minikube_py.registry.selection import CHUNK, Selection
-from minikube_py.store.base import Entry, Event, Store
+from minikube_py.store.base import Entry, Event
 
 REMEMBERED = 4096
 """Converted entries that are kept, and converted events."""
@@ -68,8 +69,9 @@ def _named(kind: Kind, obj: Obj) -> Obj:
 class Versions:
     """Converts objects, entries and events between the versions of a resource."""
 
-    def __init__(self, store: Store, catalogue: Catalogue) -> None:
-        self._store = store
+    def __init__(self, indexes: Indexes, catalogue: Catalogue) -> None:
+        self._indexes = indexes
+        self._store = indexes.store
         self._catalogue = catalogue
         self.converter: Converter | None = None
         self._known: OrderedDict[Identity, tuple[Entry, Kind, Entry]] = OrderedDict()
@@ -214,13 +216,13 @@ class Versions:
         """`list_in_turns` in the version `kind`. Errors: as there, InternalError where a webhook fails."""
         selection = await hasten(Selection.of, kind, options.labels, options.fields)
         if selection.by_metadata:
-            listing = await list_in_turns(self._store, kind, namespace, options)
+            listing = await list_in_turns(self._indexes, kind, namespace, options)
             return replace(listing, entries=await self.all_shown(kind, listing.entries))
         found: list[Entry] = []
         token = options.continue_token
         paged = replace(options, fields="", limit=max(CHUNK, options.limit))
         while True:
-            page = await list_in_turns(self._store, kind, namespace, paged)
+            page = await list_in_turns(self._indexes, kind, namespace, paged)
             for stored, entry in zip(page.entries, await self.all_shown(kind, page.entries), strict=True):
                 if not selection.matches_entry(entry):
                     continue

@@ -77,17 +77,37 @@ class Bucket:
 
     def page(self, prefix: str, after: str, limit: int, revision: int) -> Page:
         """Entries under `prefix` as they stood at `revision`; see `Store.list`."""
-        entries, keys = self.entries, self._ordered()
-        if undo := self._undo(prefix, revision):
-            entries = {key: entry for key, entry in (entries | undo).items() if entry is not None}
-            keys = sorted(entries)
+        keys = self._ordered()
         low, high = bisect_left(keys, prefix), len(keys)
         if prefix:
             high = bisect_left(keys, prefix[:-1] + chr(ord(prefix[-1]) + 1), low)
         if after:
             low = bisect_right(keys, after, low, high) if after >= prefix else low
+        if undo := self._undo(prefix, revision):
+            return self._page_of_past(undo, keys[low:high], after, limit, revision)
         end = min(high, low + limit) if limit > 0 else high
-        return Page([entries[key] for key in keys[low:end]], revision, high - end)
+        return Page([self.entries[key] for key in keys[low:end]], revision, high - end)
+
+    def _page_of_past(
+        self, undo: dict[str, Entry | None], keys: list[str], after: str, limit: int, revision: int
+    ) -> Page:
+        """The page that begins with `keys`, which are there now, where those of `undo` are as it says. What has
+        not changed is neither sorted again nor looked at, but for what is on the page."""
+        gone = [
+            key for key, entry in undo.items() if entry is not None and key not in self.entries and key > after
+        ]
+        if gone:
+            keys = sorted(keys + gone)  # most are in order already
+        came = sum(entry is None and key in self.entries and key > after for key, entry in undo.items())
+        found: list[Entry] = []
+        for key in keys:
+            entry = undo[key] if key in undo else self.entries[key]
+            if entry is None:
+                continue
+            found.append(entry)
+            if len(found) == limit:
+                break
+        return Page(found, revision, len(keys) - came - len(found))
 
     def _ordered(self) -> list[str]:
         if self._keys is None:

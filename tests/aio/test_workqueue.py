@@ -84,3 +84,25 @@ def test_no_add_is_lost(steps: list[tuple[str, str]]) -> None:
         assert pending == set()
 
     asyncio.run(play())
+
+
+async def test_work_that_never_waits_lets_others_have_their_turn() -> None:
+    """A worker whose keys need no waiting does not keep the loop until its queue is empty."""
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with WorkQueue[int](VirtualClock(), name="q") as queue, asyncio.TaskGroup() as group:
+        for key in range(300):
+            queue.add(key)
+        task = group.create_task(other())
+        for _ in range(300):
+            key = await queue.get()
+            sum(range(20_000))
+            queue.done(key)
+        task.cancel()
+    assert turns > 2

@@ -126,6 +126,27 @@ async def test_a_namespace_waits_for_apis_that_do_not_answer(world: Any) -> None
     assert world.get(Namespace, "team") is None
 
 
+async def test_an_emptied_namespace_that_others_hold_says_that_it_is_empty(world: Any) -> None:
+    """Once its content is gone the controller lets go; what another finalizer still shows is what is true."""
+    await world.create(Namespace, {"metadata": {"name": "team"}})
+    team = world.the(Namespace, "team")
+    finalizers = [*team["spec"]["finalizers"], "example.com/audit"]
+    await world.api.update(Namespace, {**team, "spec": {"finalizers": finalizers}}, subresource="finalize")
+    held = {"metadata": {"name": "held", "namespace": "team", "finalizers": ["example.com/hold"]}}
+    await world.create(ConfigMap, held)
+    await world.delete(Namespace, "team")
+    before = condition(world.the(Namespace, "team"), "NamespaceContentRemaining")
+    await world.patch(ConfigMap, "held", {"metadata": {"finalizers": None}}, "team")
+    found = world.the(Namespace, "team")
+    told = [condition(found, f"Namespace{name}Remaining") for name in ("Content", "Finalizers")]
+    assert (before["status"], before["reason"]) == ("True", "SomeResourcesRemain")
+    assert found["spec"]["finalizers"] == ["example.com/audit"]
+    assert [(one["status"], one["reason"]) for one in told] == [
+        ("False", "ContentRemoved"),
+        ("False", "ContentHasNoFinalizers"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("ready", "lost", "state", "rate"),
     [

@@ -290,3 +290,35 @@ async def test_similar_events_are_combined_and_limited() -> None:
         *((f"step {number:02}", 1) for number in range(10)),
     ]
     assert events.dropped == 15
+
+
+async def test_events_of_one_object_keep_their_order() -> None:
+    """Events about several objects are written at the same time, those about one in their order."""
+    clock = VirtualClock()
+    clients, events = await recorder(clock)
+    reasons = ["Pulled", "Created", "Started"]
+    async with events:
+        for reason in reasons:
+            for name in ("a", "b", "c"):
+                metadata = {**POD["metadata"], "name": name, "uid": name}
+                events.record({**POD, "metadata": metadata}, "Normal", reason, reason)
+        await events.flush()
+    stored = sorted(clients.cache.list(Event), key=revision_of)
+    seen = {name: [e["reason"] for e in stored if e["involvedObject"]["uid"] == name] for name in "abc"}
+    assert seen == dict.fromkeys("abc", reasons)
+
+
+async def test_events_are_gathered_in_a_pause() -> None:
+    """The first event is written at once, what follows within the pause after it."""
+    clock = VirtualClock()
+    clients = await local_cluster(clock=clock)
+    async with EventRecorder(clients.named("test"), clock, "test", pause=lambda: 0.2) as events:
+        events.record(POD, "Normal", "Pulled", "first")
+        await clock.advance(0.1)
+        assert shown(clients) == [("first", 1)]
+        events.record(POD, "Normal", "Created", "second")
+        events.record(POD, "Normal", "Started", "third")
+        await clock.advance(0.05)
+        assert shown(clients) == [("first", 1)]
+        await clock.advance(0.1)
+        assert shown(clients) == [("first", 1), ("second", 1), ("third", 1)]

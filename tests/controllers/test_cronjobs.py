@@ -113,6 +113,18 @@ async def test_a_deleted_job_leaves_the_list(world: Any) -> None:
     assert world.events("MissingJob") == [f"Active job went missing: {job}"]
 
 
+async def test_a_limit_of_zero_keeps_no_job(world: Any) -> None:
+    """Without history a Job goes as soon as it has ended: a success, and not a Job that is missing."""
+    world.agent.images["work:1"] = "succeed"
+    await world.add_node("n1")
+    await world.create(CronJob, cron(successfulJobsHistoryLimit=0))
+    await world.pass_time(90)
+    status = world.the(CronJob, "tick")["status"]
+    assert (world.names(Job), status.get("active"), bool(status["lastSuccessfulTime"])) == ([], None, True)
+    assert len(world.events("SuccessfulDelete")) == 1
+    assert world.events("MissingJob") == []
+
+
 async def test_after_a_pause_one_job_makes_up(world: Any) -> None:
     """A CronJob that was suspended makes one Job for the latest time it missed, not one for each."""
     await world.create(CronJob, cron(suspend=True))

@@ -1,6 +1,6 @@
 """What a CronJob's Jobs look like, which of them are active, and which finished ones go. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -70,10 +70,11 @@ def reference(job: Obj) -> Obj:
     }
 
 
-def look(cron_job: Obj, jobs: Sequence[Obj]) -> Sight:
-    """What the Jobs of a CronJob say of it."""
+def look(cron_job: Obj, jobs: Sequence[Obj], pruned: Collection[str] = ()) -> Sight:
+    """What the Jobs of a CronJob say of it; `pruned` are the uids of finished ones that were just deleted, of
+    which nothing is told but their success."""
     status = dict(cron_job.get("status") or {})
-    active = {ref["uid"]: ref for ref in status.get("active") or ()}
+    active = {ref["uid"]: ref for ref in status.get("active") or () if ref["uid"] not in pruned}
     completed, strangers = [], []
     for job in sorted(jobs, key=created_at):
         end = is_finished(job)

@@ -1,6 +1,6 @@
 """Which nodes a DaemonSet's pods belong to, and what its pods look like. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from minikube_py.controllers.pods import created_at, is_finished, pod_from_template
@@ -55,17 +55,32 @@ def tolerations(template_spec: Obj) -> list[Obj]:
     return [*own, *(toleration for toleration in added if toleration not in own)]
 
 
+NOWHERE, EVERYWHERE = Placement(False, False), Placement(True, True)
+
+
 def place(ds: Obj, node: Obj) -> Placement:
     """What `ds` wants on `node`."""
+    return placer(ds)(node)
+
+
+def placer(ds: Obj) -> Callable[[Obj], Placement]:
+    """What `ds` wants on a node, for many nodes."""
     spec = dig(ds, "spec.template.spec", {})
-    if spec.get("nodeName") and spec["nodeName"] != name_of(node):
-        return Placement(False, False)
-    if not selects(spec, node):
-        return Placement(False, False)
     tolerated = tolerations(spec)
-    if untolerated(taints_of(node), tolerated, (NO_EXECUTE,)):
-        return Placement(False, False)
-    return Placement(not untolerated(taints_of(node), tolerated, (NO_SCHEDULE,)), True)
+
+    def place(node: Obj) -> Placement:
+        if spec.get("nodeName") and spec["nodeName"] != name_of(node):
+            return NOWHERE
+        if not selects(spec, node):
+            return NOWHERE
+        taints = taints_of(node)
+        if not taints:
+            return EVERYWHERE
+        if untolerated(taints, tolerated, (NO_EXECUTE,)):
+            return NOWHERE
+        return Placement(not untolerated(taints, tolerated, (NO_SCHEDULE,)), True)
+
+    return place
 
 
 def node_of(pod: Obj) -> str:
@@ -93,11 +108,11 @@ def plan_placement(ds: Obj, nodes: Sequence[Obj], placed: Mapping[str, Sequence[
     and a new pod during an update. Pods of nodes that are gone are left to the pod garbage collector, unless
     no node was found yet."""
     moves = Moves()
-    known = set()
+    known, wants = set(), placer(ds)
     for node in nodes:
         name = name_of(node)
         known.add(name)
-        _plan_node(moves, place(ds, node), name, placed.get(name, ()), surge)
+        _plan_node(moves, wants(node), name, placed.get(name, ()), surge)
     for name, pods in placed.items():
         if name not in known:
             moves.delete.extend(p for p in pods if not dig(p, "spec.nodeName") and not is_deleting(p))

@@ -7,7 +7,7 @@ from datetime import datetime
 from minikube_py.controllers.daemonsets.placement import (
     GENERATION_LABEL,
     REVISION_LABEL,
-    place,
+    placer,
     template_generation,
 )
 from minikube_py.controllers.deployments.rolling import resolve
@@ -50,7 +50,8 @@ def is_updated(ds: Obj, pod: Obj, revision_hash: str) -> bool:
 
 def plan_update(ds: Obj, nodes: Sequence[Obj], placed: Placed, revision_hash: str, now: datetime) -> Replace:
     """The next pods to replace: at once those that are not available, others within the limits."""
-    wanted = [name_of(node) for node in nodes if place(ds, node).run]
+    wants = placer(ds)
+    wanted = [name_of(node) for node in nodes if wants(node).run]
     surge, unavailable = limits(ds, len(wanted))
     if surge:
         return _plan_surge(ds, wanted, placed, revision_hash, now, surge)
@@ -97,10 +98,10 @@ def _plan_surge(
 def observed(ds: Obj, nodes: Sequence[Obj], placed: Placed, revision_hash: str, now: datetime) -> Obj:
     """The status of `ds` on `nodes`."""
     numbers = dict.fromkeys(("desired", "current", "misscheduled", "ready", "updated", "available"), 0)
-    min_ready = dig(ds, "spec.minReadySeconds", 0)
+    min_ready, wants = dig(ds, "spec.minReadySeconds", 0), placer(ds)
     for node in nodes:
         pods = [pod for pod in placed.get(name_of(node), ()) if not is_deleting(pod)]
-        if not place(ds, node).run:
+        if not wants(node).run:
             numbers["misscheduled"] += bool(pods)
             continue
         numbers["desired"] += 1

@@ -22,7 +22,7 @@ from minikube_py.kinds.core.node import Node, is_simulated
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kubelet.node.lease import renew
 from minikube_py.kubelet.simulated.addresses import Addresses
-from minikube_py.kubelet.simulated.course import Place, restarts_of, stage_of, step
+from minikube_py.kubelet.simulated.course import Place, restarts_of, stage_of, stay, step
 from minikube_py.kubelet.simulated.nodes import RANGE, completed, internal_ip, machine_of
 from minikube_py.kubelet.simulated.rules import BadRules, Rules, rules_of
 from minikube_py.meta.objects import Key, Obj, dig, key_of, name_of, uid_of
@@ -60,6 +60,7 @@ class SimulatedKubelets:
         self._complete: dict[str, Obj] = {}  # nodes that lack nothing, as they are now
         self._stages: dict[str, tuple[tuple[str, int], float]] = {}
         self._told: set[str] = set()
+        self._written: dict[str, str] = {}  # by pod: the resourceVersion of its last status
         self._addresses = Addresses(RANGE)
 
     @property
@@ -111,6 +112,7 @@ class SimulatedKubelets:
         uid = uid_of(pod)
         if change.type == "DELETED":
             self._stages.pop(uid, None)
+            self._written.pop(uid, None)
             self._told.discard(uid)
             self._addresses.release(uid)
             return
@@ -176,9 +178,13 @@ class SimulatedKubelets:
         uid = uid_of(pod)
         host_ip = internal_ip(node)
         own = host_ip if dig(pod, "spec.hostNetwork") else self._addresses.of(uid)
-        found = step(pod, self._rules(pod, node), self._elapsed(pod), Place(own, host_ip), self._clock.now())
+        rules, version = self._rules(pod, node), pod["metadata"]["resourceVersion"]
+        if self._written.get(uid) == version and stay(pod, stage_of(pod), rules) is None:
+            return None  # it is as it was left
+        found = step(pod, rules, self._elapsed(pod), Place(own, host_ip), self._clock.now())
         if found.status is not None:
             pod = await self._client.update(Pod, {**pod, "status": found.status}, subresource="status")
+            self._written[uid] = pod["metadata"]["resourceVersion"]
         if found.gone:
             options = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}
             await self._client.delete(Pod, key, options)
