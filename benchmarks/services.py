@@ -18,6 +18,7 @@ from minikube_py.aio import process
 from minikube_py.meta.objects import Obj
 from minikube_py.proxy.nftables import Nftables
 from minikube_py.proxy.rules import Place, ProxyConfig, service_elements
+from minikube_py.proxy.tablewatch import TableWatch
 
 SERVICES, ENDPOINTS = 1000, 3
 LOADS, DELTAS = 3, 15
@@ -113,7 +114,7 @@ async def seconds(work: Awaitable[None]) -> float:
 
 async def measure() -> dict[str, dict[str, list[float]]]:
     """Seconds of each figure, of ours, the rival and nft alone, in turns."""
-    ours = Nftables(ProxyConfig("node", table="ours"))
+    ours = Nftables(ProxyConfig("node", table="ours"), TableWatch("ours", lambda: None))
     found: dict[str, dict[str, list[float]]] = {}
 
     def note(figure: str, name: str, spent: float) -> None:

@@ -14,9 +14,9 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from minikube_py.proxy.netlink import GENERAL, NETLINK_NETFILTER, attribute, attributes, message, messages
 from minikube_py.proxy.rules import Elements, Place
 
-_NETLINK_NETFILTER = 12
 _PATIENCE = 10.0  # seconds, for an answer of the kernel
 _GET, _DELETE = 1 << 8 | 1, 1 << 8 | 2
 _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
@@ -25,12 +25,7 @@ _ORIGINAL, _REPLY = 1, 2
 _ADDRESSES, _PROTOCOL = 1, 2
 _SOURCE, _DESTINATION = 1, 2  # of the addresses
 _NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
-_TYPE = 0x3FFF  # of an attribute, without its flags
-_HEADER, _FAMILY, _ATTRIBUTE = (
-    struct.Struct("=IHHII"),
-    struct.pack("=BBH", socket.AF_INET, 0, 0),
-    struct.Struct("=HH"),
-)
+_NESTED = 0x8000
 
 End = tuple[str, int]
 """An address and a port."""
@@ -80,11 +75,11 @@ def _targets(elements: Elements) -> Mapping[End, set[End]]:
 def forget_stale(elements: Elements) -> int:
     """Let the kernel forget the flows that `elements` have made stale; how many. Errors: OSError where the
     kernel tells nothing of its flows."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as kernel:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as kernel:
         kernel.settimeout(_PATIENCE)
         gone = list(stale(_flows(kernel), elements, _is_local))
         for flow in gone:
-            kernel.send(_message(_DELETE, _REQUEST | _ACK, flow.tuple))
+            kernel.send(message(_DELETE, _REQUEST | _ACK, flow.tuple))
             for _ in _answers(kernel):
                 pass
     return len(gone)
@@ -100,22 +95,14 @@ def _is_local(address: str) -> bool:
 
 
 def _flows(kernel: socket.socket) -> list[Flow]:
-    kernel.send(_message(_GET, _REQUEST | _DUMP, b""))
+    kernel.send(message(_GET, _REQUEST | _DUMP, b""))
     return [flow for body in _answers(kernel) if (flow := _flow(body)) is not None]
-
-
-def _message(type: int, flags: int, attributes: bytes) -> bytes:
-    body = _FAMILY + attributes
-    return _HEADER.pack(_HEADER.size + len(body), type, flags, 1, 0) + body
 
 
 def _answers(kernel: socket.socket) -> Iterator[bytes]:
     """The attributes of each message of one answer. Errors: OSError, but for a flow that has gone meanwhile."""
     while True:
-        data = kernel.recv(1 << 18)
-        while data:
-            length, type, *_ = _HEADER.unpack_from(data)
-            body, data = data[_HEADER.size : length], data[length + 3 & ~3 :]
+        for type, body in messages(kernel.recv(1 << 18)):
             if type == _ERROR:
                 code = -int(struct.unpack_from("=i", body)[0])
                 if code not in (0, errno.ENOENT):
@@ -123,33 +110,22 @@ def _answers(kernel: socket.socket) -> Iterator[bytes]:
                 return
             if type == _DONE:
                 return
-            yield body[len(_FAMILY) :]
-
-
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found = {}
-    while len(data) >= _ATTRIBUTE.size:
-        length, type = _ATTRIBUTE.unpack_from(data)
-        found[type & _TYPE] = data[_ATTRIBUTE.size : length]
-        data = data[max(length, _ATTRIBUTE.size) + 3 & ~3 :]
-    return found
+            yield body[GENERAL:]
 
 
 def _flow(body: bytes) -> Flow | None:
     """A message as a flow; None where it is not UDP over IPv4."""
-    known = _attributes(body)
+    known = attributes(body)
     original, reply = known.get(_ORIGINAL, b""), known.get(_REPLY, b"")
     called, answers = _end(original, _DESTINATION, _DESTINATION_PORT), _end(reply, _SOURCE, _SOURCE_PORT)
     if called is None or answers is None:
         return None
-    return Flow(
-        called, answers, _ATTRIBUTE.pack(_ATTRIBUTE.size + len(original), _ORIGINAL | 0x8000) + original
-    )
+    return Flow(called, answers, attribute(_ORIGINAL | _NESTED, original))
 
 
 def _end(tuple: bytes, address: int, port: int) -> End | None:
-    parts = _attributes(tuple)
-    addresses, protocol = _attributes(parts.get(_ADDRESSES, b"")), _attributes(parts.get(_PROTOCOL, b""))
+    parts = attributes(tuple)
+    addresses, protocol = attributes(parts.get(_ADDRESSES, b"")), attributes(parts.get(_PROTOCOL, b""))
     if protocol.get(_NUMBER) != bytes([socket.IPPROTO_UDP]) or len(addresses.get(address, b"")) != 4:
         return None
     return socket.inet_ntoa(addresses[address]), int.from_bytes(protocol[port])

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from minikube_py.aio import process
 from minikube_py.proxy.rules import Elements, Place, ProxyConfig
 from minikube_py.proxy.table import base, capacity_of, delta, learners_of
+from minikube_py.proxy.tablewatch import TableWatch
 
 log = logging.getLogger(__name__)
 
@@ -17,8 +18,8 @@ log = logging.getLogger(__name__)
 class Nftables:
     """Holds what the kernel holds, and moves it to what it should hold."""
 
-    def __init__(self, config: ProxyConfig) -> None:
-        self._config = config
+    def __init__(self, config: ProxyConfig, watch: TableWatch) -> None:
+        self._config, self._watch = config, watch
         self._elements: dict[Place, str] = {}
         self._learners: set[str] = set()
         self._capacity = 16
@@ -32,7 +33,7 @@ class Nftables:
         script = base(self._config, self._capacity) + delta(table, {}, elements, set())
         if kept := [f"{key} timeout {s}s expires {s}s : {data}" for key, data, s in await self._affinities()]:
             script += f"add element ip {table} affinity {{ {', '.join(kept)} }}\n"
-        await process.run(("nft", "-f", "-"), input=script)
+        await self._load(script)
         self._elements = dict(elements)
         self._learners = learners_of(elements)
 
@@ -48,7 +49,7 @@ class Nftables:
             await self.replace(wanted)
             return
         try:
-            await process.run(("nft", "-f", "-"), input=script)
+            await self._load(script)
         except process.CommandFailed as error:
             log.warning("the table %s is loaded anew: %s", self._config.table, error)
             await self.replace(wanted)
@@ -61,7 +62,11 @@ class Nftables:
         keys = [key for key, data, _ in await self._affinities() if data in endpoints]
         if keys:
             script = f"delete element ip {self._config.table} affinity {{ {', '.join(keys)} }}\n"
-            await process.run(("nft", "-f", "-"), input=script, check=False)
+            await self._load(script, check=False)
+
+    async def _load(self, script: str, *, check: bool = True) -> None:
+        with self._watch.ours():
+            await process.run(("nft", "-f", "-"), input=script, check=check)
 
     @property
     def elements(self) -> Elements:
@@ -73,9 +78,10 @@ class Nftables:
         return {place: data for place, data in self._elements.items() if place.map.endswith("endpoints")}
 
     async def remove(self) -> None:
-        """Delete the table, if it is there."""
+        """Delete the table, if it is there, and watch over it no more."""
+        self._watch.close()
         table = f"table ip {self._config.table}"
-        await process.run(("nft", "-f", "-"), input=f"{table}\ndelete {table}\n")
+        await self._load(f"{table}\ndelete {table}\n")
         self._elements, self._learners = {}, set()
 
     async def _affinities(self) -> list[tuple[str, str, int]]:

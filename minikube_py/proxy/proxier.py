@@ -2,7 +2,8 @@
 
 A change marks its Service (or pod) as dirty; one task computes the elements of what is dirty and hands the
 difference to the kernel in one transaction. While it works, changes gather for the next one. Rules outlive
-the process: after a crash traffic goes on as it was, and the next start replaces the table in one step.
+the process: after a crash traffic goes on as it was, and the next start replaces the table in one step. So
+does the news that somebody else has deleted the table or a part of it.
 """
 
 import asyncio
@@ -18,8 +19,10 @@ from minikube_py.kinds.core.service import Service
 from minikube_py.kinds.discovery.endpointslice import EndpointSlice, service_of_slice
 from minikube_py.meta.objects import Key, Obj, dig, key_of
 from minikube_py.proxy.flows import forget_stale, touches_udp
+from minikube_py.proxy.healthchecks import Health, HealthChecks, health_of
 from minikube_py.proxy.nftables import Nftables
 from minikube_py.proxy.rules import Place, ProxyConfig, pod_elements, service_elements
+from minikube_py.proxy.tablewatch import TableWatch
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +41,19 @@ class KubeProxy:
         self._cache = client.cache
         self._clock = clock
         self._config = config
-        self._nft = Nftables(config)
+        self._lost = False
+        self._watch = TableWatch(config.table, self._note_lost)
+        self._nft = Nftables(config, self._watch)
         self._elements: dict[Source, dict[Place, str]] = {}
         self._uses: Counter[Place] = Counter()
         self._dirty: dict[Source, None] = {}
+        self._checks = HealthChecks()
+        self._health: dict[Key, Health | None] = {}
         self._changed = asyncio.Event()
         self._marks: dict[Key, int] = {}
         self._free_marks: list[int] = []
         self._next_mark = itertools.count(1, 256)
-        self.syncs = 0
+        self.syncs = self.losses = 0
         self.synced = asyncio.Condition()
 
     async def run(self, ready: asyncio.Event) -> None:
@@ -60,20 +67,32 @@ class KubeProxy:
             self._cache.subscribe(Pod, self._pod_changed),
         ]
         try:
-            first = {p: data for p, data in self._collect().items() if data is not None}
-            await self._nft.replace(first)
-            await self._forget_flows(first)
-            ready.set()
-            while True:
-                await self._changed.wait()
-                await self._sync()
+            with self._watch:
+                async with self._checks:
+                    await self._follow(ready)
         finally:
             for stop in stops:
                 stop()
 
+    async def _follow(self, ready: asyncio.Event) -> None:
+        first = {p: data for p, data in self._collect().items() if data is not None}
+        await self._nft.replace(first)
+        await self._forget_flows(first)
+        await self._show_health()
+        self._lost = False
+        ready.set()
+        while True:
+            await self._changed.wait()
+            await self._sync()
+
     async def remove(self) -> None:
         """Take everything out of the kernel (the cluster is being stopped)."""
         await self._nft.remove()
+
+    def _note_lost(self) -> None:
+        self._lost = True
+        self.losses += 1
+        self._changed.set()
 
     def _mark(self, kind: str, key: Key) -> None:
         self._dirty[kind, key] = None
@@ -99,7 +118,11 @@ class KubeProxy:
         changes = self._collect()
         try:
             freed = self._freed_endpoints(changes)
-            await self._nft.update(changes)
+            if self._lost:
+                self._lost = False
+                await self._nft.replace(self._all())
+            else:
+                await self._nft.update(changes)
             if freed:
                 await self._nft.forget_affinity(freed)
             await self._forget_flows(changes)
@@ -107,9 +130,16 @@ class KubeProxy:
             log.exception("nft refused a change; the whole table is loaded again in %g s", RETRY_SECONDS)
             await self._clock.sleep(RETRY_SECONDS)
             await self._nft.replace(self._all())
+        await self._show_health()
         self.syncs += 1
         async with self.synced:
             self.synced.notify_all()
+
+    async def _show_health(self) -> None:
+        """Tell load balancers of the Services that were dirty."""
+        computed, self._health = self._health, {}
+        for key, health in computed.items():
+            await self._checks.show(key, health)
 
     async def _forget_flows(self, changed: Iterable[Place]) -> None:
         """UDP clients that keep their port follow a change, too."""
@@ -147,8 +177,10 @@ class KubeProxy:
         if service is None:
             if key in self._marks:
                 self._free_marks.append(self._marks.pop(key))
+            self._health[key] = None
             return {}
         slices = self._cache.indexed(EndpointSlice, "service", f"{key.namespace}/{key.name}")
+        self._health[key] = health_of(service, slices, self._config.node)
         return service_elements(service, slices, self._config.node, self._mark_of(key, service))
 
     def _mark_of(self, key: Key, service: Obj) -> int:

@@ -116,6 +116,7 @@ async def kernel() -> AsyncIterator[Kernel]:
     client = (await local_cluster()).named("test")
     proxy = KubeProxy(client, SystemClock(), ProxyConfig("here", table=TABLE, bridge="none0"))
     link = f"link add {LINK} type bridge\naddress add {HERE}/32 dev {LINK}\nlink set {LINK} up\n"
+    link += f"route replace {VIP}/32 dev {LINK}\n"  # a machine may have no default route
     await process.run(["ip", "-force", "-batch", "-"], input=link, check=False)
     servers = []
     for _ in range(3):
@@ -226,3 +227,52 @@ async def test_removal_leaves_no_table(kernel: Kernel) -> None:
     await kernel.proxy.remove()
     listed = await process.run(["nft", "list", "tables"])
     assert TABLE not in listed.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"delete table ip {TABLE}",
+        f"flush table ip {TABLE}",
+        f"flush chain ip {TABLE} forwarding",
+        f"flush map ip {TABLE} services",
+        f"delete element ip {TABLE} endpoints {{ {VIP} . tcp . 80 . 0 }}",
+    ],
+    ids=["table", "rules", "chain", "map", "element"],
+)
+async def test_what_others_delete_is_put_back(kernel: Kernel, command: str) -> None:
+    """A firewall tool that takes the table or a part of it away does not end a Service's traffic."""
+    await kernel.service()
+    await kernel.endpoints(kernel.ports[:1])
+    await kernel.settled(f"{VIP} . tcp . 80 . 0")
+    await kernel.synced(process.run(["nft", command]))
+    assert await kernel.ask() == kernel.ports[0]
+    await kernel.synced(kernel.client.delete(Service, Key("default", "web")))
+    assert kernel.proxy.losses == 1  # the news of our own changes counts for none
+
+
+async def test_a_load_balancer_hears_where_pods_are(kernel: Kernel) -> None:
+    """The healthCheckNodePort of a local Service answers 200 with this node's endpoints, 503 without any."""
+    port = NODE_PORT + 1
+    ports = [{"port": 80, "nodePort": NODE_PORT}]
+    local_only = {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": port}
+    await kernel.synced(kernel.service(**local_only, ports=ports))
+    assert (await checked(port)).startswith(b"HTTP/1.1 503 ")
+    local = slice_at("web-0", kernel.ports[0])
+    local["endpoints"][0]["nodeName"] = "here"
+    await kernel.synced(kernel.client.create(EndpointSlice, local))
+    told = await checked(port)
+    assert told.startswith(b"HTTP/1.1 200 OK")
+    assert b'"localEndpoints": 1' in told
+    await kernel.synced(kernel.client.delete(Service, Key("default", "web")))
+    with pytest.raises(ConnectionRefusedError):
+        await checked(port)
+
+
+async def checked(port: int) -> bytes:
+    """What a health check port of this machine answers."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: node\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    return answer

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from minikube_py.meta.objects import Obj
+from minikube_py.meta.objects import Key, Obj
+from minikube_py.proxy.healthchecks import Health, health_of, response
 from minikube_py.proxy.rules import Place, ProxyConfig, pod_elements, service_elements
 from minikube_py.proxy.table import base, delta
 
@@ -182,3 +183,33 @@ def test_base_names_only_its_own_table() -> None:
     """Loading the table replaces itself and nothing that others made."""
     tables = [line for line in base(ProxyConfig("here", table="mine")).splitlines() if "table ip" in line]
     assert tables == ["table ip mine", "delete table ip mine", "table ip mine {"]
+
+
+LOCAL = {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 30123}
+
+
+@pytest.mark.parametrize(
+    ("spec", "slices", "expected"),
+    [
+        pytest.param(LOCAL, [TWO], Health(30123, 1), id="one-here"),
+        pytest.param(LOCAL, [TWO, TWO], Health(30123, 1), id="one-address-of-two-ports"),
+        pytest.param(LOCAL, [slice_of(("10.244.0.3", "here", "terminating"))], Health(30123, 0), id="ending"),
+        pytest.param(LOCAL, [], Health(30123, 0), id="none"),
+        pytest.param(LOCAL | {"type": "NodePort"}, [TWO], None, id="no-balancer"),
+        pytest.param(LOCAL | {"externalTrafficPolicy": "Cluster"}, [TWO], None, id="any-node-will-do"),
+    ],
+)
+def test_health_of_a_service(spec: Obj, slices: list[Obj], expected: Health | None) -> None:
+    """Ready endpoints of this node are counted by address, for local load balancers alone."""
+    assert expected == health_of(service(**spec), slices, "here")
+
+
+def test_health_response() -> None:
+    """The answer is kube-proxy's: JSON by tabs and the weight of the node; HEAD has no body."""
+    told = response(Key("default", "web"), Health(30123, 0), "GET").decode()
+    head, _, body = told.partition("\r\n\r\n")
+    assert head.split("\r\n")[:2] == ["HTTP/1.1 503 Service Unavailable", "Content-Type: application/json"]
+    assert "X-Load-Balancing-Endpoint-Weight: 0" in head
+    service = '\t"service": {\n\t\t"namespace": "default",\n\t\t"name": "web"\n\t}'
+    assert f'{{\n{service},\n\t"localEndpoints": 0,\n\t"serviceProxyHealthy": true\n}}\n' == body
+    assert response(Key("default", "web"), Health(30123, 2), "HEAD").endswith(b"Connection: close\r\n\r\n")
