@@ -19,7 +19,15 @@ import aiohttp
 from cluster import IMAGE, OwnCluster
 
 from minikube_py.meta.objects import dig
-from minikube_py.runtime.base import ContainerConfig, Mount, Resources, Runtime, RuntimeNotFound, SandboxConfig
+from minikube_py.runtime.base import (
+    ContainerConfig,
+    Mount,
+    Resources,
+    Runtime,
+    RuntimeFailed,
+    RuntimeNotFound,
+    SandboxConfig,
+)
 from minikube_py.runtime.containerd import Containerd
 
 COMMAND = ("/bin/busybox", "sh", "-c", "trap 'exit 0' TERM; while true; do sleep 3600 & wait $!; done")
@@ -160,7 +168,12 @@ class Watcher:
         with contextlib.suppress(RuntimeNotFound):
             for look in itertools.count():
                 await asyncio.sleep(LOOK if look else 0)
-                await self.runtime.sandboxes.status(sandbox)
+                try:
+                    await self.runtime.sandboxes.status(sandbox)
+                except RuntimeNotFound:
+                    raise
+                except RuntimeFailed:
+                    continue  # its network has gone, it has not yet
 
     async def _delete(self, name: str, grace: int) -> None:
         url = f"{self.server}{PODS}/{name}?gracePeriodSeconds={grace}"

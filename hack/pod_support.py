@@ -50,7 +50,7 @@ _IN_TREE: Mapping[str, str] = {
     "GlusterfsVolumeSource": GONE,
     "ISCSIVolumeSource": NO_PLUGIN,
     "ImageVolumeSource": OFF,
-    "NFSVolumeSource": NO_PLUGIN,
+    "NFSVolumeSource": "enforced: by mount.nfs, else FailedMount",
     "PhotonPersistentDiskVolumeSource": GONE,
     "PortworxVolumeSource": GONE,
     "QuobyteVolumeSource": GONE,
@@ -200,7 +200,7 @@ SUPPORT: Mapping[str, Fields] = {
         "supplementalGroups",
         "enforced: where the kernel has AppArmor, else the pod is rejected (AppArmor)": "appArmorProfile",
         "enforced: handed to the runtime, for kernels with SELinux": "seLinuxOptions",
-        "not yet: volumes are not relabelled": "seLinuxChangePolicy",
+        "enforced: containerd gives no SELinux labels here, so no volume needs another": "seLinuxChangePolicy",
         "enforced: Strict needs containerd 2.x, else "
         "SupplementalGroupsPolicyNotSupported": "supplementalGroupsPolicy",
         "enforced: safe ones and those of allowed_unsafe_sysctls, else SysctlForbidden": "sysctls",
@@ -225,7 +225,8 @@ SUPPORT: Mapping[str, Fields] = {
         "projected secret",
         GONE: "awsElasticBlockStore azureDisk azureFile cephfs cinder flocker gcePersistentDisk glusterfs "
         "photonPersistentDisk portworxVolume quobyte rbd scaleIO storageos vsphereVolume",
-        NO_PLUGIN: "fc flexVolume iscsi nfs",
+        NO_PLUGIN: "fc flexVolume iscsi",
+        "enforced: by mount.nfs, else FailedMount": "nfs",
         "refused: FailedMount; v1.34 has it off by default too": "gitRepo",
         "refused: dropped with its mounts, its feature gate is off by default in v1.34": "image",
     },

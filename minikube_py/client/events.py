@@ -3,13 +3,15 @@
 Guarantees: `record` never waits and never fails; equal events are counted on one Event object (count,
 lastTimestamp); more than ten events that differ only in their message within ten minutes are combined into
 one; each object may cause 25 events and then one per five minutes (after client-go's correlator). Events
-are written in order by a task that lives only while something is to be written. Limits: what cannot be
-stored is logged and dropped, as are the newest where more than `CAPACITY` wait.
+are written by a task that lives only while something is to be written: those about one object one after
+another in their order, those about several at the same time, so that they share the store's commits. Limits:
+what cannot be stored is logged and dropped, as are the newest where more than `CAPACITY` wait.
 """
 
 import asyncio
 import logging
 from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
@@ -27,6 +29,7 @@ from minikube_py.meta.objects import Key, Obj, name_of, namespace_of, revision_o
 log = logging.getLogger(__name__)
 
 CAPACITY = 1000
+AT_ONCE = 100  # events of one round of writing
 KNOWN = 4096  # correlation state is kept for as many events and objects, the least recently used go first
 SIMILAR = 10  # as many messages of one reason stand alone, the next ones are combined
 SIMILAR_WINDOW = timedelta(minutes=10)
@@ -37,8 +40,10 @@ Aspect = tuple[str, ...]
 
 @dataclass(slots=True)
 class _Series:
-    """One Event object: what it says and how often it was said. `stored` is the count last written."""
+    """One Event object: what it says of which object, and how often it was said. `stored` is the count last
+    written."""
 
+    about: str
     body: Obj
     count: int = 0
     stored: int = 0
@@ -77,11 +82,20 @@ def reference(about: Obj, field_path: str = "") -> Obj:
 
 
 class EventRecorder:
-    """Records events of one component; use as an async context manager."""
+    """Records events of one component; use as an async context manager. `pause` tells the seconds
+    between two rounds of writing, 0 by default: what is told meanwhile is written together."""
 
-    def __init__(self, client: Client, clock: Clock, component: str, *, host: str = "") -> None:
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        component: str,
+        *,
+        host: str = "",
+        pause: Callable[[], float] = float,
+    ) -> None:
         self._client, self._clock = client, clock
-        self._component, self._host = component, host
+        self._component, self._host, self._pause = component, host, pause
         self._series: OrderedDict[Aspect, _Series] = OrderedDict()
         self._similar: OrderedDict[Aspect, _Similar] = OrderedDict()
         self._buckets: OrderedDict[Aspect, _Bucket] = OrderedDict()
@@ -105,7 +119,8 @@ class EventRecorder:
             aspect = (*reason_aspect, message)
         series = self._series.get(aspect)
         if series is None:
-            series = self._series[aspect] = _Series(self._body(about, type, reason, field_path))
+            body = self._body(about, type, reason, field_path)
+            series = self._series[aspect] = _Series(object_aspect[0], body)
             _trim(self._series)
         self._series.move_to_end(aspect)
         series.body["message"] = message[:1024]
@@ -170,7 +185,16 @@ class EventRecorder:
 
     async def _write_all(self) -> None:
         while self._waiting:
-            series = self._waiting.popleft()
+            about: dict[str, list[_Series]] = {}
+            for _ in range(min(AT_ONCE, len(self._waiting))):
+                series = self._waiting.popleft()
+                about.setdefault(series.about, []).append(series)
+            await asyncio.gather(*map(self._write_each, about.values()))
+            if (pause := self._pause()) > 0:
+                await self._clock.sleep(pause)
+
+    async def _write_each(self, told: Sequence[_Series]) -> None:
+        for series in told:
             series.queued = False
             try:
                 await self._write(series)

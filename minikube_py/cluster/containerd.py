@@ -21,7 +21,7 @@ from pathlib import Path
 from minikube_py.aio import process
 from minikube_py.aio.tasks import Tasks
 from minikube_py.cluster import halfmade, leftovers, strays
-from minikube_py.cluster.containerd_config import ContainerdConfig, major_version, render
+from minikube_py.cluster.containerd_config import ContainerdConfig, render, version_of
 from minikube_py.cluster.strays import Strays
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class ContainerdProcess:
         config = self.config
         if not self.version:
             self.version = (await process.run([config.binary, "--version"])).stdout
-        text = render(config, major_version(self.version))
+        text = render(config, version_of(self.version))
         unchanged = config.config_file.exists() and config.config_file.read_text() == text
         if (pid := listener(config.socket)) is not None:
             if unchanged:

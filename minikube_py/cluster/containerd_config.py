@@ -20,6 +20,7 @@ UNUSED_PLUGINS = (  # each costs time at start, or probes for what is not there
     "io.containerd.snapshotter.v1.zfs",
     "io.containerd.snapshotter.v1.blockfile",
     "io.containerd.internal.v1.restart",
+    "io.containerd.monitor.container.v1.restart",  # its name in 2.x
     "io.containerd.internal.v1.tracing",
     "io.containerd.tracing.processor.v1.otlp",
     "io.containerd.nri.v1.nri",
@@ -68,10 +69,14 @@ class ContainerdConfig:
         return self.folder / CERTS
 
 
-def major_version(version_output: str) -> int:
-    """The major version in what `containerd --version` prints; 1 where none is found."""
-    found = re.search(r"\bv?(\d+)\.\d+\.\d+", version_output)
-    return int(found.group(1)) if found else 1
+Version = tuple[int, int]
+"""A containerd's major and minor version."""
+
+
+def version_of(version_output: str) -> Version:
+    """The version in what `containerd --version` prints; (1, 0) where none is found."""
+    found = re.search(r"\bv?(\d+)\.(\d+)\.\d+", version_output)
+    return (int(found.group(1)), int(found.group(2))) if found else (1, 0)
 
 
 def lacks_resource_capability(status: Path = Path("/proc/self/status")) -> bool:
@@ -81,9 +86,9 @@ def lacks_resource_capability(status: Path = Path("/proc/self/status")) -> bool:
     return found is not None and not int(found.group(1), 16) & CAP_SYS_RESOURCE
 
 
-def render(config: ContainerdConfig, major: int) -> str:
-    """The file's text for containerd `major`.x."""
-    return "".join(_tables(_version_3(config) if major >= 2 else _version_2(config)))
+def render(config: ContainerdConfig, version: Version) -> str:
+    """The file's text for the containerd of this version."""
+    return "".join(_tables(_version_3(config, version) if version >= (2, 0) else _version_2(config)))
 
 
 def _common(config: ContainerdConfig, version: int) -> dict[str, Any]:
@@ -96,14 +101,22 @@ def _common(config: ContainerdConfig, version: int) -> dict[str, Any]:
     }
 
 
-def _containers(config: ContainerdConfig) -> dict[str, Any]:
+def _plugin_folder(config: ContainerdConfig, version: Version) -> dict[str, Any]:
+    """Where the CNI plugins are: since 2.1 a list, whose default makes the older setting an error."""
+    folder = str(config.cni_plugins)
+    return {"bin_dirs": [folder]} if version >= (2, 1) else {"bin_dir": folder}
+
+
+def _containers(config: ContainerdConfig, version: Version = (1, 0)) -> dict[str, Any]:
     """Tables that the CRI plugin of 1.x and the CRI runtime plugin of 2.x have in common."""
     runc = {"Root": str(config.state / "runc"), "SystemdCgroup": False}
     return {
         "restrict_oom_score_adj": config.restrict_oom_score,
         "netns_mounts_under_state_dir": True,
         "tolerate_missing_hugetlb_controller": True,
-        "cni": {"bin_dir": str(config.cni_plugins), "conf_dir": str(config.cni_config)},
+        "enable_unprivileged_ports": True,  # as 2.x has it by itself
+        "enable_unprivileged_icmp": True,
+        "cni": _plugin_folder(config, version) | {"conf_dir": str(config.cni_config)},
         "containerd": {
             "default_runtime_name": "runc",
             "runtimes": {"runc": {"runtime_type": "io.containerd.runc.v2", "options": runc}},
@@ -127,7 +140,7 @@ def _version_2(config: ContainerdConfig) -> dict[str, Any]:
     return _common(config, 2) | {"plugins": plugins}
 
 
-def _version_3(config: ContainerdConfig) -> dict[str, Any]:
+def _version_3(config: ContainerdConfig, version: Version) -> dict[str, Any]:
     images = {
         "snapshotter": "overlayfs",
         "pinned_images": {"sandbox": config.sandbox_image},
@@ -135,7 +148,7 @@ def _version_3(config: ContainerdConfig) -> dict[str, Any]:
     }
     plugins = {
         "io.containerd.cri.v1.images": images,
-        "io.containerd.cri.v1.runtime": _containers(config),
+        "io.containerd.cri.v1.runtime": _containers(config, version),
         "io.containerd.grpc.v1.cri": {"stream_server_address": "127.0.0.1", "stream_server_port": "0"},
         "io.containerd.internal.v1.opt": {"path": str(config.folder / "opt")},
         "io.containerd.monitor.task.v1.cgroups": {"no_prometheus": True},

@@ -6,6 +6,7 @@ the folders given, names the socket given, or lies in the cgroup given is touche
 
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import shutil
@@ -173,9 +174,12 @@ def _alive(pid: int) -> bool:
 
 def remove_shim_sockets(folder: Path) -> None:
     """Remove the sockets (in /run/containerd/s) of the shims whose bundles are in containerd's `folder`."""
-    for address in (folder / SHIM_BUNDLES).glob("*/address"):
-        with contextlib.suppress(OSError):
-            Path(address.read_text().strip().removeprefix("unix://")).unlink()
+    bundles = folder / SHIM_BUNDLES
+    for told in itertools.chain(bundles.glob("*/address"), bundles.glob("*/bootstrap.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            text = told.read_text()
+            address = text if told.name == "address" else json.loads(text)["address"]
+            Path(address.strip().removeprefix("unix://")).unlink()
 
 
 def network_results(folder: Path, results: Path = RESULTS) -> Iterator[tuple[Path, str]]:

@@ -23,7 +23,6 @@ from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.secret import Secret
 from minikube_py.kinds.node.runtimeclass import RuntimeClass
 from minikube_py.kubelet.admission.gate import Gate, node_with
-from minikube_py.kubelet.admission.preemption import MESSAGE, REASON
 from minikube_py.kubelet.cm.allocatable import allocatable, capacity
 from minikube_py.kubelet.cm.cgroups import PodCgroups, find, host_limits
 from minikube_py.kubelet.cm.oom import OomWatch
@@ -43,6 +42,7 @@ from minikube_py.kubelet.node.node import NodeReporter
 from minikube_py.kubelet.node.node_status import node_object
 from minikube_py.kubelet.node.plugins import PluginWatch
 from minikube_py.kubelet.pod_volumes import volume_kinds
+from minikube_py.kubelet.publish import pause_for
 from minikube_py.kubelet.server.access import Access
 from minikube_py.kubelet.server.reviews import ReviewAccess
 from minikube_py.kubelet.server.server import KubeletServer
@@ -83,6 +83,7 @@ class Kubelet:
         self._config, self._access = config, access or ReviewAccess(client, clock)
         self._workers: dict[str, PodWorker] = {}
         self._needed_by: dict[ObjectRef, set[str]] = {}
+        self._starting: set[str] = set()
         self._empty = asyncio.Event()
         self._empty.set()
         self._static: StaticPods | None = None
@@ -101,7 +102,8 @@ class Kubelet:
         for directory in (config.root_dir, config.log_dir):
             directory.mkdir(parents=True, exist_ok=True)
         machine = await asyncio.to_thread(read_machine, config.root_dir)
-        recorder = EventRecorder(self._client, self._clock, "kubelet", host=config.node_name)
+        name, pause = config.node_name, partial(pause_for, self._starting)
+        recorder = EventRecorder(self._client, self._clock, "kubelet", host=name, pause=pause)
         images = ImagePuller(
             self._runtime.images,
             self._clock,
@@ -118,7 +120,7 @@ class Kubelet:
             lambda: self._node.info,
         )
         self._gate.apparmor = await asyncio.to_thread(has_apparmor)
-        self._gate.others, self._gate.end = self._pods, self._preempt
+        self._gate.others = self._pods
         pressure = self._pressure(shared)
         self._node.recorder = recorder
         self._node.tell("Normal", "Starting", "Starting kubelet.")
@@ -175,6 +177,7 @@ class Kubelet:
                 UserNamespaces(config.root_dir / "pods", config.max_pods),
             ),
             host_limits=host_limits(hierarchies, machine.hugepages),
+            starting=self._starting,
         )
 
     async def _watch_plugins(self, storage: Storage) -> asyncio.Task[None]:
@@ -254,11 +257,6 @@ class Kubelet:
         if worker := self._workers.get(uid):
             worker.evict("Evicted", message, EVICTION_GRACE)
 
-    def _preempt(self, pod: Obj) -> None:
-        """End a pod that makes room for a critical one, within its own grace."""
-        grace = dig(pod, "spec.terminationGracePeriodSeconds", EVICTION_GRACE)
-        self._workers[uid_of(pod)].evict(REASON, MESSAGE, grace, disrupted=True)
-
     def _is_ours(self, pod: Obj) -> bool:
         return bool(dig(pod, "spec.nodeName") == self._config.node_name) and not is_mirror(pod)
 
@@ -308,6 +306,7 @@ class Kubelet:
         worker = PodWorker(pod, shared, mirror)
         if rejections := self._gate.admit(pod):
             worker.reject(rejections[0])
+        worker.displace([self._workers[uid] for uid in self._gate.victims])
         self._workers[worker.uid] = worker
         self._empty.clear()
         for ref in worker.needs():

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from minikube_py.kubelet.cm.resize import read_back
 from minikube_py.kubelet.plan import is_sidecar
 from minikube_py.meta.objects import Obj, dig, timestamp
-from minikube_py.runtime.base import Container
+from minikube_py.runtime.base import Container, User
 
 if TYPE_CHECKING:
     from minikube_py.kubelet.status import Facts
 
 MESSAGES = 12 * 1024  # bytes of termination messages in one pod's status, shared evenly by its containers
-LOST = "The container could not be located when the pod was terminated"
+UNKNOWN, LOST = "ContainerStatusUnknown", "The container could not be located when the pod was terminated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,28 @@ def _entry(pod: Obj, spec: Obj, old: Obj, facts: Facts, init: bool) -> Obj:
     return entry
 
 
+def end_lost(status: Obj) -> None:
+    """In the status of a pod that has ended, containers without an end are lost: the ordinary ones if the pod
+    came past its init containers, and of those all up to the last that was ever begun (at least the first)."""
+    inits, ordinary = status.get("initContainerStatuses") or [], status["containerStatuses"]
+    begun = [number for number, entry in enumerate(inits, 1) if _was_begun(entry)]
+    lost = inits[: begun[-1] if begun else 1]
+    if not inits or any(map(_was_begun, ordinary)) or _succeeded(inits[-1]):
+        lost = [*lost, *ordinary]
+    for entry in lost:
+        if "terminated" not in entry["state"]:
+            entry["state"] = {"terminated": {"exitCode": 137, "reason": UNKNOWN, "message": LOST}}
+
+
+def _was_begun(entry: Obj) -> bool:
+    return "waiting" not in entry["state"] or "terminated" in entry["lastState"]
+
+
+def _succeeded(entry: Obj) -> bool:
+    ends = (entry[field].get("terminated") or {} for field in ("state", "lastState"))
+    return any(end.get("exitCode") == 0 for end in ends)
+
+
 def limit_messages(status: Obj) -> None:
     """Cut the termination messages of a status so that all together are no longer than MESSAGES."""
     entries = [
@@ -121,7 +144,7 @@ def _from_memory(entry: Obj, old: Obj, facts: Facts) -> None:
     elif "running" in state:
         ended = {
             "exitCode": 137,
-            "reason": "ContainerStatusUnknown",
+            "reason": UNKNOWN,
             "message": LOST,
             "startedAt": state["running"].get("startedAt"),
             "finishedAt": timestamp(facts.now),
@@ -172,10 +195,18 @@ def _resources(entry: Obj, spec: Obj, allocated: Obj, running: Known | None) -> 
     applied = allocated
     if running is not None:
         applied = allocated if running.resources is None else running.resources
+        applied = read_back(applied, running.container.applied)
+        if user := running.container.user:
+            entry["user"] = {"linux": _user(user)}
         if mounts := spec.get("volumeMounts"):
             deep = {mount.container_path for mount in running.container.mounts if mount.recursive}
             entry["volumeMounts"] = [_mount(mount, deep) for mount in mounts]
     entry["resources"] = {side: applied[side] for side in ("limits", "requests") if applied.get(side)}
+
+
+def _user(user: User) -> Obj:
+    ids: Obj = {"uid": user.uid, "gid": user.gid}
+    return ids | ({"supplementalGroups": list(user.groups)} if user.groups else {})
 
 
 def _mount(mount: Obj, deep: set[str]) -> Obj:

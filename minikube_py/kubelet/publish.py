@@ -1,40 +1,58 @@
 """StatusPublisher: one pod's status in the API, written only where it differs, one write at a time.
 
 While a start is under way its intermediate states are held back for up to a second, so that an ordinary pod
-costs one write; what is held back longer, or fails, is told. A write that fails is tried again.
+costs one write; where many pods start at once, and each takes longer, for up to 15. What is held back longer,
+or fails, is told. A write that fails is tried again.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from minikube_py.aio.clock import Clock, within
 from minikube_py.client.base import STRATEGIC_PATCH, Client
 from minikube_py.errors import ApiError, Conflict, Invalid, NotFound
 from minikube_py.kinds.core.pod import Pod
-from minikube_py.kubelet.status import status_patch
+from minikube_py.kubelet.status import FINAL, status_patch
 from minikube_py.meta.objects import Obj, key_of, revision_of, uid_of
 
 log = logging.getLogger(__name__)
 
-QUIET = 1.0  # seconds for which a start's intermediate states are held back
+QUIET, EACH, LONGEST = 1.0, 0.25, 15.0
+"""Seconds for which a start's intermediate states are held back: of one that is alone, more for each other pod
+that starts meanwhile, and at most."""
 RETRIES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds
+
+FEW, EVENTS_PAUSE = 8, 0.2
 
 Compute = Callable[[], tuple[Obj, Obj]]
 """The pod as known now, and its new status."""
 
 
+def quiet_for(starting: int) -> float:
+    """The seconds for which a start is not told of while `starting` pods start."""
+    return min(LONGEST, QUIET + EACH * max(0, starting - 1))
+
+
+def pause_for(starting: Collection[str]) -> float:
+    """The seconds for which events are gathered: none but where many pods start, whose events are written
+    together."""
+    return EVENTS_PAUSE if len(starting) > FEW else 0.0
+
+
 class StatusPublisher:
-    """Writes the status that `compute` gives whenever `changed` was called."""
+    """Writes the status that `compute` gives whenever `changed` was called. `means` are the client, the clock,
+    and a set with a member for each pod of the node that is being started."""
 
     def __init__(
-        self, client: Client, clock: Clock, compute: Compute, on_stored: Callable[[Obj], None]
+        self, means: tuple[Client, Clock, set[str]], compute: Compute, on_stored: Callable[[Obj], None]
     ) -> None:
-        self._client, self._clock = client, clock
+        self._client, self._clock, self._starting = means
         self._compute, self._on_stored = compute, on_stored
         self._dirty = asyncio.Event()
         self._turn = asyncio.Lock()
-        self._held_until = 0.0
+        self._held: tuple[float, float] | None = None  # since when, and for how long at least
         self._released = asyncio.Event()
 
     def changed(self) -> None:
@@ -42,13 +60,13 @@ class StatusPublisher:
         self._dirty.set()
 
     def hold(self) -> None:
-        """A start begins: hold back what it goes through for a second."""
-        self._held_until = self._clock.monotonic() + QUIET
+        """A start begins: hold back what it goes through for a while."""
+        self._held = self._clock.monotonic(), quiet_for(len(self._starting))
         self._released.clear()
 
     def release(self) -> None:
         """The start has ended, well or not."""
-        self._held_until = 0.0
+        self._held = None
         self._released.set()
         self._dirty.set()
 
@@ -56,17 +74,21 @@ class StatusPublisher:
         """Publish until cancelled."""
         while True:
             await self._dirty.wait()
+            while (left := self._quiet_left()) > 0:
+                with contextlib.suppress(TimeoutError):
+                    await within(self._clock, left, self._released.wait())
             self._dirty.clear()
-            if self._clock.monotonic() < self._held_until:
-                await self._wait_for_release()
             await self.publish()
 
-    async def _wait_for_release(self) -> None:
-        """Wait for the start's end, at most as long as it may be held back."""
-        try:
-            await within(self._clock, self._held_until - self._clock.monotonic(), self._released.wait())
-        except TimeoutError:
-            return
+    def _quiet_left(self) -> float:
+        """The seconds for which the start under way is to be held back; more than was thought at its beginning
+        where others have begun since."""
+        if self._held is None:
+            return 0.0
+        since, longest = self._held
+        longest = max(longest, quiet_for(len(self._starting)))
+        self._held = since, longest
+        return since + longest - self._clock.monotonic()
 
     async def publish(self) -> None:
         """Write the status as it is now, unless the API has it already; returns once it is stored."""
@@ -97,6 +119,21 @@ class StatusPublisher:
             return False
         self._on_stored(stored)
         return True
+
+
+_SHIFTING: Obj = {"resourceVersion": None, "managedFields": None}
+"""What of the metadata every write changes."""
+
+
+def is_echo(before: Obj, after: Obj, told: Obj) -> bool:
+    """Whether a pod has changed by nothing but the status that its own worker has `told`, from which nothing
+    follows: neither the pod's end nor the moment of its deadline."""
+    if after.get("status") != told or told.get("phase") in FINAL:
+        return False
+    spec = after["spec"]
+    if spec != before["spec"] or "activeDeadlineSeconds" in spec:
+        return False
+    return bool({**before["metadata"], **_SHIFTING} == {**after["metadata"], **_SHIFTING})
 
 
 def newer(known: Obj, other: Obj) -> Obj:

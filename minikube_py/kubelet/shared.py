@@ -1,7 +1,7 @@
 """What all pod workers of one kubelet share, and the small questions they ask of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from minikube_py.aio.clock import Clock
 from minikube_py.client.base import Client
@@ -43,6 +43,8 @@ class Shared:
     allocatable: Mapping[str, str]
     isolation: Isolation
     host_limits: HostLimits
+    starting: set[str] = field(default_factory=set)
+    """The uids of the pods that are being started."""
 
     def lookup(self, kind: str, namespace: str, name: str) -> Obj | None:
         """A ConfigMap or Secret from the cache."""

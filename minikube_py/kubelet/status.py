@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from minikube_py.kubelet.container_status import Known, container_statuses, limit_messages
+from minikube_py.kubelet.container_status import Known, container_statuses, end_lost, limit_messages
 from minikube_py.kubelet.plan import is_sidecar
 from minikube_py.meta.objects import Obj, dig, timestamp, with_condition
 
@@ -54,6 +54,8 @@ def pod_status(pod: Obj, facts: Facts) -> Obj:
     if debuggers := spec.get("ephemeralContainers"):
         name = "ephemeralContainerStatuses"
         status[name] = container_statuses(pod, debuggers, name, facts)
+    if facts.terminal:
+        end_lost(status)
     limit_messages(status)
     status["phase"] = phase(spec, status, facts, old.get("phase", ""))
     if facts.reason and status["phase"] == "Failed":

@@ -6,13 +6,18 @@ polled. The pod's object is deleted from the API only when nothing of the pod is
 pod's object is the file's; its status goes to its mirror in the API, where there is one.
 """
 
+from __future__ import annotations
+
 import asyncio
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from minikube_py.aio.clock import within
 from minikube_py.aio.tasks import Tasks
 from minikube_py.kubelet.admission.admission import Rejection, rejected_status
+from minikube_py.kubelet.admission.preemption import MESSAGE, REASON
 from minikube_py.kubelet.cm.resizer import Resizer
 from minikube_py.kubelet.kuberuntime.kills import Kills
 from minikube_py.kubelet.kuberuntime.launch import Follower, Launch, Means
@@ -23,7 +28,7 @@ from minikube_py.kubelet.memory import PodMemory
 from minikube_py.kubelet.plan import Plan, plan
 from minikube_py.kubelet.pod_volumes import PodVolumes
 from minikube_py.kubelet.prober.probes import PodProbes, Watcher
-from minikube_py.kubelet.publish import StatusPublisher, newer
+from minikube_py.kubelet.publish import StatusPublisher, is_echo, newer
 from minikube_py.kubelet.removal import delete_object, remove_traces, take_down
 from minikube_py.kubelet.shared import Shared
 from minikube_py.kubelet.status import FINAL, pod_status
@@ -41,6 +46,9 @@ from minikube_py.meta.objects import (
 )
 from minikube_py.runtime.base import Container
 
+log = logging.getLogger(__name__)
+
+LEAST_PATIENCE = 10.0  # seconds that a pod has to make room for another
 FORCED = 1.0  # seconds of grace that a forced deletion leaves
 DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
@@ -63,6 +71,9 @@ class PodWorker:
         self._disrupted = False
         self._rejection: Rejection | None = None
         self._grace_left: float | None = None
+        self._displaced: Sequence[PodWorker] = ()
+        self._stopped = asyncio.Event()
+        self._told: Obj = {}
         self._wake = asyncio.Event()
         self._tasks = Tasks(f"kubelet/{self._name}")
         self._refreshing: asyncio.Task[None] | None = None
@@ -78,7 +89,8 @@ class PodWorker:
         )
         self._starter = Starter(shared, self._volumes, self._tasks)
         self._stopper = Stopper(shared)
-        self._publisher = StatusPublisher(shared.client, shared.clock, self._compute, self._stored)
+        told = (shared.client, shared.clock, shared.starting)
+        self._publisher = StatusPublisher(told, self._compute, self._stored)
         means = Means(self._starter, self._stopper, self._volumes, self._memory, self._tasks)
         self._launch = Launch(shared, means, self._effective, Follower(self._started, self._launched))
 
@@ -89,7 +101,8 @@ class PodWorker:
         grown = dig(before, "metadata.generation") != dig(pod, "metadata.generation")
         if grown or labels_of(before) != labels_of(pod) or annotations_of(before) != annotations_of(pod):
             self._stale_volumes = True
-        self.wake()
+        if not is_echo(before, self.pod, self._told):
+            self.wake()
 
     def removed(self) -> None:
         """The pod's object, or a static pod's file, is gone."""
@@ -109,6 +122,13 @@ class PodWorker:
             self._ended, self._grace_left = (reason, message), grace
             self._event("Warning", reason, message)
             self.wake()
+
+    def displace(self, others: Sequence[PodWorker]) -> None:
+        """End other pods, each within its own grace; this one starts once they have stopped, or did not in
+        time."""
+        self._displaced = others
+        for other in others:
+            other.evict(REASON, MESSAGE, grace_of(other.pod), disrupted=True)
 
     def mounted(self) -> Mapping[str, Mounted]:
         """The pod's volumes that are made, by name."""
@@ -149,12 +169,27 @@ class PodWorker:
         """Drive the pod until nothing of it is left on this node."""
         async with self._tasks:
             self._tasks.spawn(self._publisher.run(), "status")
+            if self._displaced:
+                self._tasks.spawn(self._make_room(), "room")
             try:
                 while not self._must_end():
-                    await self._wait(self._step())
+                    await self._wait(None if self._displaced else self._step())
                 await self._end()
             finally:
+                self._stopped.set()
+                self._shared.starting.discard(self.uid)
                 await self._probes.close()
+
+    async def _make_room(self) -> None:
+        """Wait for the pods that this one displaces: half as long again as the grace of each, 10 s at least."""
+        for other in self._displaced:
+            patience = max(LEAST_PATIENCE, 1.5 * grace_of(other.pod))
+            try:
+                await within(self._shared.clock, patience, other._stopped.wait())
+            except TimeoutError:
+                log.warning("preemption: pod %s does not end; %s starts beside it", other._name, self._name)
+        self._displaced = ()
+        self.wake()
 
     def _must_end(self) -> bool:
         ended = bool(self._ended[0]) or self._rejection is not None
@@ -253,6 +288,7 @@ class PodWorker:
             if todo.sandbox is not None:
                 self._stale_volumes = False  # they are made from what is known now
             if todo.sandbox is None or not condition_is(self.pod, "Ready"):
+                self._shared.starting.add(self.uid)
                 self._publisher.hold()  # that a pod is Ready no more is told at once
         return again
 
@@ -261,6 +297,7 @@ class PodWorker:
         self._probe()
 
     def _launched(self) -> None:
+        self._shared.starting.discard(self.uid)
         self._publisher.release()
         self.wake()
 
@@ -273,6 +310,7 @@ class PodWorker:
     def _compute(self) -> tuple[Obj, Obj]:
         status = self._status()
         if self._mirror is None:
+            self._told = status
             return self.pod, status
         self.pod = {**self.pod, "status": status}
         return self._mirror() or self.pod, status
@@ -300,6 +338,7 @@ class PodWorker:
         watch = self._tasks.spawn(self._watch_grace(), "grace")
         await self._stopper.everything(self.pod, self._grace())
         watch.cancel()
+        self._stopped.set()
         await self._probes.close()
         self._memory.terminal = True
         if not self._gone:

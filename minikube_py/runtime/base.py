@@ -4,6 +4,7 @@ One contract suite runs on containerd and on the simulated runtime. All ids are 
 seconds since the epoch (0: not yet). Errors: RuntimeFailed, or its subclasses.
 """
 
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,8 +191,18 @@ class ContainerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class User:
+    """Whom a container's first process runs as."""
+
+    uid: int
+    gid: int
+    groups: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
-    """A container as it stands. state is created, running, exited or unknown."""
+    """A container as it stands. state is created, running, exited or unknown. `applied` and `user` are None
+    where the runtime does not tell them."""
 
     id: str
     sandbox_id: str
@@ -210,6 +221,8 @@ class Container:
     annotations: Mapping[str, str] = field(default_factory=dict)
     log_path: str = ""
     mounts: Sequence[Mount] = ()
+    applied: Resources | None = None
+    user: User | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +347,7 @@ class Process(Protocol):
 
 
 class Streams(Protocol):
-    """Commands in containers, and URLs of the runtime's own streaming server (SPDY)."""
+    """Commands in containers, connections to pods, and URLs of the runtime's own streaming server (SPDY)."""
 
     async def exec_sync(self, id: str, command: Sequence[str], timeout: float) -> ExecResult:
         """Run to the end. Errors: TimeoutError."""
@@ -345,7 +358,10 @@ class Streams(Protocol):
         """Start a command; streams that are not asked for are thrown away. Errors: RuntimeFailed."""
 
     async def attach(self, id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> str: ...
-    async def port_forward(self, sandbox_id: str, ports: Sequence[int]) -> str: ...
+
+    async def connect(self, sandbox_id: str, port: int) -> socket.socket:
+        """A TCP connection to a port of localhost in the sandbox's network. Errors: OSError with what is wrong,
+        RuntimeFailed."""
 
 
 class Monitor(Protocol):

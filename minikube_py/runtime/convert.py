@@ -15,15 +15,18 @@ from minikube_py.runtime.base import (
     Mount,
     NamespaceOptions,
     Resources,
+    RuntimeInfo,
     Sandbox,
     SandboxConfig,
     Security,
+    User,
     UserNamespace,
 )
 from minikube_py.runtime.proto import cri_pb2 as cri
 
 SANDBOX_STATES = ("ready", "notready")
 CONTAINER_STATES = ("created", "running", "exited", "unknown")
+CONDITIONS = ("RuntimeReady", "NetworkReady")
 PROTOCOLS = {"TCP": 0, "UDP": 1, "SCTP": 2}
 PROPAGATIONS = ("None", "HostToContainer", "Bidirectional")
 MASKED_PATHS = (
@@ -287,7 +290,24 @@ def container(message: cri.ContainerStatus, sandbox_id: str) -> Container:
             )
             for mount in message.mounts
         ),
+        applied=_applied(message.resources.linux) if message.resources.HasField("linux") else None,
+        user=_user(message.user.linux) if message.user.HasField("linux") else None,
     )
+
+
+def _applied(message: cri.LinuxContainerResources) -> Resources:
+    return Resources(
+        cpu_shares=message.cpu_shares,
+        cpu_quota=message.cpu_quota,
+        cpu_period=message.cpu_period,
+        memory=message.memory_limit_in_bytes,
+        oom_score_adj=message.oom_score_adj,
+        memory_swap=message.memory_swap_limit_in_bytes,
+    )
+
+
+def _user(message: cri.LinuxContainerUser) -> User:
+    return User(message.uid, message.gid, tuple(message.supplemental_groups))
 
 
 def image(message: cri.Image) -> Image:
@@ -306,6 +326,23 @@ def image(message: cri.Image) -> Image:
 def handler_features(message: cri.RuntimeHandler) -> HandlerFeatures:
     """What a runtime handler says that it can do."""
     return HandlerFeatures(message.features.recursive_read_only_mounts, message.features.user_namespaces)
+
+
+def runtime_info(version: cri.VersionResponse, answer: cri.StatusResponse) -> RuntimeInfo:
+    """What a runtime tells of itself. Conditions beyond the two of CRI (containerd has one for settings that it
+    deprecates) say nothing of whether pods can run."""
+    required = {c.type: c for c in answer.status.conditions if c.type in CONDITIONS}
+    failing = [c.message or c.reason for c in required.values() if not c.status]
+    ready, network = (name in required and required[name].status for name in CONDITIONS)
+    return RuntimeInfo(
+        name=version.runtime_name,
+        version=version.runtime_version.removeprefix("v").split("~")[0],
+        ready=ready,
+        network_ready=network,
+        message="; ".join(failing),
+        handlers={handler.name: handler_features(handler) for handler in answer.runtime_handlers},
+        strict_groups=answer.features.supplemental_groups_policy if answer.HasField("features") else None,
+    )
 
 
 def container_stats(message: cri.ContainerStats) -> ContainerStats:

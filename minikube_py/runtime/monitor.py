@@ -53,17 +53,7 @@ class CriMonitor:
             SERVICE + "Version", cri.VersionRequest(version="v1"), cri.VersionResponse
         )
         answer = await self._calls.unary(SERVICE + "Status", cri.StatusRequest(), cri.StatusResponse)
-        conditions = {condition.type: condition for condition in answer.status.conditions}
-        failing = [c.message or c.reason for c in conditions.values() if not c.status]
-        return RuntimeInfo(
-            name=version.runtime_name,
-            version=version.runtime_version.removeprefix("v").split("~")[0],
-            ready="RuntimeReady" in conditions and conditions["RuntimeReady"].status,
-            network_ready="NetworkReady" in conditions and conditions["NetworkReady"].status,
-            message="; ".join(failing),
-            handlers={handler.name: convert.handler_features(handler) for handler in answer.runtime_handlers},
-            strict_groups=answer.features.supplemental_groups_policy if answer.HasField("features") else None,
-        )
+        return convert.runtime_info(version, answer)
 
     def events(self) -> AsyncIterator[RuntimeEvent]:
         """Events from the moment of this call on; ends with RuntimeUnavailable when the runtime goes."""

@@ -149,14 +149,12 @@ class ContainerdProcess:
 
 async def start_process(calls: Calls, wanted: Wanted, tasks: Tasks, place: Path) -> ContainerdProcess:
     """Start a command in a running container, with FIFOs in a folder below `place`. Errors: RuntimeFailed."""
-    found = await calls.unary(
-        GET, containerd.GetContainerRequest(id=wanted.container), containerd.GetContainerResponse
-    )
+    spec = await container_spec(calls, wanted.container)
     request = containerd.ExecProcessRequest(
         container_id=wanted.container, exec_id=secrets.token_hex(32), terminal=wanted.tty
     )
     request.spec.type_url = PROCESS
-    request.spec.value = process_spec(found.container.spec.value, wanted)
+    request.spec.value = process_spec(spec, wanted)
     process = ContainerdProcess(calls, wanted, request.exec_id, tasks)
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="exec-", dir=place))
     try:
@@ -170,6 +168,12 @@ async def start_process(calls: Calls, wanted: Wanted, tasks: Tasks, place: Path)
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
     return process
+
+
+async def container_spec(calls: Calls, id: str) -> bytes:
+    """The OCI specification that a container, or a sandbox, was made by. Errors: RuntimeFailed."""
+    found = await calls.unary(GET, containerd.GetContainerRequest(id=id), containerd.GetContainerResponse)
+    return bytes(found.container.spec.value)
 
 
 def process_spec(spec: bytes, wanted: Wanted) -> bytes:

@@ -10,6 +10,7 @@ loaded from archives, or, where `pulls` says so, pulled by name.
 
 import hashlib
 import itertools
+import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
@@ -88,9 +89,9 @@ class SimulatedStreams:
         self._running(id)
         return f"http://127.0.0.1:1/attach/{id[:8]}"
 
-    async def port_forward(self, sandbox_id: str, ports: Sequence[int]) -> str:
+    async def connect(self, sandbox_id: str, port: int) -> socket.socket:
         self._runtime.pod(sandbox_id)
-        return f"http://127.0.0.1:1/portforward/{sandbox_id[:8]}"
+        raise ConnectionRefusedError(f"nothing listens on port {port} of a simulated pod")
 
     def _running(self, id: str) -> None:
         state = self._runtime.container(id).container.state
@@ -122,7 +123,8 @@ class SimulatedMonitor:
         self._runtime.container(id)
 
     async def update_resources(self, id: str, resources: Resources) -> None:
-        self._runtime.container(id).resources = resources
+        running = self._runtime.container(id)
+        running.resources, running.container = resources, replace(running.container, applied=resources)
 
 
 async def _read(subscription: Subscription[RuntimeEvent]) -> AsyncIterator[RuntimeEvent]:

@@ -157,6 +157,7 @@ class SimulatedContainers:
             annotations=dict(config.annotations),
             log_path=log,
             mounts=tuple(config.mounts),
+            applied=config.resources,
         )
         runtime.running[container.id] = Running(container, config, config.resources)
         return container.id

@@ -1,17 +1,21 @@
-"""Commands in containers, and the URLs of containerd's own streaming server for attach and port-forward.
+"""Commands in containers, connections into pods, and the URLs of containerd's own streaming server for attach.
 
 The URLs are plain HTTP on loopback with a one-time token; whoever holds one speaks SPDY/3.1 to it.
 """
 
 import math
+import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import orjson
+
 from minikube_py.aio.tasks import Tasks
 from minikube_py.runtime.base import ExecResult, Process, RuntimeUnavailable
 from minikube_py.runtime.calls import Calls
-from minikube_py.runtime.processes import Wanted, start_process
+from minikube_py.runtime.namespaces import connect_in
+from minikube_py.runtime.processes import Wanted, container_spec, start_process
 from minikube_py.runtime.proto import cri_pb2 as cri
 
 SERVICE = "/runtime.v1.RuntimeService/"
@@ -59,9 +63,18 @@ class CriStreams:
         )
         return await self._url("Attach", request)
 
-    async def port_forward(self, sandbox_id: str, ports: Sequence[int]) -> str:
-        """The URL that forwards to ports in the sandbox's network namespace."""
-        return await self._url("PortForward", cri.PortForwardRequest(pod_sandbox_id=sandbox_id, port=ports))
+    async def connect(self, sandbox_id: str, port: int) -> socket.socket:
+        """A connection to a port of the sandbox's own localhost. Errors: OSError in containerd's words for it,
+        RuntimeFailed."""
+        spec = orjson.loads(await container_spec(self._calls, sandbox_id))
+        spaces = {space["type"]: space.get("path", "") for space in spec["linux"]["namespaces"]}
+        namespace = spaces.get("network", "")
+        try:
+            return await connect_in(namespace, port)
+        except OSError as error:
+            where = f'network namespace "{namespace or "host"}"'
+            told = f'failed to connect to localhost:{port} inside namespace "{sandbox_id}", {error}'
+            raise OSError(f"failed to execute portforward in {where}: {told}") from error
 
     async def _url(self, method: str, request: object) -> str:
         answer = await self._calls.unary(SERVICE + method, request, cri.StreamResponse)

@@ -10,8 +10,8 @@ from minikube_py.cluster.cni import CniConfig, plugin_folder
 from minikube_py.cluster.containerd_config import (
     ContainerdConfig,
     lacks_resource_capability,
-    major_version,
     render,
+    version_of,
 )
 
 CONFIG = ContainerdConfig(
@@ -25,22 +25,47 @@ CONFIG = ContainerdConfig(
 
 
 @pytest.mark.parametrize(
-    ("text", "major"),
+    ("text", "version"),
     [
-        ("containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u3\n", 1),
-        ("containerd containerd.io 1.7.27 05044ec0a9a75232cad458027ca83437aae3f4da\n", 1),
-        ("containerd github.com/containerd/containerd/v2 v2.1.4 75cb2b7193e4e490e9fbdc236c0e811ccaba3376\n", 2),
-        ("something else\n", 1),
+        ("containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u3\n", (1, 6)),
+        ("containerd containerd.io 1.7.27 05044ec0a9a75232cad458027ca83437aae3f4da\n", (1, 7)),
+        ("containerd github.com/containerd/containerd/v2 v2.1.4 75cb2b7193e4e490e9fbdc236c0e\n", (2, 1)),
+        ("containerd github.com/containerd/containerd/v2 2.10.0~rc1 \n", (2, 10)),
+        ("something else\n", (1, 0)),
     ],
 )
-def test_major_version(text: str, major: int) -> None:
+def test_the_version(text: str, version: tuple[int, int]) -> None:
     """The version is read from what each distribution prints."""
-    assert major_version(text) == major
+    assert version_of(text) == version
+
+
+@pytest.mark.parametrize(
+    ("version", "file_version", "runtime", "setting"),
+    [
+        ((1, 6), 2, "io.containerd.grpc.v1.cri", {"bin_dir": "/usr/lib/cni"}),
+        ((1, 7), 2, "io.containerd.grpc.v1.cri", {"bin_dir": "/usr/lib/cni"}),
+        ((2, 0), 3, "io.containerd.cri.v1.runtime", {"bin_dir": "/usr/lib/cni"}),
+        ((2, 1), 3, "io.containerd.cri.v1.runtime", {"bin_dirs": ["/usr/lib/cni"]}),
+        ((2, 3), 3, "io.containerd.cri.v1.runtime", {"bin_dirs": ["/usr/lib/cni"]}),
+        ((2, 10), 3, "io.containerd.cri.v1.runtime", {"bin_dirs": ["/usr/lib/cni"]}),
+    ],
+)
+def test_what_each_version_reads(
+    version: tuple[int, int], file_version: int, runtime: str, setting: dict[str, object]
+) -> None:
+    """Each version finds its plugin's name and its setting of CNI's folder, and never both settings."""
+    document = tomllib.loads(render(CONFIG, version))
+    plugin = document["plugins"][runtime]
+    assert document["version"] == file_version
+    assert plugin["cni"] == setting | {"conf_dir": '/home/a "quoted" user/containerd/cni'}
+    assert (plugin["enable_unprivileged_ports"], plugin["restrict_oom_score_adj"]) == (True, True)
+    assert plugin["containerd"]["runtimes"]["runc"]["runtime_type"] == "io.containerd.runc.v2"
+    assert all(name.startswith("io.containerd.") for name in document["disabled_plugins"])
 
 
 def test_version_2_for_containerd_1() -> None:
     """One CRI plugin holds everything."""
-    document = tomllib.loads(render(CONFIG, 1))
+    document = tomllib.loads(render(CONFIG, (1, 6)))
     cri = document["plugins"]["io.containerd.grpc.v1.cri"]
     assert (document["version"], document["root"], document["grpc"]["address"]) == (
         2,
@@ -58,7 +83,7 @@ def test_version_2_for_containerd_1() -> None:
 
 def test_version_3_for_containerd_2() -> None:
     """Images, runtime and streams are plugins of their own."""
-    document = tomllib.loads(render(CONFIG, 2))
+    document = tomllib.loads(render(CONFIG, (2, 0)))
     plugins = document["plugins"]
     assert document["version"] == 3
     assert plugins["io.containerd.cri.v1.images"]["pinned_images"] == {"sandbox": "minikube-py.local/pause:1"}

@@ -1,5 +1,6 @@
 """What containers leave behind is found and removed, and nothing else is."""
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from minikube_py.cluster.leftovers import (
     mounts_under,
     remove_cgroups,
     remove_folder,
+    remove_shim_sockets,
     shims,
     stray_shims,
     unmount_all,
@@ -111,6 +113,25 @@ def test_the_root_cgroup_is_never_removed() -> None:
     """An empty name would mean every cgroup of the machine."""
     with pytest.raises(LeftoversRemain, match="root cgroup"):
         remove_cgroups("/")
+
+
+def test_the_sockets_of_shims_go(tmp_path: Path) -> None:
+    """The bundles tell where they are: containerd 1.x in a line of text, 2.x in JSON; what is damaged tells
+    nothing."""
+    bundles, sockets = tmp_path / "state/io.containerd.runtime.v2.task/k8s.io", tmp_path / "s"
+    sockets.mkdir()
+    params = {"version": 3, "address": f"unix://{sockets / 'new'}", "protocol": "ttrpc"}
+    for id, name, text in (
+        ("old", "address", f"unix://{sockets / 'old'}"),
+        ("new", "bootstrap.json", json.dumps(params)),
+        ("cut", "bootstrap.json", '{"version": 3, "addr'),
+        ("odd", "bootstrap.json", "[]"),
+    ):
+        (bundles / id).mkdir(parents=True)
+        (bundles / id / name).write_text(text)
+        (sockets / id).touch()
+    remove_shim_sockets(tmp_path)
+    assert sorted(path.name for path in sockets.iterdir()) == ["cut", "odd"]
 
 
 LISTEN = """

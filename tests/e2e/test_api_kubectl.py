@@ -116,10 +116,9 @@ def test_patches(cluster: Cluster, namespace: str) -> None:
     patch("merge", {"status": {"replicas": 7}}, "--subresource=status", "--dry-run=server")
     container = cluster.get("-n", namespace, "deploy/d")["spec"]["template"]["spec"]["containers"][0]
     assert (container["image"], container["env"]) == ("demo:1", [{"name": "A"}])
-    failed = "The request is invalid: the server rejected our request due to an error in our request: "
-    why = "testing value /spec/replicas failed: test failed"
+    failed = "The request is invalid: the server rejected our request due to an error in our request"
     wrong = [{"op": "test", "path": "/spec/replicas", "value": 9}]
-    assert patch("json", wrong, code=1).strip() == failed + why
+    assert patch("json", wrong, code=1).strip() == failed
     told = patch("merge", {"spec": {"replicas": "x"}}, code=1)
     assert told.startswith("The request is invalid: patch: Invalid value: ")
     assert patch("json", {"a": 1}, code=1).startswith("Error from server (BadRequest): error decoding patch: ")

@@ -139,6 +139,28 @@ def forwarded(
 
 
 @TRANSPORTS
+def test_a_forwarded_answer_after_the_question(cluster: Cluster, box: str, transport: str) -> None:
+    """A server that answers a second after its client has ended is heard."""
+    there = "7007" if transport == "spdy" else "7008"
+    answer = "cat >/tmp/asked; sleep 1; wc -c </tmp/asked"
+    start = f"nc -ll -p {there} -e /bin/sh -c '{answer}' >/dev/null 2>&1 </dev/null &"
+    wait = f"until netstat -ltn | grep -q :{there}; do sleep 0.1; done"
+    on = "true" if transport == "websocket" else "false"
+    assert kubectl(cluster, transport, "exec", box, "--", "/bin/sh", "-c", f"{start} {wait}").returncode == 0
+    with (
+        forwarded(cluster, box, on, there) as (port, _),
+        socket.create_connection(("127.0.0.1", port), 10) as connection,
+    ):
+        connection.sendall(b"x" * 200_000)
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(20)
+        found = b""
+        while piece := connection.recv(1000):
+            found += piece
+    assert found == b"200000\n"
+
+
+@TRANSPORTS
 def test_run_loses_no_output(cluster: Cluster, namespace: str, transport: str) -> None:
     """`kubectl run -i --rm` shows everything of containers that end before anybody can attach."""
     for number in range(4):
@@ -157,6 +179,21 @@ def test_run_reads_input(cluster: Cluster, namespace: str) -> None:
         cluster, "websocket", "run", "r", *flags, BUSYBOX, "sh", "-c", script, input=b"value\nmore\n"
     )
     assert done.stdout.startswith(b"read:value\nmore\nclosed\n"), done
+
+
+@TRANSPORTS
+@pytest.mark.parametrize("once", [True, False], ids=["stdin-once", "stdin-stays"])
+def test_input_outlives_an_output(cluster: Cluster, namespace: str, transport: str, once: bool) -> None:
+    """A container that has closed one of its outputs still gets all the input of `kubectl attach`."""
+    script = "exec >&-; /bin/busybox head -c 100000 | /bin/busybox wc -c >&2; /bin/busybox sleep 1"
+    told = {"stdin": True, "stdinOnce": once, "command": [BUSYBOX, "sh", "-c", script]}
+    body = pod("listener", [], container=told, restartPolicy="Never")
+    cluster.kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(body))
+    cluster.wait("pod/listener", "condition=Ready", "-n", namespace)
+    attach = ("attach", "-i", "listener", "-n", namespace)
+    done = kubectl(cluster, transport, *attach, input=b"line\n" * 20_000)
+    assert done.returncode == 0, done
+    assert kubectl(cluster, "", "logs", "listener", "-n", namespace, "-f").stdout == b"100000\n"
 
 
 def test_debug(cluster: Cluster, box: str, testbox: str) -> None:

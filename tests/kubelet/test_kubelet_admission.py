@@ -214,7 +214,7 @@ async def test_running_pods_are_not_judged_again(idle_node: Node) -> None:
 
 
 async def test_extended_resources_are_kept_and_allocatable(node: Node) -> None:
-    """An extended resource that somebody tells of the node is allocatable at once, and stays."""
+    """An extended resource that somebody tells of the node is allocatable until it is taken away."""
     body = {"status": {"capacity": {"example.com/dongle": "2"}}}
     await node.client.patch(NodeKind, Key("", NODE), body, type=MERGE_PATCH, subresource="status")
     await settle()
@@ -229,6 +229,11 @@ async def test_extended_resources_are_kept_and_allocatable(node: Node) -> None:
     await node.client.create(Pod, greedy)
     pod = await node.until(lambda pod: dig(pod, "status.phase") == "Failed", "greedy")
     assert pod["status"]["reason"] == "OutOfexample.com/dongle"
+    gone = {"status": {"capacity": {"example.com/dongle": None}}}
+    await node.client.patch(NodeKind, Key("", NODE), gone, type=MERGE_PATCH, subresource="status")
+    await settle()
+    status = (await node.client.get(NodeKind, NODE))["status"]
+    assert "example.com/dongle" not in {**status["capacity"], **status["allocatable"]}
 
 
 async def test_pod_above_its_local_storage_is_evicted(node: Node) -> None:

@@ -420,7 +420,7 @@ async def test_republished_with_tokens(node: VolumeNode) -> None:
     ("source", "options", "message"),
     [
         (
-            {"nfs": {"server": "s", "path": "/p"}},
+            {"iscsi": {"targetPortal": "127.0.0.1:3260", "iqn": "iqn.2001-04.com.example:disk", "lun": 0}},
             [],
             "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], "
             "failed to process volumes=[data]: failed to get Plugin from volumeSpec for volume "

@@ -103,6 +103,7 @@ class Registry:
         self.open = asyncio.Event()
         self.open.set()
         self.have: dict[str, Image] = {}
+        self.asked = 0
         self.password = ""
 
     async def pull(self, reference: str, credentials: Credentials | None = None) -> Image:
@@ -119,6 +120,7 @@ class Registry:
         return Image("sha256:1", (reference,), (), 4711)
 
     async def status(self, reference: str) -> Image | None:
+        self.asked += 1
         return self.have.get(reference)
 
     async def list(self) -> Sequence[Image]:
@@ -204,6 +206,20 @@ async def test_policies(image: str, policy: str, present: bool, pulled: int, las
         await world.clock.advance(1)
     await work
     assert (len(world.registry.pulls), world.events[-1][2][: len(last)]) == (pulled, last)
+
+
+async def test_pods_that_start_at_once_share_what_is_known() -> None:
+    """That an image is there is asked once in a fifth of a second; that it is not, each time."""
+    world = World()
+    world.registry.have["web:1"] = Image("sha256:1", ("web:1",), (), 1)
+    for _ in range(5):
+        assert await world.ensure("web:1", policy="Never") == world.registry.have["web:1"]
+    assert (world.registry.asked, len(world.events)) == (1, 5)
+    await world.registry.remove("web:1")
+    await world.clock.advance(0.2)
+    for _ in range(2):
+        assert str(await world.ensure("web:1", policy="Never")).startswith("ErrImageNeverPull")
+    assert world.registry.asked == 3
 
 
 async def test_pulls_are_capped_and_shared() -> None:

@@ -9,7 +9,7 @@ from kubelet_node import pod_object
 
 from minikube_py.kubelet.admission.admission import Load
 from minikube_py.kubelet.cm import resize
-from minikube_py.kubelet.cm.resize import Refusal
+from minikube_py.kubelet.cm.resize import Refusal, read_back
 from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.container_status import limit_messages
 from minikube_py.kubelet.kuberuntime.sandbox import Resolver, dns_warnings, hostname_fault, hosts_file, resolver
@@ -18,6 +18,7 @@ from minikube_py.kubelet.prober.handlers import Answer, grpc_answer
 from minikube_py.kubelet.static.manifests import ManifestRefused, as_run, mirror_of, read_manifest, shows
 from minikube_py.kubelet.status import Facts, pod_status, status_patch
 from minikube_py.meta.objects import Obj
+from minikube_py.runtime.base import Resources
 from minikube_py.runtime.health import Health
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -72,6 +73,34 @@ def test_turns(inits: list[Obj], running: set[str], expected: dict[str, set[str]
 def test_resize_action(container: Obj, applied: Obj, expected: str) -> None:
     """A resource that has changed restarts its container only where its policy says so."""
     assert resize.action(container, applied["resources"], container["resources"]) == expected
+
+
+TOLD = {"limits": {"cpu": "200m", "memory": "128M"}, "requests": {"cpu": "0.1", "memory": "64Mi"}}
+
+
+@pytest.mark.parametrize(
+    ("told", "applied", "expected"),
+    [
+        (TOLD, None, TOLD),
+        (TOLD, Resources(cpu_shares=102, cpu_quota=20_000, memory=128_000_000), TOLD),
+        (
+            TOLD,
+            Resources(cpu_shares=512, cpu_quota=150_000, memory=64 << 20),
+            {"limits": {"cpu": "1500m", "memory": "64Mi"}, "requests": {"cpu": "500m", "memory": "64Mi"}},
+        ),
+        (TOLD, Resources(cpu_shares=0, cpu_quota=-1, memory=0, cpu_period=0), TOLD),
+        ({"limits": {"cpu": "5m"}}, Resources(cpu_quota=1000), {"limits": {"cpu": "5m"}}),
+        ({"limits": {"cpu": "1"}}, Resources(cpu_quota=1000), {"limits": {"cpu": "10m"}}),
+        ({"requests": {"cpu": "1m"}}, Resources(cpu_shares=2), {"requests": {"cpu": "1m"}}),
+        ({"requests": {"cpu": "1"}}, Resources(cpu_shares=2), {"requests": {"cpu": "2m"}}),
+        ({"requests": {"memory": "1Mi"}}, Resources(512, 9000, memory=5), {"requests": {"memory": "1Mi"}}),
+        ({}, Resources(cpu_shares=512, cpu_quota=20_000, memory=5), {}),
+    ],
+    ids=["untold", "equal", "other", "unlimited", "tiny", "was-tiny", "least", "was-least", "unasked", "none"],
+)
+def test_resources_are_read_back(told: Obj, applied: Resources | None, expected: Obj) -> None:
+    """The runtime's numbers replace what was told where they differ; what it cannot express stays."""
+    assert read_back(told, applied) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """Critical pods make room for themselves: which pods go, by table and on a node."""
 
 import pytest
-from kubelet_node import NODE, Node, pod_object
+from kubelet_node import NODE, Node, pod_object, settle
 
 from minikube_py.kinds.core.node import Node as NodeKind
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kubelet.admission.preemption import told, victims
-from minikube_py.meta.objects import Obj, condition, dig, name_of
+from minikube_py.meta.objects import Key, Obj, condition, dig, name_of
 
 CRITICAL = 2_000_001_000
 
@@ -64,6 +64,40 @@ async def test_a_critical_pod_makes_room(node: Node) -> None:
     assert target is not None
     assert (target["status"], target["reason"]) == ("True", "TerminationByKubelet")
     assert node.events("Preempting") == [("Preempting", words)]
+
+
+async def test_it_starts_after_those_that_make_room(node: Node) -> None:
+    """The critical pod waits until the others have ended, however long their grace is."""
+    room = int(dig(await node.client.get(NodeKind, NODE), "status.allocatable.cpu"))
+    low = asking("low", str(room))
+    low["spec"]["containers"][0]["command"] = ["stubborn"]
+    await node.client.create(Pod, low)
+    running = await node.running("low")
+    await node.client.create(Pod, asking("critical", "1", priority=CRITICAL))
+    await settle()
+    assert len(node.events("Preempting")) == 1
+    await node.clock.advance(29)
+    await settle()
+    view = {container.name: container.state for container in await node.runtime.containers.list()}
+    assert view == {"main": "running"}
+    assert (await node.pod("critical"))["status"]["phase"] == "Pending"
+    await node.clock.advance(2)
+    await node.running("critical")
+    assert node.container_id(running) != node.container_id(await node.pod("critical"))
+
+
+async def test_a_critical_pod_that_goes_does_not_wait(node: Node) -> None:
+    """Deleted while others still make room for it, it is gone at once."""
+    room = int(dig(await node.client.get(NodeKind, NODE), "status.allocatable.cpu"))
+    low = asking("low", str(room))
+    low["spec"]["containers"][0]["command"] = ["stubborn"]
+    await node.client.create(Pod, low)
+    await node.running("low")
+    await node.client.create(Pod, asking("critical", "1", priority=CRITICAL))
+    await settle()
+    await node.client.delete(Pod, Key("default", "critical"))
+    await node.gone("critical")
+    assert node.events("Started") == [("Started", "Started container main")]
 
 
 async def test_nobody_can_make_room(node: Node) -> None:

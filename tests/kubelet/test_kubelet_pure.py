@@ -25,6 +25,7 @@ from minikube_py.kubelet.memory import go_duration
 from minikube_py.kubelet.node.machine import Machine
 from minikube_py.kubelet.node.node_status import Observation, node_status, without_heartbeats
 from minikube_py.kubelet.status import Facts, pod_status, status_patch
+from minikube_py.meta.objects import Obj, dig
 from minikube_py.runtime.base import Container, Image, RuntimeInfo
 
 CONFIG = KubeletConfig("node-1", "10.0.0.1", Path("/k"), Path("/l"))
@@ -313,6 +314,39 @@ def test_lost_container_is_told() -> None:
     status = pod_status(subject, Facts(NOW, terminal=True))
     ended = status["containerStatuses"][0]["state"]["terminated"]
     assert (ended["exitCode"], ended["reason"], status["phase"]) == (137, "ContainerStatusUnknown", "Failed")
+
+
+NEVER: Obj = {}
+FAILED: Obj = {"terminated": {"exitCode": 1, "reason": "Error"}}
+
+
+@pytest.mark.parametrize(
+    ("inits", "expected"),
+    [
+        ([], ["lost"]),
+        ([NEVER], ["lost", "waiting"]),
+        ([FAILED, NEVER], ["ended", "waiting", "waiting"]),
+        ([{"running": {}}, NEVER], ["lost", "waiting", "waiting"]),
+        ([NEVER, {"running": {}}], ["lost", "lost", "waiting"]),
+        ([FAILED, {"terminated": {"exitCode": 0, "reason": "Completed"}}], ["ended", "ended", "lost"]),
+    ],
+    ids=["plain", "before-init", "init-failed", "first-init-lost", "both-lost", "initialized"],
+)
+def test_what_never_started_is_lost_when_the_pod_ends(inits: list[Obj], expected: list[str]) -> None:
+    """An ended pod tells an end of each container that should have run, and leaves later ones waiting."""
+    names = [f"i{number}" for number in range(len(inits))]
+    subject = pod(initContainers=[{"name": name, "image": "i"} for name in names])
+    told = [{"name": name, "state": state} for name, state in zip(names, inits, strict=True)]
+    status = pod_status({**subject, "status": {"initContainerStatuses": told}}, Facts(NOW, terminal=True))
+    entries = [*status.get("initContainerStatuses", []), *status["containerStatuses"]]
+    assert [standing(entry["state"]) for entry in entries] == expected
+    assert status["phase"] == "Failed"
+
+
+def standing(state: Obj) -> str:
+    """How a container's state reads: waiting, lost or ended."""
+    reason = dig(state, "terminated.reason")
+    return "waiting" if "waiting" in state else "lost" if reason == "ContainerStatusUnknown" else "ended"
 
 
 def test_status_patch_replaces_addresses_and_merges_conditions() -> None:

@@ -5,16 +5,28 @@ forced deletions, answers that come late, a runtime that hangs.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
+import pytest
 from kubelet_node import NODE, Node, kubelet_running, pod_object, settle
 
+from minikube_py.aio.clock import VirtualClock
 from minikube_py.kinds.core.node import Node as NodeKind
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kubelet.agent import Kubelet
+from minikube_py.kubelet.images.puller import ImagePuller, ImageRefused
 from minikube_py.kubelet.kuberuntime.view import POD_UID, RuntimeView, was_cut_off
 from minikube_py.meta.objects import Key, condition, dig
-from minikube_py.runtime.base import Container, RuntimeEvent, RuntimeInfo
+from minikube_py.runtime.base import (
+    Container,
+    Image,
+    Images,
+    RuntimeEvent,
+    RuntimeInfo,
+    RuntimeUnavailable,
+    SandboxConfig,
+)
+from minikube_py.runtime.simulated_pods import SimulatedSandboxes
 
 FORCE = {"gracePeriodSeconds": 0}
 
@@ -168,3 +180,56 @@ async def settle_briefly() -> None:
     """Let what is due act."""
     for _ in range(5):
         await asyncio.sleep(0)
+
+
+class Away(SimulatedSandboxes):
+    """Sandboxes of a runtime that does not answer for a while."""
+
+    away = True
+
+    async def run(self, config: SandboxConfig) -> str:
+        if self.away:
+            raise RuntimeUnavailable("the container runtime does not answer: connection refused")
+        return await super().run(config)
+
+
+async def test_a_runtime_that_is_back_is_noticed_at_once(idle_node: Node) -> None:
+    """However long the runtime was away, a pod made meanwhile starts within two seconds of its return."""
+    sandboxes = idle_node.runtime.sandboxes = Away(idle_node.runtime)
+    async with kubelet_running(idle_node):
+        await idle_node.client.create(Pod, pod_object())
+        for _ in range(30):
+            await idle_node.clock.advance(2)
+            await settle()
+        assert (await idle_node.pod())["status"]["phase"] == "Pending"
+        sandboxes.away = False
+        await idle_node.clock.advance(2)
+        await idle_node.running()
+        assert len(idle_node.events("FailedCreatePodSandBox")) == 1
+
+
+class Absent:
+    """A registry behind a runtime that is away."""
+
+    async def pull(self, reference: str, credentials: object = None) -> Image:
+        raise RuntimeUnavailable("the container runtime does not answer: connection refused")
+
+
+async def test_pulls_do_not_back_off_while_the_runtime_is_away() -> None:
+    """An image that could not be pulled because no runtime answers is tried again soon, however often."""
+    clock = VirtualClock()
+    puller = ImagePuller(cast(Images, Absent()), clock, parallel=1)
+    waits = []
+    for _ in range(8):
+        now = clock.now().timestamp()
+        with pytest.raises(ImageRefused) as refused:
+            await puller.ensure(pod_object(), {"image": "a:1", "imagePullPolicy": "Always"}, [], tell)
+        assert refused.value.reason == "ErrImagePull"
+        waits.append((refused.value.retry_at or 0) - now)
+        await clock.advance(waits[-1])
+    assert waits == [3.0] * 8
+    await puller.close()
+
+
+def tell(type: str, reason: str, message: str) -> None:
+    """Nobody listens."""

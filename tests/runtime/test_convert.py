@@ -6,12 +6,15 @@ import pytest
 
 from minikube_py.runtime import convert
 from minikube_py.runtime.base import (
+    HandlerFeatures,
     NamespaceOptions,
     PortMapping,
     Resources,
     RuntimeEvent,
+    RuntimeInfo,
     SandboxConfig,
     Security,
+    User,
 )
 from minikube_py.runtime.containerd import oom_score_floor
 from minikube_py.runtime.monitor import event_from
@@ -123,3 +126,50 @@ def test_the_oom_score_floor(tmp_path: Path, status: str, own: str, floor: int) 
 def test_events(topic: str, message: object, event: RuntimeEvent | None) -> None:
     """An exit counts only if it is the container's own process."""
     assert event_from(topic, message.SerializeToString()) == event  # type: ignore[attr-defined]
+
+
+def test_what_a_newer_runtime_tells_of_itself() -> None:
+    """A condition about deprecated settings is no reason not to be ready; handlers and features are told."""
+    conditions = [
+        cri.RuntimeCondition(type="RuntimeReady", status=True),
+        cri.RuntimeCondition(type="NetworkReady", status=False, message="cni plugin not initialized"),
+        cri.RuntimeCondition(
+            type="ContainerdHasNoDeprecationWarnings", status=False, message="cgroup v1 is deprecated"
+        ),
+    ]
+    handler = cri.RuntimeHandler(
+        name="runc", features=cri.RuntimeHandlerFeatures(recursive_read_only_mounts=True)
+    )
+    answer = cri.StatusResponse(
+        status=cri.RuntimeStatus(conditions=conditions),
+        runtime_handlers=[handler],
+        features=cri.RuntimeFeatures(supplemental_groups_policy=True),
+    )
+    told = cri.VersionResponse(runtime_name="containerd", runtime_version="v2.1.4")
+    assert convert.runtime_info(told, answer) == RuntimeInfo(
+        "containerd",
+        "2.1.4",
+        ready=True,
+        network_ready=False,
+        message="cni plugin not initialized",
+        handlers={"runc": HandlerFeatures(recursive_read_only_mounts=True)},
+        strict_groups=True,
+    )
+
+
+def test_a_container_tells_its_resources_and_user() -> None:
+    """What the runtime has applied, and whom the process runs as, where it tells of them."""
+    linux = cri.LinuxContainerResources(
+        cpu_shares=512, cpu_quota=20_000, cpu_period=100_000, memory_limit_in_bytes=1 << 20
+    )
+    user = cri.LinuxContainerUser(uid=1000, gid=3000, supplemental_groups=[4000])
+    told = convert.container(
+        cri.ContainerStatus(
+            id="c1", resources=cri.ContainerResources(linux=linux), user=cri.ContainerUser(linux=user)
+        ),
+        "s1",
+    )
+    assert told.applied == Resources(cpu_shares=512, cpu_quota=20_000, memory=1 << 20)
+    assert told.user == User(1000, 3000, (4000,))
+    silent = convert.container(cri.ContainerStatus(id="c1"), "s1")
+    assert (silent.applied, silent.user) == (None, None)

@@ -227,17 +227,15 @@ async def test_exec_starts_a_process(subject: Subject) -> None:
     await process.close()
 
 
-async def test_streams_are_urls(subject: Subject) -> None:
-    """attach and port-forward give loopback URLs."""
+async def test_attach_is_a_url(subject: Subject) -> None:
+    """attach gives a loopback URL; a port on which nothing listens refuses connections."""
     id = await subject.start(subject.container())
     sandbox_id = (await subject.runtime.containers.status(id)).sandbox_id
     streams = subject.runtime.streams
-    urls = [
-        await streams.attach(id, stdin=False, stdout=True, stderr=True, tty=False),
-        await streams.port_forward(sandbox_id, [80]),
-    ]
-    assert [url.split("/")[3] for url in urls] == ["attach", "portforward"]
-    assert {url.rsplit(":", 1)[0] for url in urls} == {"http://127.0.0.1"}
+    url = await streams.attach(id, stdin=False, stdout=True, stderr=True, tty=False)
+    assert (url.rsplit(":", 1)[0], url.split("/")[3]) == ("http://127.0.0.1", "attach")
+    with pytest.raises(OSError, match="80"):
+        await streams.connect(sandbox_id, 80)
 
 
 async def test_images_are_loaded_listed_and_removed(subject: Subject, tmp_path: Path) -> None:
@@ -293,6 +291,9 @@ async def test_the_runtime_tells_of_itself(subject: Subject) -> None:
     assert stats.container_id == id
     assert stats.memory_working_set > 0
     await subject.runtime.monitor.update_resources(id, Resources(memory=64 << 20, cpu_shares=512))
+    applied = (await subject.runtime.containers.status(id)).applied
+    assert applied is not None
+    assert (applied.memory, applied.cpu_shares) == (64 << 20, 512)
     await subject.runtime.monitor.reopen_log(id)
 
 

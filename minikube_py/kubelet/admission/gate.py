@@ -33,8 +33,8 @@ class Gate:
         """The node's pressure conditions that hold now."""
         self.others: Callable[[], Sequence[Obj]] = tuple
         """The pods of this node."""
-        self.end: Callable[[Obj], None] = lambda pod: None
-        """Ends a pod that makes room for a critical one."""
+        self.victims: list[str] = []
+        """The pods (by uid) that are to end for the critical one that was admitted last."""
         self._present: set[str] = set()
 
     def remember(self, pods: Iterable[Obj], in_runtime: Iterable[str]) -> None:
@@ -49,7 +49,8 @@ class Gate:
 
     def admit(self, pod: Obj) -> list[Rejection]:
         """Why the pod may not run; where it may (an empty list), it counts from now on. For a critical pod room
-        is made."""
+        is to be made by its `victims`."""
+        self.victims = []
         uid = uid_of(pod)
         if uid in self.load.claims or is_deleting(pod) or not _counts(pod):
             return []
@@ -61,7 +62,7 @@ class Gate:
         return found
 
     def _make_room(self, pod: Obj, found: list[Rejection]) -> list[Rejection]:
-        """End what a critical pod may end; why it may not run all the same."""
+        """Choose what a critical pod may end; why it may not run all the same."""
         if unhelped := [rejection for rejection in found if not rejection.resource]:
             return unhelped
         lacking = {rejection.resource: rejection.lacking for rejection in found}
@@ -69,9 +70,9 @@ class Gate:
         chosen = preemption.victims(pod, lacking, counted)
         if chosen is None:
             return [Rejection("UnexpectedAdmissionError", preemption.told(lacking))]
-        for victim in chosen:
-            self.load.remove(uid_of(victim))
-            self.end(victim)
+        self.victims = [uid_of(victim) for victim in chosen]
+        for uid in self.victims:
+            self.load.remove(uid)
         return []
 
     def refusals(self, pod: Obj) -> list[Rejection]:

@@ -38,6 +38,12 @@ def extended(status: Obj) -> Amounts:
     return {name: amount for name, amount in (status.get("capacity") or {}).items() if is_extended(name)}
 
 
+def withdrawn(status: Obj) -> list[str]:
+    """The extended resources that are allocatable still, though they have gone from a node's capacity."""
+    known = status.get("capacity") or {}
+    return [name for name in status.get("allocatable") or () if is_extended(name) and name not in known]
+
+
 def allocatable(config: KubeletConfig, whole: Mapping[str, str]) -> Amounts:
     """What of the capacity `whole` is for pods."""
     result = minus(minus(whole, config.system_reserved), config.kube_reserved)

@@ -4,17 +4,21 @@ What a pod asks for is its spec; what it was allocated is what the kubelet has a
 what the runtime was told of a container that runs. The three meet again when a resize is done.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import orjson
 
 from minikube_py.kubelet.admission.admission import Load, amount, claim_of, insufficient
+from minikube_py.kubelet.cm.qos import MIN_SHARES
 from minikube_py.kubelet.plan import is_sidecar
 from minikube_py.meta.objects import Obj, dig
-from minikube_py.meta.quantity import parse_quantity
+from minikube_py.meta.quantity import BINARY, format_quantity, milli_quantity, milli_value, parse_quantity
+from minikube_py.runtime.base import Resources
 
 MUTABLE = ("cpu", "memory")
+LEAST_QUOTA = 10  # millicores: the least that the kernel's scheduler limits a container to
 Allocation = Mapping[str, Obj]
 """Container name > its resources (limits, requests), of containers that can be resized."""
 
@@ -94,6 +98,31 @@ def judge(pod: Obj, node: Obj, load: Load) -> Refusal | None:
         if rejection.resource in MUTABLE:
             return Refusal("Deferred", rejection.message)
     return None
+
+
+def read_back(told: Obj, applied: Resources | None) -> Obj:
+    """The resources of a container that was `told` them, as its runtime has them; what it does not tell, or
+    what is too little to be told apart, stays as told."""
+    if applied is None:
+        return told
+    found: Obj = {side: dict(told[side]) for side in ("limits", "requests") if told.get(side)}
+    limits, requests = found.get("limits", {}), found.get("requests", {})
+    cores = applied.cpu_quota * 1000 // applied.cpu_period if applied.cpu_period > 0 else 0
+    share = math.ceil(applied.cpu_shares * 1000 / 1024)
+    _put(limits, "cpu", milli_quantity(cores), LEAST_QUOTA if cores > 0 else None)
+    _put(limits, "memory", format_quantity(applied.memory, BINARY), 0 if applied.memory > 0 else None)
+    _put(requests, "cpu", milli_quantity(share), MIN_SHARES if share > 0 else None)
+    return found
+
+
+def _put(amounts: Obj, name: str, found: str, least: int | None) -> None:
+    """Note what was `found` of a resource, unless it equals what is noted, or both are at most `least`
+    thousandths (None: nothing was found)."""
+    noted = amounts.get(name)
+    if noted is None or least is None or max(milli_value(noted), milli_value(found)) <= least:
+        return
+    if parse_quantity(noted) != parse_quantity(found):
+        amounts[name] = found
 
 
 def action(container: Obj, applied: Obj, allocated: Obj) -> str:

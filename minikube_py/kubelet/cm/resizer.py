@@ -153,6 +153,7 @@ class Resizer:
                     raise RuntimeFailed(fault)
                 await shared.runtime.monitor.update_resources(container.id, limits)
                 self._applied[container.id] = resources
+                await shared.view.refresh(container.id)
             self._progress = ""
         except (RuntimeFailed, TimeoutError) as error:
             log.warning("%s: cannot resize: %s", uid_of(pod), error)

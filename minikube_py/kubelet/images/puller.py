@@ -15,10 +15,19 @@ from minikube_py.aio.tasks import Tasks
 from minikube_py.kubelet.backoff import Backoff
 from minikube_py.kubelet.images.keyring import credentials_for
 from minikube_py.meta.objects import Obj, namespace_of, uid_of
-from minikube_py.runtime.base import Credentials, Image, ImagePullFailed, Images, RuntimeFailed
+from minikube_py.runtime.base import (
+    Credentials,
+    Image,
+    ImagePullFailed,
+    Images,
+    RuntimeFailed,
+    RuntimeUnavailable,
+)
 from minikube_py.runtime.reference import BadReference, parse
 
 SHOWN = 3.0  # seconds for which a failed pull is shown before the wait for the next one
+
+FRESH = 0.2  # seconds for which it is known, of the image asked for last, that it is there
 
 Pulled = tuple[Image, float] | Exception
 """An image with the seconds that its pull waited for its turn, or why it could not be pulled."""
@@ -47,6 +56,7 @@ class ImagePuller:
         self._backoff = Backoff(10.0, 300.0)
         self._last_error: dict[str, str] = {}
         self._pulls: dict[tuple[str, Credentials | None], asyncio.Task[Pulled]] = {}
+        self._present: tuple[str, float, Image | None] = ("", 0.0, None)  # until when the image is known so
         self._tasks = Tasks("kubelet/pulls")
 
     async def close(self) -> None:
@@ -85,12 +95,19 @@ class ImagePuller:
             return b""
 
     async def _status(self, text: str, tell: Tell) -> Image | None:
+        """The image if it is there; pods that start at once share the answer."""
+        now = self._clock.monotonic()
+        if self._present[0] == text and now < self._present[1]:
+            return self._present[2]
         try:
-            return await self._images.status(text)
+            found = await self._images.status(text)
         except (RuntimeFailed, TimeoutError) as error:
             why = f'Failed to inspect image "{text}": {error}'
             tell("Warning", "InspectFailed", why)
             raise ImageRefused("ImageInspectError", why) from error
+        if found is not None:
+            self._present = (text, now + FRESH, found)
+        return found
 
     async def _pull(self, key: str, text: str, keys: Sequence[Credentials], tell: Tell) -> Image:
         now = self._clock.now().timestamp()
@@ -112,6 +129,10 @@ class ImagePuller:
             until = now + self._backoff.next(key, now)
             # seen as ErrImagePull first, then as ImagePullBackOff until the next attempt
             raise ImageRefused("ErrImagePull", why, min(until, now + SHOWN)) from error
+        except RuntimeUnavailable as error:  # no fault of the image's: no wait that grows
+            tell("Warning", "Failed", f'Failed to pull image "{text}": {error}')
+            retry = self._clock.now().timestamp() + SHOWN
+            raise ImageRefused("ErrImagePull", str(error), retry) from error
         took = self._clock.monotonic() - begun
         self._backoff.forget(key)
         self._last_error.pop(key, None)
@@ -133,6 +154,8 @@ class ImagePuller:
                 self._pulls[(text, credentials)] = task
                 task.add_done_callback(partial(self._forget_pull, (text, credentials)))
             answer = await asyncio.shield(task)
+            if isinstance(answer, RuntimeUnavailable):
+                raise RuntimeUnavailable(str(answer)) from answer
             if not isinstance(answer, Exception):
                 return answer
             failures[str(answer)] = None

@@ -58,6 +58,10 @@ class Isolation:
         require_user_namespaces(runtime_handler(pod, self._lookup), self._handlers())
         return await asyncio.to_thread(self._users.of, uid_of(pod))
 
+    def tells_users(self) -> bool:
+        """Whether the runtime tells whom its containers run as: those that tell of their handlers do."""
+        return bool(self._handlers())
+
     def recursive_read_only(self, pod: Obj) -> bool:
         """Whether the pod's handler can make mounts read-only with all that is mounted below them.
         Errors: RuntimeFailed."""

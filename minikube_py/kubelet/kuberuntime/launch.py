@@ -1,7 +1,8 @@
 """Launch: the one starting task of a pod. It makes the sandbox where one is due, then the containers in order.
 
-A start that fails as a whole (volumes, sandbox) is tried again after 1 s, 2 s, 4 s, at most 60 s; what keeps a
-single container from starting is noted in the pod's memory and holds back no other.
+A start that fails as a whole (volumes, sandbox) is tried again after 1 s, 2 s, 4 s, at most 60 s; every 2 s
+where the runtime is away, so that its return is noticed at once. What keeps a single container from starting is
+noted in the pod's memory and holds back no other.
 """
 
 import asyncio
@@ -19,9 +20,11 @@ from minikube_py.kubelet.pod_volumes import PodVolumes
 from minikube_py.kubelet.shared import Shared
 from minikube_py.kubelet.volumes.base import VolumeFailed
 from minikube_py.meta.objects import Obj, containers_of, key_of, uid_of
-from minikube_py.runtime.base import Container, RuntimeFailed, Sandbox
+from minikube_py.runtime.base import Container, RuntimeFailed, RuntimeUnavailable, Sandbox
 
 log = logging.getLogger(__name__)
+
+AWAY = 2.0  # seconds between attempts while the runtime does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Launch:
         self._pod, self._follower = pod, follower
         self._task: asyncio.Task[None] | None = None
         self._retry = Backoff(1.0, 60.0)
+        self._away = Backoff(AWAY, AWAY)
 
     @property
     def busy(self) -> bool:
@@ -66,7 +70,7 @@ class Launch:
         one has failed just now."""
         if self._task is not None:
             return None
-        until = self._retry.until("start")
+        until = max(self._retry.until("start"), self._away.until("start"))
         if until > now:
             return until
         self._task = self._means.tasks.spawn(self._series(todo), "start")
@@ -87,6 +91,8 @@ class Launch:
             self._retry.forget("start")
         except VolumeFailed as failure:
             self._failed("FailedMount", str(failure))
+        except RuntimeUnavailable as failure:
+            self._failed("FailedCreatePodSandBox", f"Failed to create pod sandbox: {failure}", self._away)
         except (RuntimeFailed, TimeoutError) as failure:
             self._failed("FailedCreatePodSandBox", f"Failed to create pod sandbox: {failure}")
         finally:
@@ -98,9 +104,9 @@ class Launch:
         except (RuntimeFailed, TimeoutError) as failure:
             log.warning("%s: cannot remove dead containers: %s", key_of(pod), failure)
 
-    def _failed(self, reason: str, message: str) -> None:
+    def _failed(self, reason: str, message: str, backoff: Backoff | None = None) -> None:
         self._shared.recorder.record(self._pod(), "Warning", reason, message)
-        self._retry.next("start", self._shared.epoch())
+        (backoff or self._retry).next("start", self._shared.epoch())
 
     async def _ready_sandbox(self, todo: Plan) -> Sandbox | None:
         pod, means = self._pod(), self._means

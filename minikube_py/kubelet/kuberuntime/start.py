@@ -199,7 +199,16 @@ class Starter:
             return known  # it has ended already, and the event came first
         container = _record(id, "running", config, (image, sandbox), shared.epoch(), whole.log_directory)
         shared.view.record_container(container)
+        if shared.isolation.tells_users():
+            return await self._with_user(container)
         return container
+
+    async def _with_user(self, container: Container) -> Container:
+        """The container with whom it runs as, which only the runtime knows."""
+        try:
+            return await self._shared.view.refresh(container.id) or container
+        except (RuntimeFailed, TimeoutError):
+            return container
 
     async def _still_ready(self, sandbox: Sandbox) -> bool:
         """Whether the sandbox is there as ever; one that is lost is replaced at once."""
@@ -276,4 +285,5 @@ def _record(
         annotations=config.annotations,
         log_path=f"{log_dir}/{config.log_path}",
         mounts=config.mounts,
+        applied=config.resources,
     )

@@ -13,7 +13,7 @@ from minikube_py.client.base import MERGE_PATCH, Client
 from minikube_py.client.events import EventRecorder
 from minikube_py.errors import AlreadyExists, ApiError
 from minikube_py.kinds.core.node import Node
-from minikube_py.kubelet.cm.allocatable import extended
+from minikube_py.kubelet.cm.allocatable import extended, withdrawn
 from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.node.lease import renew
 from minikube_py.kubelet.node.machine import Machine, read_machine
@@ -66,9 +66,11 @@ class NodeReporter:
         return self._info
 
     def seen(self, node: Obj) -> None:
-        """The Node in the API: somebody may have told it of an extended resource, which is then allocatable."""
-        known = extended(node.get("status") or {})
-        if any(dig(node, "status.allocatable", {}).get(name) != amount for name, amount in known.items()):
+        """The Node in the API: somebody may have told it of an extended resource, which is then allocatable, or
+        have taken one away."""
+        status = node.get("status") or {}
+        given = status.get("allocatable") or {}
+        if withdrawn(status) or any(given.get(name) != amount for name, amount in extended(status).items()):
             self._changed.set()
 
     def changed(self) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from minikube_py.kinds.storage.localpath import ROOT
-from minikube_py.kubelet.cm.allocatable import allocatable, capacity, extended
+from minikube_py.kubelet.cm.allocatable import allocatable, capacity, extended, withdrawn
 from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.node.machine import Machine
 from minikube_py.meta.objects import Obj, dig, timestamp, with_condition
@@ -74,7 +74,9 @@ def node_labels(config: KubeletConfig, machine: Machine) -> dict[str, str]:
 
 
 def node_status(config: KubeletConfig, machine: Machine, seen: Observation, old: Obj) -> Obj:
-    """The status of the node; `old` is the one before, whose transition times are kept."""
+    """The status of the node, as a merge patch: None takes away what is no longer there.
+
+    `old` is the one before, whose transition times are kept."""
     version = f"{seen.info.name}://{seen.info.version}" if seen.info else ""
     whole = capacity(config, machine) | extended(old)
     addresses = [
@@ -83,7 +85,7 @@ def node_status(config: KubeletConfig, machine: Machine, seen: Observation, old:
     ]
     status: Obj = {
         "addresses": addresses,
-        "allocatable": allocatable(config, whole),
+        "allocatable": dict.fromkeys(withdrawn(old)) | allocatable(config, whole),
         "capacity": whole,
         "conditions": _conditions(seen, old.get("conditions") or []),
         "images": [_image(image) for image in _largest(seen.images)],

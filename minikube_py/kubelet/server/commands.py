@@ -104,12 +104,17 @@ class Replay:
 
 
 class AttachCommand:
-    """The process of a container itself, by the runtime's streaming server; without `streams` it has ended."""
+    """The process of a container itself, by the runtime's streaming server; without `streams` it has ended.
+    `taken` ends once the runtime has taken all input, and the session with it; without it that goes on."""
 
     def __init__(
-        self, streams: Mapping[int, SpdyStream], outputs: Sequence[int], replay: Replay | None
+        self,
+        streams: Mapping[int, SpdyStream],
+        outputs: Sequence[int],
+        replay: Replay | None,
+        taken: SpdyStream | None = None,
     ) -> None:
-        self._streams, self._outputs, self._replay = streams, outputs, replay
+        self._streams, self._outputs, self._replay, self._taken = streams, outputs, replay, taken
         self._status = b""
 
     async def read(self, channel: int) -> bytes:
@@ -126,10 +131,15 @@ class AttachCommand:
                 await self._streams[STDIN].write(data)
 
     async def end_input(self) -> None:
-        """Its input ends."""
+        """The client's input ends."""
         with contextlib.suppress(SpdyFailed):
             if STDIN in self._streams:
                 await self._streams[STDIN].close()
+            while self._taken is not None and await self._taken.read():
+                pass
+        if self._taken is not None:
+            for stream in self._streams.values():
+                stream.end()
 
     async def resize(self, size: Mapping[str, int]) -> None:
         """The size of its terminal."""

@@ -190,6 +190,11 @@ class SpdyConnection:
             raise self._over
         return stream
 
+    def forget(self, *streams: SpdyStream) -> None:
+        """Streams that nobody uses any more; what the peer still sends on them is dropped."""
+        for stream in streams:
+            self._streams.pop(stream.id, None)
+
     async def send(self, frame: bytes) -> None:
         """Write one frame. Errors: SpdyFailed once the connection is gone."""
         if self._over is not None:

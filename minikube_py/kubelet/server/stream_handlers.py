@@ -1,7 +1,9 @@
 """exec, attach and portForward of the kubelet's server: which container is meant, and how it is served."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
@@ -10,6 +12,8 @@ from minikube_py.kubelet.logs.reading import LogOptions, read_log
 from minikube_py.kubelet.server import streams
 from minikube_py.kubelet.server.channels import (
     CHANNELS,
+    ERROR,
+    STDIN,
     ChannelSocket,
     CommandClient,
     Wanted,
@@ -30,6 +34,7 @@ from minikube_py.kubelet.server.spdy import SpdyStream, spdy_over
 from minikube_py.kubelet.server.spdy_client import V4, SpdyClient
 from minikube_py.kubelet.server.upgrade import UpgradeRefused, upgrade_at
 from minikube_py.kubelet.shared import Shared
+from minikube_py.meta.objects import Obj, containers_of
 from minikube_py.runtime.base import Container, RuntimeFailed
 
 JUST_STARTED = 10.0  # seconds after its start in which who attaches to a container misses nothing
@@ -84,23 +89,36 @@ class StreamHandlers:
         replay = self._replay(run)
         async with contextlib.AsyncExitStack() as stack:
             found: dict[int, SpdyStream] = {}
+            taken = None
             if run.state == "running":
                 try:
-                    found = await self._attached(run, wanted, stack)
+                    found, taken = await self._attached(run, wanted, stack)
                 except (RuntimeFailed, UpgradeRefused, OSError):
                     if replay is None:
                         raise
             if not found and (replay is None or not await replay.has_ended()):
                 raise Refused(500, f"container {name} not found in pod {rest[1]}_{rest[0]}")
-            command = AttachCommand(found, wanted.outputs, replay)
+            lasts = _ends_with_its_client(pod, name) and not wanted.tty
+            command = AttachCommand(found, wanted.outputs, replay, None if lasts else taken)
             return await _with_client(
                 request, wanted, lambda client: serve(client, command, wanted.outputs, self._idle())
             )
 
     async def _attached(
         self, run: Container, wanted: Wanted, stack: contextlib.AsyncExitStack
+    ) -> tuple[dict[int, SpdyStream], SpdyStream | None]:
+        """The streams of a container that runs, and the one that ends when all input was taken. Input has a
+        connection of its own: containerd takes no more of it once an output of its connection has ended.
+        Errors: RuntimeFailed, UpgradeRefused, OSError."""
+        if not (wanted.stdin and wanted.outputs):
+            return await self._joined(run, wanted, stack), None
+        output = await self._joined(run, replace(wanted, stdin=False), stack)
+        input = await self._joined(run, Wanted(True, False, False, False), stack)
+        return {**output, STDIN: input[STDIN]}, input[ERROR]
+
+    async def _joined(
+        self, run: Container, wanted: Wanted, stack: contextlib.AsyncExitStack
     ) -> dict[int, SpdyStream]:
-        """The streams of a container that runs. Errors: RuntimeFailed, UpgradeRefused, OSError."""
         url = await self._shared.runtime.streams.attach(
             run.id, stdin=wanted.stdin, stdout=wanted.stdout, stderr=wanted.stderr, tty=wanted.tty
         )
@@ -131,12 +149,25 @@ class StreamHandlers:
             raise Refused(404, f'not found sandbox for pod "{rest[1]}"')
         texts = [text for value in request.query.getall("ports", []) for text in value.split(",")]
         ports = [int(text) for text in texts + request.query.getall("port", []) if text.isdigit()]
-        url = await self._shared.runtime.streams.port_forward(sandbox.id, ports)
-        if not is_websocket(request):
-            return await streams.proxy_spdy(request, url)
-        if streams.tunnels(request):
-            return await streams.serve_tunnel(request, url)
-        return await streams.serve_forward(request, url, ports)
+        id, connect = sandbox.id, self._shared.runtime.streams.connect
+
+        async def dial(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            try:
+                return await asyncio.open_connection(sock=await connect(id, port))
+            except RuntimeFailed as error:
+                raise OSError(str(error)) from error
+
+        if is_websocket(request) and not streams.tunnels(request):
+            return await streams.serve_channels(request, dial, id, ports)
+        forwarder = streams.Forwarder(dial, id, self._idle())
+        serve = streams.serve_tunnel if is_websocket(request) else streams.serve_spdy
+        return await serve(request, forwarder)
+
+
+def _ends_with_its_client(pod: Obj, name: str) -> bool:
+    """Whether a container's input ends with that of the first client that attaches to it."""
+    specs = (spec for spec in containers_of(pod["spec"]) if spec["name"] == name)
+    return any(spec.get("stdinOnce") for spec in specs)
 
 
 def _wanted(request: web.BaseRequest) -> Wanted:

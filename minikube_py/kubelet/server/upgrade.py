@@ -1,7 +1,7 @@
 """Connections beyond HTTP: one that a client has upgraded here, and one that we upgrade at the runtime.
 
 `Upgraded` takes an aiohttp request's connection over once `101 Switching Protocols` is sent; `upgrade_at`
-asks a streaming URL of the runtime (plain HTTP on loopback) for an upgrade. `relay` joins the two.
+asks a streaming URL of the runtime (plain HTTP on loopback) for an upgrade.
 """
 
 import asyncio
@@ -115,22 +115,6 @@ async def upgrade_at(
         writer.close()
         raise
     return reader, writer, fields.get(PROTOCOL_HEADER.lower(), "")
-
-
-async def relay(client: Upgraded, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Carry bytes both ways until either side ends."""
-
-    async def upstream() -> None:
-        while data := await client.read():
-            writer.write(data)
-            await writer.drain()
-
-    async def downstream() -> None:
-        while data := await reader.read(PIECE):
-            await client.write(data)
-
-    await both_ways(upstream, downstream)
-    writer.close()
 
 
 async def both_ways(*directions: Callable[[], Awaitable[None]]) -> None:

@@ -46,9 +46,6 @@ def write_files(directory: Path, files: Mapping[str, File], now: datetime, group
     fresh.symlink_to(target.name)
     fresh.rename(link)
     _show(directory, wanted)
-    for entry in directory.iterdir():
-        if entry.name.startswith("..") and entry.name not in (DATA, target.name) and not entry.is_symlink():
-            remove_tree(entry)
     return True
 
 
@@ -69,15 +66,24 @@ def _fill(target: Path, files: Mapping[str, File], group: int | None) -> None:
     target.mkdir()
     _give(target, FOLDER, group)
     for path, file in files.items():
-        place = target / path
-        missing = [folder for folder in place.parents if not folder.exists()]
-        for folder in reversed(missing):
+        above = Path(path).parents if "/" in path else ()
+        for folder in [target / name for name in above if not (target / name).exists()][::-1]:
             folder.mkdir()
             _give(folder, FOLDER, group)
-        place.write_bytes(file.data)
-        if group is not None or file.user is not None:
-            os.chown(place, -1 if file.user is None else file.user, -1 if group is None else group)
-        place.chmod(file.mode)
+        place = os.open(f"{target}/{path}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            _write_all(place, file.data)
+            if group is not None or file.user is not None:
+                os.fchown(place, -1 if file.user is None else file.user, -1 if group is None else group)
+            os.fchmod(place, file.mode)
+        finally:
+            os.close(place)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def _same(directory: Path, files: Mapping[str, File]) -> bool:
@@ -96,12 +102,17 @@ def _is(path: Path, file: File) -> bool:
 
 
 def _show(directory: Path, files: Mapping[str, File]) -> None:
-    """Let the names at the top of `files`, and no others, be seen."""
+    """Let the names at the top of `files`, and no others, be seen; what earlier updates have left goes."""
     visible = {path.split("/")[0] for path in files}
+    with os.scandir(directory) as entries:
+        present = {entry.name: entry.is_symlink() for entry in entries}
     for name in visible:
-        entry = directory / name
-        if not entry.is_symlink():
-            entry.symlink_to(f"{DATA}/{name}")
-    for entry in directory.iterdir():
-        if not entry.name.startswith("..") and entry.is_symlink() and entry.name not in visible:
-            entry.unlink()
+        if not present.get(name):
+            os.symlink(f"{DATA}/{name}", f"{directory}/{name}")
+    current = os.readlink(directory / DATA)
+    for name, is_link in present.items():
+        if name.startswith(".."):
+            if name not in (DATA, current) and not is_link:
+                remove_tree(directory / name)
+        elif is_link and name not in visible:
+            os.unlink(f"{directory}/{name}")

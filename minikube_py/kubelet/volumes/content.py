@@ -40,12 +40,22 @@ class ContentVolume(VolumeKind):
         await self.make(context, volume)
 
     def _write(self, directory: Path, files: Mapping[str, File], context: VolumeContext) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        if self.in_memory and context.config.memory_volumes and not is_mounted(directory):
+        in_memory = self.in_memory and context.config.memory_volumes
+        is_new = _made(directory)
+        if in_memory and (is_new or not is_mounted(directory)):
             mount_tmpfs(directory)
         if (directory.stat().st_mode & 0o777) != 0o777:
             directory.chmod(0o777)
         write_files(directory, files, context.clock.now(), group_of(context.pod))
+
+
+def _made(directory: Path) -> bool:
+    """Make the directory; False where it is there already."""
+    try:
+        directory.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
 
 
 def mode_of(source: Obj, otherwise: int = DEFAULT_MODE, field: str = "defaultMode") -> int:
