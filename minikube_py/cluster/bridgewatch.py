@@ -15,13 +15,13 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from minikube_py.aio.netlink import KernelNews, Subject
 from minikube_py.cluster.leftovers import RESULTS, network_results
 from minikube_py.cluster.network import NET, Bridge
 
 log = logging.getLogger(__name__)
 
-LINK_NEWS = 0x1  # RTMGRP_LINK of rtnetlink(7)
-READ_SIZE = 1 << 16
+LINKS = Subject(socket.NETLINK_ROUTE, groups=0x1)  # RTMGRP_LINK of rtnetlink(7)
 PAUSE = 0.2  # seconds for which news is gathered: an interface is told of several times
 
 
@@ -36,22 +36,21 @@ class BridgeWatch:
 
     async def run(self, ready: asyncio.Event) -> None:
         """Keep it until cancelled. Errors: NetworkFailed."""
-        loop = asyncio.get_running_loop()
         news = asyncio.Event()
-        with _link_news() as netlink:
-            loop.add_reader(netlink, _read, netlink, news)
-            try:
-                self._known = self._bridge.index()  # the start has completed it
-                await self.mend()
-                ready.set()
-                while True:
-                    await news.wait()
-                    await asyncio.sleep(PAUSE)
-                    news.clear()
-                    if self._is_lost():
-                        await self.mend()
-            finally:
-                loop.remove_reader(netlink)
+        kernel = KernelNews(LINKS, lambda _: news.set(), news.set)
+        kernel.open()
+        try:
+            self._known = self._bridge.index()  # the start has completed it
+            await self.mend()
+            ready.set()
+            while True:
+                await news.wait()
+                await asyncio.sleep(PAUSE)
+                news.clear()
+                if self._is_lost():
+                    await self.mend()
+        finally:
+            kernel.close()
 
     def _is_lost(self) -> bool:
         """Whether the bridge is missing, down, or another than the one that was completed."""
@@ -84,18 +83,3 @@ class BridgeWatch:
 def _is_free(name: str) -> bool:
     """Whether there is an interface of this name, and it is on no bridge."""
     return (NET / name).exists() and not (NET / name / "master").exists()
-
-
-def _link_news() -> socket.socket:
-    """A netlink socket that becomes readable when any interface of the machine comes, goes or changes."""
-    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
-    netlink.bind((0, LINK_NEWS))
-    return netlink
-
-
-def _read(netlink: socket.socket, news: asyncio.Event) -> None:
-    """Take all news there is: that there is some is enough."""
-    news.set()
-    with contextlib.suppress(OSError):  # nothing left, or more news than the kernel kept: news all the same
-        while True:
-            netlink.recv(READ_SIZE)

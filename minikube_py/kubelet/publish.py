@@ -1,7 +1,7 @@
 """StatusPublisher: one pod's status in the API, written only where it differs, one write at a time.
 
 While a start is under way its intermediate states are held back for up to a second, so that an ordinary pod
-costs one write; where many pods start at once, and each takes longer, for up to 15. What is held back longer,
+costs one write; where many pods start at once, and each takes longer, for up to 5. What is held back longer,
 or fails, is told. A write that fails is tried again.
 """
 
@@ -19,7 +19,7 @@ from minikube_py.meta.objects import Obj, key_of, revision_of, uid_of
 
 log = logging.getLogger(__name__)
 
-QUIET, EACH, LONGEST = 1.0, 0.25, 15.0
+QUIET, EACH, LONGEST = 1.0, 0.25, 5.0
 """Seconds for which a start's intermediate states are held back: of one that is alone, more for each other pod
 that starts meanwhile, and at most."""
 RETRIES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds

@@ -6,24 +6,21 @@ makes the table anew as well, or deletes elements only while we change some. Lim
 delete just while we change some are not missed; what others add is left alone.
 """
 
-import asyncio
 import contextlib
 import logging
-import socket
 from collections.abc import Callable, Iterator
 
+from minikube_py.aio.netlink import KernelNews, Subject
 from minikube_py.proxy.netlink import GENERAL, NETLINK_NETFILTER, attributes, messages
 
 log = logging.getLogger(__name__)
 
-_GROUP = 1 << 6  # NFNLGRP_NFTABLES
+TRANSACTIONS = Subject(NETLINK_NETFILTER, groups=1 << 6, buffer=4 << 20)  # NFNLGRP_NFTABLES
 _NFTABLES = 10 << 8  # the subsystem in a message's type
 _NEW_TABLE, _DELETE_ELEMENT, _NEW_GENERATION = (_NFTABLES | type for type in (0, 14, 15))
 _DELETE = frozenset(_NFTABLES | type for type in (2, 5, 8, 11))  # table, chain, rule, set
 _TOLD = frozenset((_NEW_TABLE, _DELETE_ELEMENT, _NEW_GENERATION)) | _DELETE
 _NAME = 1  # the attribute that holds the table's name, whatever the message is about
-_RCVBUFFORCE = 33  # socket(7); Python has no name for it
-_READ, _BUFFER = 1 << 18, 4 << 20
 
 
 class Transactions:
@@ -52,27 +49,19 @@ class TableWatch:
 
     def __init__(self, table: str, lost: Callable[[], None]) -> None:
         self._table, self._lost = table, lost
-        self._kernel: socket.socket | None = None
+        self._kernel = KernelNews(TRANSACTIONS, self._heard, self._missed)
         self._transactions = Transactions(table)
         self._ours = False
 
     def __enter__(self) -> None:
-        kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, NETLINK_NETFILTER)
-        with contextlib.suppress(OSError):  # else the usual size will have to do
-            kernel.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, _BUFFER)
-        kernel.bind((0, _GROUP))
-        self._kernel = kernel
-        asyncio.get_running_loop().add_reader(kernel, self._read)
+        self._kernel.open()
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Watch no more."""
-        if self._kernel is not None:
-            asyncio.get_running_loop().remove_reader(self._kernel)
-            self._kernel.close()
-            self._kernel = None
+        self._kernel.close()
 
     @contextlib.contextmanager
     def ours(self) -> Iterator[None]:
@@ -80,21 +69,20 @@ class TableWatch:
         self._ours = True
         try:
             yield
-            self._read()
+            self._kernel.read()
         finally:
             self._ours = False
 
-    def _read(self) -> None:
-        """Take all the news there is. More than was kept for us counts as a loss, unless it is our own."""
-        lost = False
-        while self._kernel is not None:
-            try:
-                lost |= self._transactions.lost(self._kernel.recv(_READ), ours=self._ours)
-            except BlockingIOError:
-                break
-            except OSError:
-                lost |= not self._ours
-                self._transactions = Transactions(self._table)
-        if lost:
-            log.warning("the nft table %s was changed by somebody else", self._table)
-            self._lost()
+    def _heard(self, data: bytes) -> None:
+        if self._transactions.lost(data, ours=self._ours):
+            self._tell()
+
+    def _missed(self) -> None:
+        """More news than was kept for us counts as a loss, unless it is our own."""
+        self._transactions = Transactions(self._table)
+        if not self._ours:
+            self._tell()
+
+    def _tell(self) -> None:
+        log.warning("the nft table %s was changed by somebody else", self._table)
+        self._lost()

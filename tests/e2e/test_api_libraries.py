@@ -130,19 +130,15 @@ def test_kopf(namespace: str) -> None:
         meta = {"name": "c", "namespace": namespace, "labels": {"mine": "yes"}}
         made = pykube.ConfigMap(client, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
         made.create()
-        for _, event in _events(made, client):
-            if "kopf.zalando.org/last-handled-configuration" in event.annotations:
-                break
-        made.delete()
-        for type, _ in _events(made, client):
-            if type == "DELETED":
-                break
-
-    def _events(made: Any, client: Any) -> Any:
-        query = pykube.ConfigMap.objects(client, namespace=namespace).filter(
+        of_it = pykube.ConfigMap.objects(client, namespace=namespace).filter(
             field_selector={"metadata.name": "c"}
         )
-        yield from query.watch(params={"timeoutSeconds": 20})
+        events = iter(of_it.watch(params={"timeoutSeconds": 20}))
+        while "kopf.zalando.org/last-handled-configuration" not in next(events)[1].annotations:
+            pass
+        made.delete()  # within the one watch, which cannot miss the end
+        while next(events)[0] != "DELETED":
+            pass
 
     asyncio.run(operate())
     assert told == [("created", "c"), ("deleted", "c")]
