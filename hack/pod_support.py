@@ -91,8 +91,8 @@ SUPPORT: Mapping[str, Fields] = {
         "readinessGates "
         "resources restartPolicy securityContext serviceAccountName setHostnameAsFQDN shareProcessNamespace "
         "subdomain terminationGracePeriodSeconds volumes",
-        "enforced: false needs containerd 2.x with user namespaces, else "
-        "FailedCreatePodSandBox says so": "hostUsers",
+        "enforced: false needs containerd 2.x with user namespaces, and a MINIKUBE_PY_HOME that others "
+        "may pass through, else FailedCreatePodSandBox says so": "hostUsers",
         "enforced: the API server adds the class' overhead, the runtime refuses an "
         "unknown handler": "runtimeClassName",
         "scheduler: and by the node's admission for a pod that names its "

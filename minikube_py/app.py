@@ -152,7 +152,9 @@ class Cluster:
 
     async def _runtime(self) -> Containerd:
         """The container runtime, with the sandbox image in it."""
-        runtime = await Containerd.connect(await self._containerd())
+        socket = await self._containerd()
+        state = self._child.config.state if self._child is not None else None
+        runtime = await Containerd.connect(socket, state=state)
         try:
             await ensure_pause(runtime.images)
         except BaseException:

@@ -227,7 +227,8 @@ class Profile:
         return self.config_file.exists()
 
     def make_folders(self) -> None:
-        """Make the profile's folders, for their owner only."""
+        """Make the profile's folders, for their owner only. Through the profile's own and containerd's others
+        may pass, to what they know the name of: the users of pods with `hostUsers: false` must."""
         for folder in (
             self.folder,
             self.pki,
@@ -239,6 +240,8 @@ class Profile:
             self.containerd_socket.parent,
         ):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.folder, self.containerd):
+            folder.chmod(0o711)
 
     def network(self) -> Network | None:
         """The addresses and ports that this profile was given, or None. Errors: BadProfile."""

@@ -5,6 +5,8 @@ containerd restarts; the channel reconnects by itself.
 """
 
 import asyncio
+import contextlib
+import stat
 from pathlib import Path
 from typing import Self
 
@@ -24,7 +26,7 @@ CAP_SYS_RESOURCE = 1 << 24
 class Containerd:
     """One containerd; made by `connect`."""
 
-    def __init__(self, socket: str) -> None:
+    def __init__(self, socket: str, *, shut: Path | None = None) -> None:
         floor = oom_score_floor(Path("/proc/self"))
         self._calls = Calls(f"unix:{socket}")
         stops = Stops()
@@ -32,14 +34,18 @@ class Containerd:
         self.containers = CriContainers(self._calls, stops, oom_score_floor=floor)
         self.images = CriImages(self._calls)
         self.streams = CriStreams(self._calls, Path(socket).parent)
-        self.monitor = CriMonitor(self._calls, stops, oom_score_floor=floor)
+        self.monitor = CriMonitor(self._calls, stops, oom_score_floor=floor, shut=shut)
 
     @classmethod
-    async def connect(cls, socket_path: Path | str, *, timeout: float = 30.0) -> Self:
+    async def connect(
+        cls, socket_path: Path | str, *, timeout: float = 30.0, state: Path | None = None
+    ) -> Self:
         """The containerd that listens on `socket_path` (a path, or unix://<path>); waits up to `timeout`
-        seconds until it answers. Errors: TimeoutError, RuntimeFailed where it serves no CRI v1."""
+        seconds until it answers. `state` is the folder of its bundles, where that is known: pods have users of
+        their own only where these may reach it. Errors: TimeoutError, RuntimeFailed where it serves no CRI
+        v1."""
         path = str(socket_path).removeprefix("unix://")
-        containerd = cls(path)
+        containerd = cls(path, shut=shut_folder(state) if state is not None else None)
         try:
             async with asyncio.timeout(timeout):
                 await containerd._answers()
@@ -65,6 +71,16 @@ class Containerd:
         """End the connection; containers run on."""
         await self.streams.close()
         await self._calls.close()
+
+
+def shut_folder(path: Path) -> Path | None:
+    """The first folder on the way to `path` that others than its owner and group may not pass through; None
+    where there is none. What is not there yet counts as open."""
+    for folder in (*reversed(path.parents), path):
+        with contextlib.suppress(FileNotFoundError):
+            if not folder.stat().st_mode & stat.S_IXOTH:
+                return folder
+    return None
 
 
 def oom_score_floor(process: Path) -> int:

@@ -5,6 +5,7 @@ Times are nanoseconds in CRI and seconds here. Kubernetes' defaults that the kub
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from minikube_py.runtime.base import (
     Container,
@@ -343,6 +344,12 @@ def runtime_info(version: cri.VersionResponse, answer: cri.StatusResponse) -> Ru
         handlers={handler.name: handler_features(handler) for handler in answer.runtime_handlers},
         strict_groups=answer.features.supplemental_groups_policy if answer.HasField("features") else None,
     )
+
+
+def without_users(info: RuntimeInfo) -> RuntimeInfo:
+    """The same runtime, none of whose handlers has user namespaces."""
+    handlers = {name: replace(can, user_namespaces=False) for name, can in info.handlers.items()}
+    return replace(info, handlers=handlers)
 
 
 def container_stats(message: cri.ContainerStats) -> ContainerStats:

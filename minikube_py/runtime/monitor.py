@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -42,18 +43,32 @@ Queue = asyncio.Queue[RuntimeEvent | Exception]
 class CriMonitor:
     """The contract's Monitor on containerd."""
 
-    def __init__(self, calls: Calls, stops: Stops, *, oom_score_floor: int = -1000) -> None:
-        self._calls, self._stops = calls, stops
+    def __init__(
+        self, calls: Calls, stops: Stops, *, oom_score_floor: int = -1000, shut: Path | None = None
+    ) -> None:
+        self._calls, self._stops, self._shut = calls, stops, shut
+        self._told = False
         self._oom_score_floor = oom_score_floor
         self._deleted: dict[str, asyncio.Event] = {}
 
     async def info(self) -> RuntimeInfo:
-        """Name, version and condition."""
+        """Name, version, condition and abilities: no user namespaces where their users cannot reach the
+        bundles."""
         version = await self._calls.unary(
             SERVICE + "Version", cri.VersionRequest(version="v1"), cri.VersionResponse
         )
         answer = await self._calls.unary(SERVICE + "Status", cri.StatusRequest(), cri.StatusResponse)
-        return convert.runtime_info(version, answer)
+        info = convert.runtime_info(version, answer)
+        if self._shut is None or not any(can.user_namespaces for can in info.handlers.values()):
+            return info
+        if not self._told:
+            self._told = True
+            log.warning(
+                "no pod can have users of its own (hostUsers: false): others may not pass through %s;"
+                " a MINIKUBE_PY_HOME elsewhere, such as /var/lib/minikube-py, allows it",
+                self._shut,
+            )
+        return convert.without_users(info)
 
     def events(self) -> AsyncIterator[RuntimeEvent]:
         """Events from the moment of this call on; ends with RuntimeUnavailable when the runtime goes."""

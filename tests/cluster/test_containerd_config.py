@@ -30,6 +30,8 @@ CONFIG = ContainerdConfig(
         ("containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u3\n", (1, 6)),
         ("containerd containerd.io 1.7.27 05044ec0a9a75232cad458027ca83437aae3f4da\n", (1, 7)),
         ("containerd github.com/containerd/containerd/v2 v2.1.4 75cb2b7193e4e490e9fbdc236c0e\n", (2, 1)),
+        ("containerd github.com/containerd/containerd 1.7.24~ds1 1.7.24~ds1-6+deb13u1\n", (1, 7)),
+        ("containerd github.com/containerd/containerd/v2 2.1.9+unknown \n", (2, 1)),
         ("containerd github.com/containerd/containerd/v2 2.10.0~rc1 \n", (2, 10)),
         ("something else\n", (1, 0)),
     ],

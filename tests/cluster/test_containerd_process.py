@@ -54,7 +54,7 @@ async def test_another_configuration_starts_it_anew(config: ContainerdConfig) ->
     pid = await ContainerdProcess(config).start()
     changed = replace(config, sandbox_image="minikube-py.local/pause:2")
     assert await ContainerdProcess(changed).start() != pid
-    assert 'sandbox_image = "minikube-py.local/pause:2"' in config.config_file.read_text()
+    assert '"minikube-py.local/pause:2"' in config.config_file.read_text()
 
 
 async def test_as_a_service_it_ends_with_us(config: ContainerdConfig) -> None:

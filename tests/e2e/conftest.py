@@ -91,6 +91,7 @@ def cluster() -> Iterator[Cluster]:
     if not shutil.which("kubectl"):
         pytest.skip("kubectl is not installed")
     home = Path(tempfile.mkdtemp(prefix="mkpy-e2e-"))
+    home.chmod(0o711)  # users of pods with hostUsers: false pass through
     made = Cluster(home)
     try:
         made.run("start")

@@ -1,5 +1,6 @@
 """Values become CRI messages and back; only what a real container cannot show is tested here."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from minikube_py.runtime.base import (
     Security,
     User,
 )
-from minikube_py.runtime.containerd import oom_score_floor
+from minikube_py.runtime.containerd import oom_score_floor, shut_folder
 from minikube_py.runtime.monitor import event_from
 from minikube_py.runtime.proto import containerd_pb2 as containerd
 from minikube_py.runtime.proto import cri_pb2 as cri
@@ -155,6 +156,36 @@ def test_what_a_newer_runtime_tells_of_itself() -> None:
         handlers={"runc": HandlerFeatures(recursive_read_only_mounts=True)},
         strict_groups=True,
     )
+
+
+def test_users_of_their_own_are_taken_back() -> None:
+    """Where nobody else reaches the bundles, no handler has user namespaces; the rest stays."""
+    able = HandlerFeatures(recursive_read_only_mounts=True, user_namespaces=True)
+    info = RuntimeInfo("containerd", "2.1.4", handlers={"": able, "runc": able}, strict_groups=True)
+    left = HandlerFeatures(recursive_read_only_mounts=True)
+    assert convert.without_users(info) == RuntimeInfo(
+        "containerd", "2.1.4", handlers={"": left, "runc": left}, strict_groups=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("modes", "shut"),
+    [
+        ((0o711, 0o755, 0o711), None),
+        ((0o711, 0o755, 0o700), "home/dev/state"),
+        ((0o750, 0o700, 0o711), "home"),
+        ((0o711, 0o700, 0o711), "home/dev"),
+    ],
+)
+def test_the_first_shut_folder(modes: tuple[int, ...], shut: str | None) -> None:
+    """The first folder on the way that others may not pass through; one that is not there is open."""
+    with tempfile.TemporaryDirectory(prefix="mkpy") as top:
+        Path(top).chmod(0o711)
+        folder = Path(top) / "home/dev/state"
+        folder.mkdir(parents=True)
+        for path, mode in zip((folder.parents[1], folder.parent, folder), modes, strict=True):
+            path.chmod(mode)
+        assert shut_folder(folder / "later") == (None if shut is None else Path(top) / shut)
 
 
 def test_a_container_tells_its_resources_and_user() -> None:
