@@ -129,7 +129,7 @@ async def test_the_end_of_a_start_is_told_at_once() -> None:
         one.starting |= {f"other-{number}" for number in range(50)}
         one.publisher.hold()
         one.say("creating")
-        await clock.advance(5)
+        await clock.advance(4)
         one.say("running")
         one.publisher.release()
         await clock.advance(0)
