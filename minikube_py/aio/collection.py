@@ -2,8 +2,8 @@
 
 A collection stops everything for as long as it takes to look at every container it covers, and the oldest
 generation of a cluster of fifty thousand pods is millions of dicts and lists, hardly any of which is garbage:
-objects are trees, freed by their reference counts. So young generations are collected often and are small, and
-what survives a collection of the oldest one that took long is never looked at again.
+objects are trees, freed by their reference counts. So what survives a collection of the oldest one that took
+long is never looked at again.
 Limits: a cycle that dies after it was set aside so is not freed. Those are connections and tasks that were open
 at that moment, a few for each million objects made.
 """
@@ -12,11 +12,11 @@ import gc
 import time
 from typing import Final
 
-YOUNG: Final = 20_000
+YOUNG: Final = 50_000
 """Containers that are made before the youngest generation is collected: some milliseconds."""
-MIDDLE: Final = 6
+MIDDLE: Final = 20
 """Collections of the youngest generation before the middle one is collected with it."""
-OLD: Final = 30
+OLD: Final = 50
 """Collections of the middle generation before the oldest one may be, once it has grown by a quarter."""
 LONG: Final = 0.03
 """Seconds of CPU."""
