@@ -28,6 +28,10 @@ class Change:
     object: Obj
     old: Obj | None = None
 
+    def keeps(self, told: Callable[[Obj], Any]) -> bool:
+        """Whether the object was modified, but nothing of what `told` tells of it."""
+        return self.type == "MODIFIED" and self.old is not None and bool(told(self.object) == told(self.old))
+
 
 Index = Callable[[Obj], Iterable[str]]
 """The values under which an object is found, such as the node name of a pod."""

@@ -65,10 +65,7 @@ class DaemonSetController(Controller):
     def _owners(self, change: Change) -> Iterable[Key]:
         """Those that control the pod, now or before, where it makes a difference to them: each looks at every
         node."""
-        same = (
-            change.type == "MODIFIED" and change.old is not None and _told(change.object) == _told(change.old)
-        )
-        return () if same else super()._owners(change)
+        return () if change.keeps(_told) else super()._owners(change)
 
     def _revision_changed(self, change: Change) -> Iterable[Key]:
         """The DaemonSet of a revision that was changed or deleted. One that is new says nothing: it is our own,

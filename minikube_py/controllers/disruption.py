@@ -152,8 +152,7 @@ class DisruptionController(Controller):
 
     def _of_pod(self, change: Change) -> Iterable[Key]:
         """The budgets that select the pod now, or did before, where it makes a difference to them."""
-        pod, old = change.object, change.old
-        if change.type == "MODIFIED" and old is not None and _told(pod) == _told(old):
+        if change.keeps(_told):
             return
         states = [state for state in (change.object, change.old) if state is not None]
         for budget in self.cache.list(PodDisruptionBudget, namespace_of(change.object)):

@@ -13,6 +13,7 @@ from minikube_py.controllers import endpointports as points
 from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
 from minikube_py.controllers.pods import is_ready
 from minikube_py.controllers.selected import POD_LABELS, selected_pods
+from minikube_py.controllers.servicepods import due_services
 from minikube_py.errors import NotFound
 from minikube_py.kinds.core.endpoints import Endpoints
 from minikube_py.kinds.core.pod import Pod
@@ -118,15 +119,7 @@ class EndpointsController(Controller):
         return {Pod: self._pod_changed, Endpoints: lambda change: (key_of(change.object),)}
 
     def _pod_changed(self, change: Change) -> Iterable[Key]:
-        pod, old = change.object, change.old
-        if change.type == "MODIFIED" and old is not None and points.matters(pod) == points.matters(old):
-            return
-        for service in points.services_of(self.cache.list(Service, namespace_of(pod)), pod, old):
-            key = key_of(service)
-            if wait := points.pause(self._sizes.get(key, 0)):
-                self.queue.add_after(key, wait)
-            else:
-                yield key
+        return due_services(self, change, lambda key: self._sizes.get(key, 0))
 
     async def reconcile(self, key: Key) -> float | None:
         service, known = self.cache.get(Service, key), self.cache.get(Endpoints, key)

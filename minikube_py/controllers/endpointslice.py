@@ -16,6 +16,7 @@ from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
 from minikube_py.controllers.batches import in_parts
 from minikube_py.controllers.pods import is_ready
 from minikube_py.controllers.selected import POD_LABELS, selected_pods
+from minikube_py.controllers.servicepods import due_services
 from minikube_py.controllers.topologyhints import (
     DISABLED,
     ENABLED,
@@ -211,15 +212,7 @@ class EndpointSliceController(Controller):
         return {Pod: self._pod_changed, Node: self._node_changed}
 
     def _pod_changed(self, change: Change) -> Iterable[Key]:
-        pod, old = change.object, change.old
-        if change.type == "MODIFIED" and old is not None and points.matters(pod) == points.matters(old):
-            return
-        for service in points.services_of(self.cache.list(Service, namespace_of(pod)), pod, old):
-            key = key_of(service)
-            if wait := points.pause(len(self._made.get(key, ()))):
-                self.queue.add_after(key, wait)
-            else:
-                yield key
+        return due_services(self, change, lambda key: len(self._made.get(key, ())))
 
     def _node_changed(self, change: Change) -> Iterable[Key]:
         """A node's zone is part of its endpoints; what it can do counts for those that are shared out."""

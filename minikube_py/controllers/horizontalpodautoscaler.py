@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import ClassVar
 
 from minikube_py.client.base import Change, Index
@@ -55,12 +56,9 @@ class HorizontalPodAutoscalerController(Controller):
 
     def _changed(self, change: Change) -> Iterable[Key]:
         """The autoscaler, unless only its status has changed."""
-        old = change.old
         if change.type == "DELETED":
             self._histories.pop(uid_of(change.object), None)
-        if change.type == "MODIFIED" and old is not None and old["spec"] == change.object["spec"]:
-            return ()
-        return (key_of(change.object),)
+        return () if change.keeps(itemgetter("spec")) else (key_of(change.object),)
 
     async def reconcile(self, key: Key) -> float | None:
         autoscaler = self.cache.get(HorizontalPodAutoscaler, key)

@@ -209,7 +209,7 @@ def daemon(**spec: Any) -> Obj:
 )
 def test_daemon_placement(taints: Any, expected: tuple[bool, bool]) -> None:
     """Daemon pods bear a troubled node, but not taints that others set."""
-    found = placement.place(daemon(), node("n1", *taints))
+    found = placement.placer(daemon())(node("n1", *taints))
     assert (found.run, found.stay) == expected
 
 

@@ -58,11 +58,6 @@ def tolerations(template_spec: Obj) -> list[Obj]:
 NOWHERE, EVERYWHERE = Placement(False, False), Placement(True, True)
 
 
-def place(ds: Obj, node: Obj) -> Placement:
-    """What `ds` wants on `node`."""
-    return placer(ds)(node)
-
-
 def placer(ds: Obj) -> Callable[[Obj], Placement]:
     """What `ds` wants on a node, for many nodes."""
     spec = dig(ds, "spec.template.spec", {})
