@@ -30,7 +30,7 @@ from minikube_py.runtime.calls import NAMESPACE, Calls
 from minikube_py.runtime.monitor import SUBSCRIBE
 from minikube_py.runtime.proto import containerd_pb2 as containerd
 
-ROUNDS, BURSTS, CROWD, ENDS = 15, 2, 50, 12
+ROUNDS, BURSTS, CROWD, ENDS = 15, 4, 50, 12
 WINDOW, SETTLE = 20.0, 6.0
 """Seconds for which the idle process is measured, and that it has to become quiet."""
 PAUSE = 0.2  # seconds between two measurements: the kernel takes down network namespaces in its own time
@@ -107,9 +107,9 @@ async def one_pod(both: Sides, wanted: Sequence[str]) -> list[Row]:
     return [row for row in rows if row.title.partition(":")[0] in wanted]
 
 
-async def burst(both: Sides) -> list[Row]:
+async def burst(both: Sides, rounds: int) -> list[Row]:
     """50 pods at once; their deletion is told without a limit of its own."""
-    found = await alternate(both, CROWD, BURSTS)
+    found = await alternate(both, CROWD, rounds)
     title = f"burst: {CROWD} pods at once"
     return [
         Row(f"{title} until Running", "ms", ms(found.ours[0]), 1.1, ms(found.bare[0])),
@@ -171,7 +171,7 @@ async def quiet(cluster: OwnCluster, both: Sides, wanted: Sequence[str]) -> list
     return [row for row in rows if row.title.partition(":")[0] in wanted]
 
 
-async def measure(cluster: OwnCluster, wanted: Sequence[str]) -> None:
+async def measure(cluster: OwnCluster, wanted: Sequence[str], bursts: int) -> None:
     """Measure and print the table, a line as soon as it is known."""
     print("| median (range) | minikube-py | bare CRI | ratio | limit | load of 1 and 5 min |")
     print("|---|---|---|---|---|---|", flush=True)
@@ -183,7 +183,7 @@ async def measure(cluster: OwnCluster, wanted: Sequence[str]) -> None:
         if "status" in wanted:
             tell(await status(cluster, both))
         if "burst" in wanted:
-            tell(await burst(both))
+            tell(await burst(both, bursts))
 
 
 def tell(rows: Sequence[Row]) -> None:
@@ -196,10 +196,11 @@ def main() -> None:
     """Run on a cluster of its own."""
     parser = argparse.ArgumentParser(description="Measure the kubelet beside bare CRI calls.")
     parser.add_argument("--only", action="append", choices=SECTIONS, help="a section (may be given again)")
-    wanted = parser.parse_args().only or SECTIONS
+    parser.add_argument("--bursts", type=int, default=BURSTS, help=f"bursts of each side (default {BURSTS})")
+    given = parser.parse_args()
     need_root()
     with started() as cluster:
-        uvloop.run(measure(cluster, wanted))
+        uvloop.run(measure(cluster, given.only or SECTIONS, given.bursts))
 
 
 if __name__ == "__main__":
