@@ -16,6 +16,10 @@ CROWD: Final = 32
 """Readers from which they are one."""
 
 
+def _nobody(_: object) -> None:
+    """Whom a subscription tells that has ended."""
+
+
 class Lagging(Exception):
     """The reader was too slow and has lost items."""
 
@@ -44,7 +48,7 @@ class Subscription(Generic[T]):
         if len(self._items) >= self._capacity:
             self._lagging = True
             self._items.clear()
-            self._gone(self)
+            self._leave()
         else:
             self._items.append(item)
         if not self.waits:
@@ -89,8 +93,14 @@ class Subscription(Generic[T]):
     def close(self) -> None:
         """Stop receiving; a waiting `next` returns what is at hand."""
         self._closed = True
-        self._gone(self)
+        self._leave()
         self.wake()
+
+    def _leave(self) -> None:
+        """Tell that it takes no more, once, and let go of whom it told: what is closed goes at once, without
+        the garbage collector."""
+        gone, self._gone = self._gone, _nobody
+        gone(self)
 
 
 class Pace:

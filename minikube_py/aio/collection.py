@@ -20,6 +20,8 @@ OLD: Final = 50
 """Collections of the middle generation before the oldest one may be, once it has grown by a quarter."""
 LONG: Final = 0.03
 """Seconds of CPU."""
+MANY: Final = 600_000
+"""Containers among which the garbage of a start is not looked for: some tenths of a second."""
 _OLDEST = 2
 
 
@@ -33,8 +35,11 @@ class Settled:
         self._began = 0.0
 
     def begin(self) -> None:
-        """What was made until now stays for good, and is kept out of every later collection."""
-        gc.collect()
+        """What was made until now stays for good, and is kept out of every later collection. Its garbage is
+        collected first, but where a store of many objects was loaded: that would hold up everything for longer
+        than the garbage, which is as much for a small one, is worth."""
+        if gc.get_count()[0] < MANY:
+            gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG, MIDDLE, OLD)
         gc.callbacks.append(self.note)

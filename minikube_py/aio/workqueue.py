@@ -14,10 +14,9 @@ from typing import Any, Generic, TypeVar
 from minikube_py.aio.clock import Clock
 from minikube_py.aio.metrics import Counter, Histogram
 from minikube_py.aio.tasks import Tasks
+from minikube_py.aio.turns import TURN_SECONDS
 
 K = TypeVar("K", bound=Hashable)
-TURN_SECONDS = 0.005
-"""For how long keys are handed out before the loop may turn: work on a key need not wait for anything."""
 BUCKETS = tuple(10.0**power for power in range(-8, 4))
 """Seconds: the buckets of a work queue's histograms."""
 

@@ -16,7 +16,7 @@ from minikube_py.apiserver import dialing, log_streams
 from minikube_py.apiserver.call import Call
 from minikube_py.apiserver.rewriting import Rewriting
 from minikube_py.apiserver.streams import Streams, is_upgrade, passed_on
-from minikube_py.apiserver.targets import Target, Targets
+from minikube_py.apiserver.targets import NoHost, Target, Targets
 from minikube_py.errors import ApiError, BadRequest, InternalError, NotFound, ServiceUnavailable
 
 STREAMED = frozenset(("exec", "attach", "portforward"))
@@ -51,16 +51,20 @@ class Proxy:
             self._session = None
 
     async def log(self, call: Call) -> web.StreamResponse:
-        """A container's log as the kubelet gives it. Errors: NotFound, BadRequest, Invalid, InternalError."""
+        """A container's log as the kubelet gives it; nothing where the pod is on no node yet.
+        Errors: NotFound, BadRequest, Invalid, InternalError."""
         log_streams.check_options(call.query, call.info.name)
-        target = self._targets.stream(call.info.namespace, call.info.name, "log", call.query)
+        try:
+            target = self._targets.stream(call.info.namespace, call.info.name, "log", call.query)
+        except NoHost:
+            return web.Response(status=204)
         try:
             answer = await self._ask(target, "GET", CIMultiDict(), None)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise InternalError(f'Get "{target.url}": {dialing.words(error)}') from error
         async with answer:
             if answer.status >= 400:
-                raise await _kubelet_refusal(answer)
+                raise await _kubelet_refusal(answer, call.info.name)
             if log_streams.is_websocket(call.request):
                 return await log_streams.as_messages(call.request, answer)
             headers = passed_back(answer)
@@ -136,14 +140,14 @@ async def sent_body(request: web.BaseRequest) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _kubelet_refusal(answer: aiohttp.ClientResponse) -> ApiError:
-    """The kubelet's refusal of a log: its text is the message."""
+async def _kubelet_refusal(answer: aiohttp.ClientResponse, name: str) -> ApiError:
+    """The kubelet's refusal of a pod's log: its text is the message, unless it says that nothing is there."""
     text = (await answer.content.read(4096)).decode(errors="replace").strip()
     if answer.status == 400:
         return BadRequest(text)
     if answer.status == 404:
-        return NotFound(text or "the server could not find the requested resource")
-    return InternalError(f"an error on the server ({text!r}) has prevented the request from succeeding")
+        return NotFound(f"the server could not find the requested resource ( pods/log {name})")
+    return InternalError(f"Internal error occurred: {text}")
 
 
 def passed_back(answer: aiohttp.ClientResponse) -> CIMultiDict[str]:

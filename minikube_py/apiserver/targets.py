@@ -59,6 +59,10 @@ class Target(NamedTuple):
         return f"{self.scheme}://{self.authority}{self.path}"
 
 
+class NoHost(BadRequest):
+    """The pod is on no node yet."""
+
+
 class Targets:
     """Finds targets in the registry."""
 
@@ -70,13 +74,13 @@ class Targets:
         """The kubelet's URL for exec, attach, portforward or log. Errors: NotFound, BadRequest."""
         pod = self._registry.decoded(self._registry.get(Pod, namespace, name))
         node = dig(pod, "spec.nodeName", "")
+        container = container_of(pod, _first(query, "container")) if subresource != "portforward" else ""
         if not node:
-            raise BadRequest(f"pod {name} does not have a host assigned")
+            raise NoHost(f"pod {name} does not have a host assigned")
         place = f"{quote(namespace)}/{quote(name)}"
         if subresource == "portforward":
             ports = {"port": list(query.get("ports", ()))}
             return self.kubelet(node, f"/portForward/{place}", ports)
-        container = container_of(pod, _first(query, "container"))
         if subresource == "log":
             options = {key: query[key][:1] for key in _LOG_OPTIONS if key in query}
             return self.kubelet(node, f"/containerLogs/{place}/{quote(container)}", options)

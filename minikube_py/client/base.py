@@ -6,8 +6,7 @@ seen every write by the time the write returns.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj
@@ -18,8 +17,7 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """type is ADDED, MODIFIED or DELETED; `object` the new state (of a deletion the last one), `old` the one
     before (None for ADDED)."""
 
@@ -59,9 +57,16 @@ class Cache(Protocol):
     def add_index(self, kind: Kind, index: str, of: Index) -> None:
         """File objects of `kind` under the values that `of` gives, now and from now on (idempotent by name)."""
 
+    async def file(self, kind: Kind, index: str, of: Index) -> None:
+        """As `add_index`, a few objects at a time where there are many: for whoever can wait."""
+
     def subscribe(self, kind: Kind, on_change: Callable[[Change], None]) -> Callable[[], None]:
         """Call `on_change` on the loop, first with ADDED for each known object, then for each change, after
         the cache shows it. It must only note the change (enqueue a key). The result unsubscribes."""
+
+    async def follow(self, kind: Kind, on_change: Callable[[Change], None]) -> Callable[[], None]:
+        """As `subscribe`, a few objects at a time where there are many: for whoever can wait until all are
+        told. Changes come in between, each after what they change."""
 
 
 class Client(Protocol):

@@ -1,13 +1,17 @@
 """The tables of a cache: one kind's objects, indexed, with those who want to hear of changes.
 
 A table never copies: what is put in is handed out, shared and read-only. Both clients feed the same tables, the
-local one from the store's commits, the HTTP one from a list and watch.
+local one from the store's commits, the HTTP one from a list and watch. Whoever begins where there are many
+objects (`follow`, `file`) meets them a few at a time, and each change in its place among them.
 """
 
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
 
+from minikube_py.aio.turns import Turns
 from minikube_py.client.base import Change, Index
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj, key_of, owner_references
@@ -16,6 +20,8 @@ log = logging.getLogger(__name__)
 
 OnChange = Callable[[Change], None]
 OWNER, NAMESPACE = "\0owner", "\0namespace"
+AT_ONCE = 20
+"""Objects that are met between two looks at the time."""
 
 
 def _owners(obj: Obj) -> Iterable[str]:
@@ -39,16 +45,48 @@ class Filed:
 
     def file(self, key: Key, new: Obj | None, old: Obj | None) -> None:
         """Move an object from the values of `old` to those of `new`."""
-        before = set(self._of(old)) if old is not None else set()
-        after = set(self._of(new)) if new is not None else set()
-        for value in before - after:
-            filed = self._objects[value]
-            del filed[key]
-            if not filed:
-                del self._objects[value]
+        after = tuple(self._of(new)) if new is not None else ()
+        before = tuple(self._of(old)) if old is not None else ()
+        if before != after:
+            for value in {*before}.difference(after):
+                filed = self._objects[value]
+                del filed[key]
+                if not filed:
+                    del self._objects[value]
         if new is not None:
             for value in after:
-                self._objects.setdefault(value, {})[key] = new
+                if value in self._objects:
+                    self._objects[value][key] = new
+                else:
+                    self._objects[value] = {key: new}
+
+
+class Unmet:
+    """The objects of a table that somebody who begins has still to meet."""
+
+    def __init__(self, objects: Mapping[Key, Obj]) -> None:
+        self.left = dict(objects)
+        self._keys = iter(tuple(objects))
+
+    def took(self, key: Key) -> bool:
+        """Whether the object was still to be met: it is not any more."""
+        return self.left.pop(key, None) is not None
+
+    def some(self) -> list[tuple[Key, Obj]]:
+        """The next few."""
+        keys = islice(self._keys, AT_ONCE)
+        return [(key, obj) for key in keys if (obj := self.left.pop(key, None)) is not None]
+
+
+class Filing(NamedTuple):
+    """An index that does not file all objects yet."""
+
+    filed: Filed
+    unmet: Unmet
+
+    def note(self, key: Key, new: Obj | None, old: Obj | None) -> None:
+        """An object changes."""
+        self.filed.file(key, new, None if self.unmet.took(key) else old)
 
 
 class Table:
@@ -57,10 +95,12 @@ class Table:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self._objects: dict[Key, Obj] = {}
+        self._filings: dict[str, Filing] = {}
         self._indexes: dict[str, Filed] = {OWNER: Filed(_owners)}
         if kind.namespaced:
             self._indexes[NAMESPACE] = Filed(_namespace)
         self._readers: tuple[OnChange, ...] = ()
+        self._subscribed: dict[object, OnChange] = {}
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -77,25 +117,68 @@ class Table:
 
     def add_index(self, index: str, of: Index) -> None:
         """File objects under what `of` gives; an index of that name that is there stays as it is."""
+        while self._file_some(index, of):
+            pass
+
+    async def file(self, index: str, of: Index) -> None:
+        """As `add_index`; the loop may turn meanwhile. All who ask for the same index have a part in it."""
+        turns = Turns()
+        while self._file_some(index, of):
+            await turns.pause()
+
+    def _file_some(self, index: str, of: Index) -> bool:
+        """File a few objects more; whether others are left."""
         if index in self._indexes:
-            return
-        filed = Filed(of)
-        for key, obj in self._objects.items():
-            filed.file(key, obj, None)
-        self._indexes[index] = filed
+            return False
+        if index not in self._filings:
+            self._filings[index] = Filing(Filed(of), Unmet(self._objects))
+        filing = self._filings[index]
+        for key, obj in filing.unmet.some():
+            filing.filed.file(key, obj, None)
+        if filing.unmet.left:
+            return True
+        self._indexes[index] = self._filings.pop(index).filed
+        return False
 
     def subscribe(self, on_change: OnChange) -> Callable[[], None]:
         """Tell `on_change` of all objects as ADDED, then of each change."""
-
-        def reader(change: Change) -> None:
-            on_change(change)
-
-        self._readers = (*self._readers, reader)
+        unsubscribe = self._subscribe(on_change)
         for obj in self.all():
             on_change(Change("ADDED", self.kind, obj))
+        return unsubscribe
+
+    async def follow(self, on_change: OnChange) -> Callable[[], None]:
+        """As `subscribe`; the loop may turn until all objects are told. One that changes before it is told is
+        ADDED as it then is, one that goes before is never told."""
+        unmet = Unmet(self._objects)
+
+        def reader(change: Change) -> None:
+            if unmet.left and unmet.took(key_of(change.object)):
+                if change.type == "DELETED":
+                    return
+                change = Change("ADDED", self.kind, change.object)
+            on_change(change)
+
+        unsubscribe, turns = self._subscribe(reader), Turns()
+        try:
+            while unmet.left:
+                for _, obj in unmet.some():
+                    on_change(Change("ADDED", self.kind, obj))
+                await turns.pause()
+        except BaseException:
+            unsubscribe()
+            raise
+        return unsubscribe
+
+    def _subscribe(self, reader: OnChange) -> Callable[[], None]:
+        """Tell a reader of changes, until the result is called."""
+        subscription = object()
+        self._subscribed[subscription] = reader
+        self._readers = tuple(self._subscribed.values())
 
         def unsubscribe() -> None:
-            self._readers = tuple(known for known in self._readers if known is not reader)
+            self._subscribed.pop(subscription, None)
+            self._readers = tuple(self._subscribed.values())
 
         return unsubscribe
 
@@ -106,6 +189,8 @@ class Table:
         self._objects[key] = obj
         for filed in self._indexes.values():
             filed.file(key, obj, old)
+        for filing in self._filings.values():
+            filing.note(key, obj, old)
         self._tell(Change("ADDED" if old is None else "MODIFIED", self.kind, obj, old))
 
     def remove(self, last: Obj) -> None:
@@ -116,6 +201,8 @@ class Table:
             return
         for filed in self._indexes.values():
             filed.file(key, None, old)
+        for filing in self._filings.values():
+            filing.note(key, None, old)
         self._tell(Change("DELETED", self.kind, last, old))
 
     def replace(self, objects: Mapping[Key, Obj]) -> None:
@@ -144,6 +231,10 @@ class Tables(ABC):
     def _table(self, kind: Kind) -> Table:
         """The table of `kind`, made when it is first asked for."""
 
+    async def _made(self, kind: Kind) -> Table:
+        """`_table`; the loop may turn meanwhile."""
+        return self._table(kind)
+
     def get(self, kind: Kind, key: Key) -> Obj | None:
         return self._table(kind).get(key)
 
@@ -160,5 +251,11 @@ class Tables(ABC):
     def add_index(self, kind: Kind, index: str, of: Index) -> None:
         self._table(kind).add_index(index, of)
 
+    async def file(self, kind: Kind, index: str, of: Index) -> None:
+        await (await self._made(kind)).file(index, of)
+
     def subscribe(self, kind: Kind, on_change: Callable[[Change], None]) -> Callable[[], None]:
         return self._table(kind).subscribe(on_change)
+
+    async def follow(self, kind: Kind, on_change: Callable[[Change], None]) -> Callable[[], None]:
+        return await (await self._made(kind)).follow(on_change)

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 CAPACITY = 1000
 AT_ONCE = 100  # events of one round of writing
+LONGEST = 16 * 1024  # characters of a message: a probe tells up to 10 KB of what its command said
 KNOWN = 4096  # correlation state is kept for as many events and objects, the least recently used go first
 SIMILAR = 10  # as many messages of one reason stand alone, the next ones are combined
 SIMILAR_WINDOW = timedelta(minutes=10)
@@ -123,7 +124,7 @@ class EventRecorder:
             series = self._series[aspect] = _Series(object_aspect[0], body)
             _trim(self._series)
         self._series.move_to_end(aspect)
-        series.body["message"] = message[:1024]
+        series.body["message"] = message[:LONGEST]
         series.count += 1
         series.last = timestamp(self._clock.now())
         if not series.queued:

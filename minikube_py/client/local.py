@@ -7,12 +7,14 @@ and shared by every reader, so the cache costs references only. What verbs retur
 from collections.abc import Callable
 from typing import Any
 
+from minikube_py.aio.turns import Turns
 from minikube_py.client.base import APPLY_PATCH, MERGE_PATCH
 from minikube_py.client.cache import Table, Tables
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj, copy, name_of, namespace_of
 from minikube_py.registry.base import Context, Patch, User
 from minikube_py.registry.deletion import delete_options
+from minikube_py.registry.following import Following
 from minikube_py.registry.resource import Registry
 
 
@@ -22,6 +24,7 @@ class LocalCache(Tables):
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._tables: dict[tuple[str, str], Table] = {}
+        self._coming: dict[tuple[str, str], tuple[Table, Following]] = {}  # those that are not filled yet
         self._unsubscribe: list[Callable[[], None]] = []
 
     @property
@@ -35,16 +38,38 @@ class LocalCache(Tables):
             unsubscribe()
         self._unsubscribe.clear()
         self._tables.clear()
+        self._coming.clear()
 
     def _table(self, kind: Kind) -> Table:
         identity = (kind.api_version, kind.kind)
         table = self._tables.get(identity)
-        return table if table is not None else self._fill(identity, kind)
+        if table is not None:
+            return table
+        while self._fill(identity, kind):
+            pass
+        return self._tables[identity]
 
-    def _fill(self, identity: tuple[str, str], kind: Kind) -> Table:
-        table = self._tables[identity] = Table(kind)
-        self._unsubscribe.append(self._registry.follow(kind, table.put, table.remove))
-        return table
+    async def _made(self, kind: Kind) -> Table:
+        identity = (kind.api_version, kind.kind)
+        turns = Turns()
+        while self._fill(identity, kind):
+            await turns.pause()
+        return self._tables[identity]
+
+    def _fill(self, identity: tuple[str, str], kind: Kind) -> bool:
+        """Put a few objects more into a kind's table; whether others are left."""
+        if identity in self._tables:
+            return False
+        if identity not in self._coming:
+            table = Table(kind)
+            following = self._registry.following(kind, table.put, table.remove)
+            self._unsubscribe.append(following.close)
+            self._coming[identity] = table, following
+        table, following = self._coming[identity]
+        if following.meet():
+            return True
+        self._tables[identity], _ = self._coming.pop(identity)
+        return False
 
 
 class LocalClient:

@@ -111,7 +111,8 @@ _CONFIG_KEY_MESSAGE = regex_error(
 
 def dns1123_label(value: str) -> list[str]:
     """At most 63 lower-case letters, digits and dashes, as in names of Namespaces."""
-    return _judge(value, _LABEL, 63, _LABEL_MESSAGE)
+    dotted = "." in value and _compiled(_SUBDOMAIN).fullmatch(value) is not None
+    return _judge(value, _LABEL, 63, "must not contain dots" if dotted else _LABEL_MESSAGE)
 
 
 def dns1123_subdomain(value: str) -> list[str]:

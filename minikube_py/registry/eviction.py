@@ -10,11 +10,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from minikube_py.errors import ApiError, BadRequest, Cause, Conflict, Forbidden, Timeout, TooManyRequests
-from minikube_py.kinds.policy.disruptions import selects, spent
+from minikube_py.kinds.policy.disruptions import ALLOWED, selects, spent
 from minikube_py.kinds.policy.poddisruptionbudget import PodDisruptionBudget
 from minikube_py.meta.objects import (
     Key,
     Obj,
+    condition,
     condition_is,
     copy,
     dig,
@@ -86,9 +87,21 @@ def check(budget: Obj) -> None:
         details = {"name": name, "group": PodDisruptionBudget.group, "kind": "poddisruptionbudget"}
         raise Forbidden(f'poddisruptionbudget.policy "{name}" is forbidden: {why}', details=details)
     if not allowed:
-        needs, has = status.get("desiredHealthy") or 0, status.get("currentHealthy") or 0
-        told = f"The disruption budget {name} needs {needs} healthy pods and has {has} currently"
+        told = f"The disruption budget {name} {_refusal(budget)}"
         raise TooManyRequests(VIOLATED, causes=(Cause("DisruptionBudget", told),))
+
+
+def _refusal(budget: Obj) -> str:
+    """Why a budget allows no disruption: numbers say nothing where they could not be worked out."""
+    status, verdict = budget.get("status") or {}, condition(budget, ALLOWED) or {}
+    needs, has = status.get("desiredHealthy") or 0, status.get("currentHealthy") or 0
+    reason, why = verdict.get("reason") or "", verdict.get("message") or ""
+    refused = bool(why) and verdict.get("status") == "False"
+    if refused and reason == "SyncFailed":
+        return f"does not allow evicting pods currently because it failed sync: {why}"
+    if has <= needs:
+        return f"needs {needs} healthy pods and has {has} currently"
+    return "does not allow evicting pods currently" + (f" ({reason}): {why}" if refused else "")
 
 
 def _processing(name: str) -> TooManyRequests:

@@ -26,6 +26,10 @@ SHARE = 4
 """A value that more than one object in so many has is not worth its index: looking at all is as fast."""
 
 
+Making = Generator[None, None, Sequence[str] | None]
+"""The steps in which indexes are made, and the keys that they then find."""
+
+
 class Index:
     """The keys of one resource's objects by the value of what a pin looks at; complete once none is `unmet`."""
 
@@ -81,7 +85,7 @@ class Indexes:
         self._unsubscribe.clear()
         self._known.clear()
 
-    def among(self, kind: Kind, pins: Sequence[Pin]) -> Generator[None, None, Sequence[str] | None]:
+    def among(self, kind: Kind, pins: Sequence[Pin]) -> Making:
         """The keys, in order, of objects among which are all that have the values of `pins`; None where only a
         look at every object tells. Indexes that are missing are made, in steps."""
         count = _count(self.store, kind)
@@ -99,6 +103,20 @@ class Indexes:
             if self._knows(kind, index) and (least is None or len(found) < len(least)):
                 least = found
         return None if least is None or len(least) * SHARE > count else sorted(least)
+
+    def found(self, kind: Kind, prefix: str, pins: Sequence[Pin]) -> Sequence[Entry] | Making:
+        """The entries under a prefix of `kind`, in order and as they are now, among which are all that have the
+        values of `pins`; where that cannot be told at once, the steps that remain until it can."""
+        making = self.among(kind, pins)
+        try:
+            next(making)
+        except StopIteration as done:
+            keys: Sequence[str] | None = done.value
+            if keys is None:
+                return self.store.list(prefix).entries
+            under = (key for key in keys if key.startswith(prefix))
+            return [entry for key in under if (entry := self.store.get(key)) is not None]
+        return making
 
     def _index(self, kind: Kind, pin: Pin) -> Index:
         """The index that answers a pin. A new one follows changes at once: what it has not met is older."""

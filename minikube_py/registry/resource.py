@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from minikube_py.aio.clock import Clock
+from minikube_py.aio.turns import Turns
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj
 from minikube_py.registry import addresses, expiry, faults
@@ -32,6 +33,7 @@ from minikube_py.registry.base import (
 )
 from minikube_py.registry.catalogue import Catalogue
 from minikube_py.registry.deletion import Deleter
+from minikube_py.registry.following import Following, Take
 from minikube_py.registry.indexes import Indexes
 from minikube_py.registry.lists import list_entries, list_in_turns, parse_revision
 from minikube_py.registry.patching import Patcher
@@ -42,13 +44,12 @@ from minikube_py.registry.subresources import Subresources
 from minikube_py.registry.versions import Versions, is_plain, working
 from minikube_py.registry.watches import ObjectWatch, Watches
 from minikube_py.registry.writing import Writer
-from minikube_py.store.base import Entry, Event, RevisionMismatch, Store
+from minikube_py.store.base import Entry, RevisionMismatch, Store
 
 UPKEEP_SECONDS = 60.0
 """Between two rounds of bookmarks and of removing old Events."""
 RETRIES = 20
-DECODED_AT_ONCE = 200
-Take = Callable[[Obj], None]
+DECODED_AT_ONCE = 20
 
 
 class Registry:
@@ -153,16 +154,22 @@ class Registry:
         """Hand every object of a kind to `put`, then each new state, and to `remove` each last one, in order,
         before the write that made it returns. Objects are shared and read-only, and in the version `kind`, but
         for those that only a webhook can convert: they are as they are stored. The result ends it."""
+        following = self.following(kind, put, remove)
+        try:
+            while following.meet():
+                pass
+        except BaseException:
+            following.close()
+            raise
+        return following.close
+
+    def following(self, kind: Kind, put: Take, remove: Take) -> Following:
+        """As `follow`, but the objects that are there are handed over as the reader meets them."""
 
         def shown(entry: Entry) -> Obj:
             return _entries.decoded(self.versions.shown_now(self.versions.current(kind), entry) or entry)
 
-        def take(event: Event) -> None:
-            (remove if event.deleted else put)(shown(event.entry))
-
-        for entry in self.store.list(kind.prefix()).entries:
-            put(shown(entry))
-        return self.store.subscribe(kind.prefix(), take)
+        return Following(self.store, kind.prefix(), shown, (put, remove))
 
     async def create(self, kind: Kind, namespace: str, obj: Obj, context: Context) -> Entry:
         """Store a new object, which is taken over. Errors: AlreadyExists, Invalid, BadRequest, Forbidden."""
@@ -235,14 +242,12 @@ class Registry:
 
     async def warm(self) -> None:
         """Decode what a restart left encoded, a little at a time, so that no first list holds up the loop."""
+        turns = Turns()
         for kind in self.catalogue.all():
-            entries = self.store.list(kind.prefix()).entries
-            for place, entry in enumerate(entries):
+            for place, entry in enumerate(self.store.list(kind.prefix()).entries):
                 _entries.decoded(entry)
-                if place % DECODED_AT_ONCE == DECODED_AT_ONCE - 1:
-                    await asyncio.sleep(0)
-            if entries:
-                await asyncio.sleep(0)
+                if place % DECODED_AT_ONCE == 0:
+                    await turns.pause()
 
     def now(self) -> datetime:
         """The time, by the registry's clock."""

@@ -70,7 +70,7 @@ class Versions:
     """Converts objects, entries and events between the versions of a resource."""
 
     def __init__(self, indexes: Indexes, catalogue: Catalogue) -> None:
-        self._indexes = indexes
+        self.indexes = indexes
         self._store = indexes.store
         self._catalogue = catalogue
         self.converter: Converter | None = None
@@ -216,13 +216,13 @@ class Versions:
         """`list_in_turns` in the version `kind`. Errors: as there, InternalError where a webhook fails."""
         selection = await hasten(Selection.of, kind, options.labels, options.fields)
         if selection.by_metadata:
-            listing = await list_in_turns(self._indexes, kind, namespace, options)
+            listing = await list_in_turns(self.indexes, kind, namespace, options)
             return replace(listing, entries=await self.all_shown(kind, listing.entries))
         found: list[Entry] = []
         token = options.continue_token
         paged = replace(options, fields="", limit=max(CHUNK, options.limit))
         while True:
-            page = await list_in_turns(self._indexes, kind, namespace, paged)
+            page = await list_in_turns(self.indexes, kind, namespace, paged)
             for stored, entry in zip(page.entries, await self.all_shown(kind, page.entries), strict=True):
                 if not selection.matches_entry(entry):
                     continue

@@ -16,6 +16,7 @@ from minikube_py.meta.objects import copy
 from minikube_py.registry import faults
 from minikube_py.registry.base import WatchEvent, WatchOptions
 from minikube_py.registry.entries import decoded, encoding
+from minikube_py.registry.indexes import Making
 from minikube_py.registry.lists import check_watch, parse_revision
 from minikube_py.registry.recent import Recent
 from minikube_py.registry.selection import Selection
@@ -118,10 +119,12 @@ class ObjectWatch:
         self.kind = kind
         self._shows = None if is_plain(kind) else kind
         self._store = watches.store
-        self._prefix = prefix
+        self.prefix = prefix
         self._selection = selection
         self.bookmarks = bookmarks
         self._first: Sequence[Entry] = ()
+        self.making: Making | None = None
+        """What remains to be made of an index that would have found its first objects."""
         self._told = 0  # so many of the first
         self.marks_end = False
         """Whether a bookmark follows the first objects."""
@@ -145,7 +148,7 @@ class ObjectWatch:
     @property
     def identity(self) -> tuple[int, str, str, str]:
         """Watches of which this is equal show the same of what happens (while either is held)."""
-        return (id(self.kind), self._prefix, *self._selection.text)
+        return (id(self.kind), self.prefix, *self._selection.text)
 
     @property
     def after(self) -> int:
@@ -160,21 +163,21 @@ class ObjectWatch:
 
     def again(self, after: int) -> "ObjectWatch":
         """Another watch of the same, from revision `after` on, with bookmarks. Errors: Expired."""
-        made = ObjectWatch(self._watches, self.kind, self._prefix, self._selection, bookmarks=True)
+        made = ObjectWatch(self._watches, self.kind, self.prefix, self._selection, bookmarks=True)
         made.begin(after)
         self._watches.remember(made)
         return made
 
     def _open(self, after: int) -> Watch:
         try:
-            return self._store.watch(self._prefix, after=after, capacity=CAPACITY)
+            return self._store.watch(self.prefix, after=after, capacity=CAPACITY)
         except Compacted as error:
-            recent = self._watches.recent.since(self._prefix, after)
+            recent = self._watches.recent.since(self.prefix, after)
             if recent is None:
                 raise faults.too_old(error.asked, error.compacted) from error
             self._recent = recent
             self.seen = self._store.revision
-            return self._store.watch(self._prefix, after=self.seen, capacity=CAPACITY)
+            return self._store.watch(self.prefix, after=self.seen, capacity=CAPACITY)
 
     def __aiter__(self) -> AsyncIterator[Sequence[WatchEvent]]:
         return self
@@ -210,6 +213,8 @@ class ObjectWatch:
     async def _begun(self) -> list[WatchEvent]:
         """The next of the first objects; after the last one the bookmark that marks their end."""
         selection, step = self._selection, self._selection.at_once
+        if self.making is not None and next(self.making, self) is self:
+            self.making = None
         entries = self._first[self._told : self._told + step]
         self._told += step
         if self._told >= len(self._first):
@@ -290,6 +295,17 @@ class Watches:
         for watch in tuple(self._bookmarked):
             watch.tick()
 
+    def _first(self, watch: ObjectWatch, selection: Selection) -> Sequence[Entry]:
+        """The entries, as they are now, among which the watch finds its first ones: from an index where there
+        is one. Where there should be one, all, and the watch has a part in making it for the next."""
+        if selection.empty or not is_plain(watch.kind):
+            return self.store.list(watch.prefix).entries
+        found = self.versions.indexes.found(watch.kind, watch.prefix, selection.pins)
+        if isinstance(found, Sequence):
+            return found
+        watch.making = found
+        return self.store.list(watch.prefix).entries
+
     def open(
         self, kind: Kind, namespace: str, options: WatchOptions, selection: Selection | None = None
     ) -> ObjectWatch:
@@ -310,8 +326,7 @@ class Watches:
         elif asked and not options.send_initial_events:
             watch.begin(asked)
         else:
-            page = self.store.list(prefix)
-            watch.begin(page.revision, page.entries)
+            watch.begin(self.store.revision, self._first(watch, selection))
             watch.marks_end = bool(options.send_initial_events and options.bookmarks)
         if options.bookmarks:
             self.remember(watch)

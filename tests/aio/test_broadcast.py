@@ -1,6 +1,7 @@
 """Broadcast: every reader gets every item, and a slow one is let go."""
 
 import asyncio
+import weakref
 
 import pytest
 
@@ -37,6 +38,28 @@ async def test_closing_wakes_a_waiting_reader() -> None:
     await asyncio.sleep(0)
     broadcast.close()
     assert await waiting == []
+
+
+async def test_a_closed_reader_goes_without_the_collector() -> None:
+    """A reader that has ended holds nobody who holds it: both go at once, without the collector."""
+
+    class Owner:
+        """Has a reader, and wants to hear when it ends."""
+
+        def __init__(self) -> None:
+            self.ended = 0
+            self.reader: Subscription[int] = Subscription(1, self.end)
+
+        def end(self, _: Subscription[int]) -> None:
+            """The reader takes no more."""
+            self.ended += 1
+
+    owner = Owner()
+    owner.reader.close()
+    owner.reader.close()
+    gone, ended = weakref.ref(owner), owner.ended
+    del owner
+    assert (ended, gone()) == (1, None)
 
 
 async def test_a_crowd_is_woken_now_and_then() -> None:

@@ -67,7 +67,7 @@ async def test_a_budget_is_spent(admin: Client) -> None:
     assert refused["details"]["causes"] == [
         {
             "reason": "DisruptionBudget",
-            "message": "The disruption budget web needs 1 healthy pods and has 2 currently",
+            "message": "The disruption budget web does not allow evicting pods currently",
         }
     ]
     assert "Retry-After" not in refused.headers

@@ -22,7 +22,13 @@ GROUPS = sorted({kind.group for kind in KINDS})
 SELECTOR = "app=life"
 MERGE, STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
 JSON, APPLY = "application/json-patch+json", "application/apply-patch+yaml"
-HELD = ("Namespace", "PersistentVolume", "PersistentVolumeClaim", "CustomResourceDefinition")
+HELD = (
+    "Namespace",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "VolumeAttributesClass",
+    "CustomResourceDefinition",
+)
 """Kinds whose deletion a controller ends, of which none runs here."""
 
 

@@ -190,7 +190,8 @@ async def test_cache_is_indexed(world: World) -> None:
     assert names(cache.indexed(WIDGET, "color", "green")) == []
 
 
-async def test_subscribers_are_told_all(world: World) -> None:
+@pytest.mark.parametrize("in_turns", [False, True])
+async def test_subscribers_are_told_all(world: World, in_turns: bool) -> None:
     """A subscriber hears of known objects, then of each change with the state before, until it leaves."""
     client = world.clients.named("tester")
     cache = client.cache
@@ -202,7 +203,7 @@ async def test_subscribers_are_told_all(world: World) -> None:
         shown = cache.get(WIDGET, Key("default", "w")) is not None
         heard.append((change.type, dig(change.object, "spec.size"), dig(change.old or {}, "spec.size"), shown))
 
-    unsubscribe = cache.subscribe(WIDGET, note)
+    unsubscribe = await cache.follow(WIDGET, note) if in_turns else cache.subscribe(WIDGET, note)
     await client.patch(WIDGET, Key("default", "w"), {"spec": {"size": 2}})
     await client.delete(WIDGET, Key("default", "w"))
     await until(cache, WIDGET, lambda: not cache.list(WIDGET))

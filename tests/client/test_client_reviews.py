@@ -12,7 +12,7 @@ from minikube_py.errors import InternalError, Unauthorized
 from minikube_py.kinds.core.serviceaccount import ServiceAccount
 from minikube_py.kinds.rbac.clusterrole import ClusterRole
 from minikube_py.kinds.rbac.clusterrolebinding import ClusterRoleBinding
-from minikube_py.kubelet.server.access import AccessRequest
+from minikube_py.kubelet.server.access import AccessRequest, Decision
 from minikube_py.kubelet.server.reviews import MOST, Answers, ReviewAccess
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj
@@ -63,12 +63,12 @@ async def test_tokens_and_certificates(client: HttpClient) -> None:
     """A token's user may what RBAC says, and so may a certificate's; nobody else may anything."""
     access = ReviewAccess(client, VirtualClock())
     token = await token_of(client)
-    assert await access.allowed(request("metrics", token=token))
-    assert not await access.allowed(request("proxy", token=token))
-    assert await access.allowed(request("metrics", user=READER, groups=("system:serviceaccounts",)))
-    assert not await access.allowed(request("metrics", user="nobody"))
+    assert (await access.decide(request("metrics", token=token))).is_allowed
+    assert await access.decide(request("proxy", token=token)) == Decision(False, READER)
+    assert (await access.decide(request("metrics", user=READER, groups=("system:serviceaccounts",)))).is_allowed
+    assert not (await access.decide(request("metrics", user="nobody"))).is_allowed
     with pytest.raises(Unauthorized):
-        await access.allowed(request("metrics", token="not one"))
+        await access.decide(request("metrics", token="not one"))
 
 
 async def test_answers_are_remembered(client: HttpClient) -> None:
@@ -80,7 +80,7 @@ async def test_answers_are_remembered(client: HttpClient) -> None:
     async def asked(subresource: str, after: float) -> list[str]:
         await clock.advance(after)
         counting.asked.clear()
-        await access.allowed(request(subresource, token=token))
+        await access.decide(request(subresource, token=token))
         return list(counting.asked)
 
     assert await asked("metrics", 0) == ["TokenReview", "SubjectAccessReview"]
@@ -95,15 +95,15 @@ async def test_answers_are_remembered(client: HttpClient) -> None:
 async def test_failures_are_not_remembered(server: Server, client: HttpClient) -> None:
     """While the API server is away nothing new is allowed; afterwards all is as it was."""
     access, token = ReviewAccess(client, VirtualClock()), await token_of(client)
-    assert await access.allowed(request("metrics", token=token))
+    assert (await access.decide(request("metrics", token=token))).is_allowed
     await server.stop()
-    assert await access.allowed(request("metrics", token=token))
+    assert (await access.decide(request("metrics", token=token))).is_allowed
     with pytest.raises(InternalError, match="Authorization error"):
-        await access.allowed(request("proxy", token=token))
+        await access.decide(request("proxy", token=token))
     with pytest.raises(Unauthorized):
-        await access.allowed(request("metrics", token="another"))
+        await access.decide(request("metrics", token="another"))
     await server.start()
-    assert not await access.allowed(request("proxy", token=token))
+    assert not (await access.decide(request("proxy", token=token))).is_allowed
 
 
 def test_answers_are_bounded() -> None:

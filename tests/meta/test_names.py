@@ -24,6 +24,7 @@ GOOD = [
 ]
 BAD = [
     (names.dns1123_label, "A", "a lowercase RFC 1123 label must consist of lower case alphanumeric characters"),
+    (names.dns1123_label, "a.b", "must not contain dots"),
     (names.dns1123_label, "a" * 64, "must be no more than 63 bytes"),
     (names.dns1123_label, "a\n", "a lowercase RFC 1123 label must"),
     (names.dns1123_subdomain, "..", "a lowercase RFC 1123 subdomain must consist of"),

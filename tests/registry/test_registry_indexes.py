@@ -9,10 +9,13 @@ import orjson
 import pytest
 
 from minikube_py.kinds.core.pod import Pod
-from minikube_py.registry.base import ListOptions
+from minikube_py.registry.base import ListOptions, WatchOptions
+from minikube_py.registry.catalogue import Catalogue
 from minikube_py.registry.indexes import AT_ONCE, KEPT, WORTH, Indexes
 from minikube_py.registry.lists import list_entries, list_in_turns
 from minikube_py.registry.selection import Pin, Selection
+from minikube_py.registry.versions import Versions
+from minikube_py.registry.watches import Watches
 from minikube_py.store.base import Delete, Entry, Page, Put
 from minikube_py.store.memory import MemoryStore
 
@@ -192,3 +195,28 @@ async def test_an_index_finds_what_a_look_at_all_finds(
         entries = store.list(Pod.prefix(space)).entries
         expected = [e.key.rpartition("/")[2] for e in entries if selection.matches_entry(e)]
         assert listed(space, labels=labels, fields=fields) == expected
+
+
+async def told_first(watches: Watches, **options: Any) -> list[str]:
+    """The names that a watch tells first."""
+    watch, found = watches.open(Pod, "", WatchOptions(bookmarks=True, **options)), list[str]()
+    while "" not in found:
+        found += [event.entry.key.rpartition("/")[2] for event in await anext(watch)]
+    watch.close()
+    return found[:-1]
+
+
+async def test_first_objects_of_a_watch_come_from_an_index(store: Counting) -> None:
+    """The first watch with a selector looks at all objects and makes the index from which others begin; what
+    has changed meanwhile counts."""
+    indexes = Indexes(store)
+    watches = Watches(store, Versions(indexes, Catalogue([Pod])))
+    asked = {"labels": "app=rare", "send_initial_events": True, "match": "NotOlderThan"}
+    first = await told_first(watches, **asked)
+    await store.commit([pod("p0000", "web"), pod("a", "rare"), pod("z", "rare", namespace="other")])
+    store.read = 0
+    second = await told_first(watches, **asked)
+    assert (len(first), first == sorted(first)) == (2 * WORTH // 50, True)
+    assert (second, store.read < 2 * len(first)) == (["a", *first[1:], "z"], True)
+    watches.close()
+    indexes.close()

@@ -165,6 +165,11 @@ def _volumes() -> dict[str, tuple[Obj, ...]]:
         ),
         "pv-protection-controller": (rule("get list update watch", "persistentvolumes"), EVENTS),
         "pvc-protection-controller": (rule("get list update watch", claims), rule(READ, "pods"), EVENTS),
+        "volumeattributesclass-protection-controller": (
+            rule("get list update watch", "volumeattributesclasses", storage),
+            rule(READ, f"{claims} persistentvolumes"),
+            EVENTS,
+        ),
         "resource-claim-controller": (
             rule(READ, "pods"),
             rule("update", "pods/finalizers"),
@@ -236,6 +241,10 @@ def _security() -> dict[str, tuple[Obj, ...]]:
         ),
         "clusterrole-aggregation-controller": (
             rule("escalate get list patch update watch", "clusterroles", "rbac.authorization.k8s.io"),
+        ),
+        "apiserver-lease-controller": (
+            rule("create delete get list update watch", "leases", "coordination.k8s.io"),
+            rule(READ, "namespaces"),
         ),
         "legacy-service-account-token-cleaner": (
             rule("get", "configmaps", "core", "kube-apiserver-legacy-service-account-token-tracking"),

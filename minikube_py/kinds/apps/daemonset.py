@@ -7,6 +7,7 @@ from minikube_py.kinds.apps.rollout import validate_daemon_rolling
 from minikube_py.kinds.columns import AGE, CONTAINERS, IMAGES, NAME, SELECTOR, format_labels, integer
 from minikube_py.kinds.podspec.defaults import default_template
 from minikube_py.kinds.podspec.validation import validate_lasting_template
+from minikube_py.kinds.podspec.warnings import template_warnings
 from minikube_py.kinds.replicastatus import counts_of
 from minikube_py.kinds.selectors import validate_own_selector
 from minikube_py.kinds.strategy import count_generation, if_absent, if_empty, section
@@ -93,6 +94,7 @@ DaemonSet = Kind(
     default=default,
     prepare=prepare,
     validate=validate,
+    warn=template_warnings(),
     validate_status=counts_of(_COUNTS),
     columns=(
         NAME,

@@ -7,6 +7,7 @@ from minikube_py.kinds.apps.rollout import validate_rolling
 from minikube_py.kinds.columns import AGE, CONTAINERS, IMAGES, NAME, integer, selector_text
 from minikube_py.kinds.podspec.defaults import default_template
 from minikube_py.kinds.podspec.validation import validate_lasting_template
+from minikube_py.kinds.podspec.warnings import template_warnings
 from minikube_py.kinds.replicastatus import counts_of
 from minikube_py.kinds.selectors import validate_own_selector
 from minikube_py.kinds.strategy import fresh_status, if_absent, if_empty, section
@@ -78,6 +79,7 @@ Deployment = Kind(
     default=default,
     prepare=fresh_status,
     validate=validate,
+    warn=template_warnings(names_pods=True),
     validate_status=counts_of(_COUNTS, within=_COUNTS[1:4], ready="readyReplicas"),
     columns=(
         NAME,

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from minikube_py.kinds.columns import AGE, CONTAINERS, IMAGES, NAME, REPLICAS, SELECTOR
 from minikube_py.kinds.podspec.defaults import default_template
 from minikube_py.kinds.podspec.validation import validate_lasting_template
+from minikube_py.kinds.podspec.warnings import template_warnings
 from minikube_py.kinds.replicastatus import validate_replica_status
 from minikube_py.kinds.selectors import validate_own_selector
 from minikube_py.kinds.strategy import count_generation, if_absent
@@ -45,6 +46,7 @@ ReplicaSet = Kind(
     default=default,
     prepare=prepare,
     validate=validate,
+    warn=template_warnings(names_pods=True),
     validate_status=validate_replica_status,
     fields={"status.replicas": "status.replicas"},
     columns=(

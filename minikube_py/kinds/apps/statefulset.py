@@ -8,6 +8,7 @@ from minikube_py.kinds.columns import AGE, CONTAINERS, IMAGES, NAME
 from minikube_py.kinds.core.claimspec import default_claim_spec, validate_claim_spec
 from minikube_py.kinds.podspec.defaults import default_template
 from minikube_py.kinds.podspec.validation import validate_lasting, validate_template
+from minikube_py.kinds.podspec.warnings import template_warnings
 from minikube_py.kinds.replicastatus import counts_of
 from minikube_py.kinds.selectors import validate_own_selector
 from minikube_py.kinds.strategy import count_generation, if_absent, if_empty, section
@@ -128,6 +129,7 @@ StatefulSet = Kind(
     default=default,
     prepare=prepare,
     validate=validate,
+    warn=template_warnings(),
     validate_status=counts_of(_COUNTS, within=_COUNTS[1:], ready="status.readyReplicas"),
     name_rule=dns1123_label,
     columns=(

@@ -57,6 +57,8 @@ def metric_to_v2(metric: Obj) -> Obj:
 def status_from_v2(status: Obj) -> Obj:
     """A metric of a v2 status as it stands in the annotation."""
     type = status.get("type") or ""
+    if not type:  # of a metric that could not be read
+        return {"type": type}
     source = status.get(_field(type)) or {}
     current = source.get("current") or {}
     if type in ("Resource", "ContainerResource"):
@@ -74,6 +76,8 @@ def status_from_v2(status: Obj) -> Obj:
 def status_to_v2(status: Obj) -> Obj:
     """The way back."""
     type = status.get("type") or ""
+    if not type:  # of a metric that could not be read
+        return {"type": type}
     source = status.get(_field(type)) or {}
     if type in ("Resource", "ContainerResource"):
         made = _kept(source, "name", "container") | {"current": _renamed(source, _reversed(_CURRENTS))}

@@ -8,6 +8,7 @@ from minikube_py.kinds.batch.jobspec import validate_job_spec
 from minikube_py.kinds.batch.schedule import is_time_zone, parse_schedule
 from minikube_py.kinds.columns import AGE, NAME, NONE, UNSET, selector_text, since, text
 from minikube_py.kinds.podspec.defaults import default_template
+from minikube_py.kinds.podspec.warnings import template_warnings
 from minikube_py.kinds.strategy import fresh_status, if_absent, if_empty, section
 from minikube_py.meta.kind import Column, Kind, Violation
 from minikube_py.meta.names import max_length_error
@@ -133,6 +134,7 @@ CronJob = Kind(
     default=default,
     prepare=fresh_status,
     validate=validate,
+    warn=template_warnings("spec.jobTemplate.spec.template", names_pods=True),
     columns=(
         NAME,
         Column("Schedule", text("spec.schedule"), description="When it makes Jobs, as cron says it"),

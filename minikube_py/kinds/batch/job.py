@@ -7,6 +7,7 @@ from minikube_py.kinds.batch.jobspec import validate_job_spec
 from minikube_py.kinds.batch.jobstatus import validate_job_status
 from minikube_py.kinds.columns import AGE, CONTAINERS, IMAGES, NAME, SELECTOR, human_duration
 from minikube_py.kinds.podspec.defaults import default_template
+from minikube_py.kinds.podspec.warnings import template_warnings
 from minikube_py.kinds.selectors import MISMATCH, validate_label_selector
 from minikube_py.kinds.strategy import fresh_status, if_absent, if_empty, section
 from minikube_py.meta.kind import Column, Kind, Violation
@@ -183,6 +184,7 @@ Job = Kind(
     default=default,
     prepare=prepare,
     validate=validate,
+    warn=template_warnings(names_pods=True),
     validate_status=validate_job_status,
     fields={"status.successful": "status.succeeded"},
     orphans=True,

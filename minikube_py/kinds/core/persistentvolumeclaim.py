@@ -14,6 +14,7 @@ from minikube_py.kinds.core.accessmodes import (
 )
 from minikube_py.kinds.core.claimspec import default_claim_spec, pair_data_sources, validate_claim_spec
 from minikube_py.kinds.differences import told_differences
+from minikube_py.kinds.podspec.warnings import claim_warnings
 from minikube_py.kinds.resourcenames import value_of
 from minikube_py.kinds.strategy import if_empty, section
 from minikube_py.meta.kind import Column, Kind, Violation
@@ -126,6 +127,7 @@ PersistentVolumeClaim = Kind(
     default_of_whole=True,
     prepare=prepare,
     validate=validate,
+    warn=lambda claim, _: claim_warnings(claim["spec"], "spec"),
     validate_status=validate_status,
     returns_deleted=True,
     columns=(

@@ -3,14 +3,17 @@
 from collections.abc import Iterable
 
 from minikube_py.kinds.differences import told_differences
+from minikube_py.kinds.podspec.apparmor import copy_annotations
 from minikube_py.kinds.podspec.columns import COLUMNS
 from minikube_py.kinds.podspec.defaults import default_pod, mirror_service_account
+from minikube_py.kinds.podspec.deletioncost import validate_deletion_cost
 from minikube_py.kinds.podspec.labelkeys import merge_label_keys
 from minikube_py.kinds.podspec.qos import qos_class
 from minikube_py.kinds.podspec.resize import MIRROR, validate_resize, with_resources
 from minikube_py.kinds.podspec.states import validate_pod_status
 from minikube_py.kinds.podspec.update import validate_pod_update
 from minikube_py.kinds.podspec.validation import validate_pod_spec
+from minikube_py.kinds.podspec.warnings import pod_warnings
 from minikube_py.kinds.strategy import count_generation
 from minikube_py.meta.kind import Kind, Part, Violation
 from minikube_py.meta.objects import Obj, annotations_of, name_of
@@ -29,10 +32,21 @@ SELECTABLE = (
 )
 
 
+BY_NODE = "spec.nodeName"
+"""The index of a cache that files pods under the node they run on."""
+
+
+def node_of(pod: Obj) -> Iterable[str]:
+    """The values of BY_NODE."""
+    node = (pod.get("spec") or {}).get("nodeName")
+    return (node,) if node else ()
+
+
 def prepare(pod: Obj, old: Obj | None) -> None:
     mirror_service_account(pod["spec"])
     if old is None:
         merge_label_keys(pod)
+        copy_annotations(pod)
         pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod["spec"])}
         if pod["spec"].get("schedulingGates"):
             pod["status"]["conditions"] = [
@@ -50,6 +64,7 @@ def prepare(pod: Obj, old: Obj | None) -> None:
 
 def validate(pod: Obj, old: Obj | None) -> Iterable[Violation]:
     spec = pod["spec"]
+    yield from validate_deletion_cost(pod, old)
     if old is not None and spec == old["spec"]:
         return
     yield from _validate_spec(pod)
@@ -126,6 +141,7 @@ Pod = Kind(
     status_keeps=("ownerReferences",),
     prepare=prepare,
     validate=validate,
+    warn=pod_warnings,
     fields={path: path for path in SELECTABLE},
     columns=COLUMNS,
 )

@@ -1,9 +1,10 @@
-"""The finalizers that keep claims and volumes while they are used."""
+"""The finalizers that keep claims, volumes and the classes of their attributes while they are used."""
 
 from minikube_py.meta.objects import Obj, copy
 
 CLAIM_PROTECTION = "kubernetes.io/pvc-protection"
 VOLUME_PROTECTION = "kubernetes.io/pv-protection"
+ATTRIBUTES_PROTECTION = "kubernetes.io/vac-protection"
 
 
 def protected(obj: Obj, finalizer: str) -> Obj | None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from minikube_py.kinds.columns import AGE, CONTAINERS, IMAGES, NAME, REPLICAS, format_labels
 from minikube_py.kinds.podspec.defaults import default_template
 from minikube_py.kinds.podspec.validation import validate_lasting, validate_template
+from minikube_py.kinds.podspec.warnings import template_warnings
 from minikube_py.kinds.replicastatus import validate_replica_status
 from minikube_py.kinds.selectors import MISMATCH
 from minikube_py.kinds.strategy import count_generation, if_absent, section
@@ -66,6 +67,7 @@ ReplicationController = Kind(
     default_of_whole=True,
     prepare=prepare,
     validate=validate,
+    warn=template_warnings(names_pods=True),
     validate_status=validate_replica_status,
     fields={"status.replicas": "status.replicas"},
     orphans=True,
