@@ -137,7 +137,8 @@ async def run(case: str, nodes: int, pods: int, limit: int) -> None:
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         counts = f"{nodes} nodes, {len(clients.cache.list(Pod))} pods, {len(clients.cache.list(Event))} events"
         speed = f"{pods / wall:7.0f} pods/s, {pods / cpu:7.0f} pods/s of CPU"
-        print(f"{case:9} {speed} (asked: {limit}); {counts}; preempted {scheduler.preempted}", flush=True)
+        gave_way = scheduler.metrics.preempted
+        print(f"{case:9} {speed} (asked: {limit}); {counts}; preempted {gave_way}", flush=True)
 
 
 async def fill(clients: LocalClients, nodes: int) -> None:

@@ -43,6 +43,7 @@ NODES = "attach-node"
 SHARED = ("ReadOnlyMany", "ReadWriteMany")
 DONE = ("Succeeded", "Failed")
 RETRY = 5.0  # seconds until a volume that another node has is tried again
+EXCLUSIVE = "Volume is already exclusively attached to one node and can't be attached to another"
 PATIENCE = 360.0  # seconds that a node that is not Ready may keep a volume
 
 
@@ -257,14 +258,21 @@ class AttachDetachController(Controller):
                     told = f'AttachVolume.Attach succeeded for volume "{one.volume}" '
                     self.events.record(pod, "Normal", "SuccessfulAttachVolume", told)
                 elif one in todo.elsewhere:
-                    told = (
-                        f'Multi-Attach error for volume "{one.volume}" '
-                        "Volume is already exclusively attached to one node and can't be attached to another"
-                    )
+                    told = f'Multi-Attach error for volume "{one.volume}" {self._users_elsewhere(one, pod)}'
                     self.events.record(pod, "Warning", "FailedAttachVolume", told)
                 elif failure := self._failure(one, name_of(node)):
                     told = f'AttachVolume.Attach failed for volume "{one.volume}" : {failure}'
                     self.events.record(pod, "Warning", "FailedAttachVolume", told)
+
+    def _users_elsewhere(self, one: Wanted, pod: Obj) -> str:
+        """Who has the volume that a pod waits for, as far as the pod's namespace may know."""
+        ref = dig(self.cache.get(PersistentVolume, Key("", one.volume)), "spec.claimRef") or {}
+        users = self.cache.indexed(Pod, CLAIMS, f"{ref.get('namespace', '')}/{ref.get('name', '')}")
+        here = dig(pod, "spec.nodeName")
+        names = [name_of(u) for u in users if dig(u, "spec.nodeName") not in (None, "", here)]
+        if not names:
+            return EXCLUSIVE
+        return f"Volume is already used by pod(s) {', '.join(sorted(names))}"
 
     def _failure(self, one: Wanted, node: str) -> str:
         """What the attacher says has failed, while the volume is not attached."""

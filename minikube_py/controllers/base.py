@@ -169,6 +169,7 @@ class Controller(ABC):
         self._unseen: dict[Any, Written] = {}
         self._subscriptions: list[Callable[[], None]] = []
         self._followed: dict[str, Kind] = {}
+        self._begins: list[tuple[Kind, tuple[KeysOf, ...]]] | None = None  # what is subscribed to at the start
         self._broken: asyncio.Future[None] | None = None
 
     @abstractmethod
@@ -194,8 +195,8 @@ class Controller(ABC):
         async with self.queue, self.events, Tasks(self.name) as tasks:
             try:
                 for kind, index, of in self.indexes():
-                    self.cache.add_index(kind, index, of)
-                self._subscribe_all()
+                    await self.cache.file(kind, index, of)
+                await self._subscribe_all()
                 for number in range(self.workers):
                     tasks.spawn(self._work(), f"worker-{number}")
                 ready.set()
@@ -206,7 +207,9 @@ class Controller(ABC):
                 self._subscriptions.clear()
                 self._followed.clear()
 
-    def _subscribe_all(self) -> None:
+    async def _subscribe_all(self) -> None:
+        begins: list[tuple[Kind, tuple[KeysOf, ...]]] = []
+        self._begins = begins
         wanted: dict[Kind, list[KeysOf]] = {}
         if self.reconciles is not None:
             wanted[self.reconciles] = [lambda change: (key_of(change.object),)]
@@ -214,12 +217,18 @@ class Controller(ABC):
             wanted.setdefault(kind, []).append(self._owners)
         for kind, keys_of in self.watches().items():
             wanted.setdefault(kind, []).append(keys_of)
-        for kind, sources in wanted.items():
-            self.subscribe(kind, *sources)
+        self._begins = None
+        for kind, sources in (*begins, *wanted.items()):
+            self._subscriptions.append(await self.cache.follow(kind, self._enqueues(sources)))
 
     def subscribe(self, kind: Kind, *sources: KeysOf) -> None:
         """Enqueue what `sources` give for each change of `kind`, until the controller ends."""
+        if self._begins is not None:
+            self._begins.append((kind, sources))
+        else:
+            self._subscriptions.append(self.cache.subscribe(kind, self._enqueues(sources)))
 
+    def _enqueues(self, sources: Iterable[KeysOf]) -> Callable[[Change], None]:
         def on_change(change: Change) -> None:
             try:
                 for keys_of in sources:
@@ -229,7 +238,7 @@ class Controller(ABC):
                 if self._broken is not None and not self._broken.done():
                     self._broken.set_exception(error)
 
-        self._subscriptions.append(self.cache.subscribe(kind, on_change))
+        return on_change
 
     def follow_every_kind(self, keys_of: KeysOf, unheard: Collection[str] = frozenset()) -> tuple[Kind, ...]:
         """Subscribe to each kind served now that is not followed yet, but for the resources `unheard`; every

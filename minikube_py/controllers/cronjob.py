@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from minikube_py.controllers.base import Controller
 from minikube_py.controllers.cronjobs import plan
-from minikube_py.controllers.cronjobs.times import next_after
+from minikube_py.controllers.cronjobs.times import Missed, next_after
 from minikube_py.controllers.jobs.counting import is_finished
 from minikube_py.controllers.podcontrol import namespace_terminating
 from minikube_py.controllers.pods import created_at
@@ -101,7 +101,10 @@ class CronJobController(Controller):
             self.events.record(cron_job, "Warning", "UnparseableSchedule", message)
             return None
         if schedule.zone:
-            message = f"CRON_TZ or TZ used in schedule {text} is not officially supported"
+            message = (
+                f'CRON_TZ or TZ used in schedule "{text}" is not officially supported, see '
+                "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+            )
             self.events.record(cron_job, "Warning", "UnsupportedSchedule", message)
         return schedule
 
@@ -109,11 +112,7 @@ class CronJobController(Controller):
         """Make the Job that is due, if any; the status with it."""
         now = self.clock.now()
         found = plan.missed(cron_job, schedule, now)
-        if found.too_many:
-            message = (
-                "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
-            )
-            self.events.record(cron_job, "Warning", "TooManyMissedTimes", message)
+        self._tell_missed(cron_job, found)
         due = found.at
         if due is None or timestamp(due) == status.get("lastScheduleTime"):
             return status
@@ -139,6 +138,17 @@ class CronJobController(Controller):
         listed = [*active, plan.reference(made)] if made is not None else active
         status = {field: value for field, value in status.items() if field != "active"}
         return status | {"lastScheduleTime": timestamp(due)} | ({"active": listed} if listed else {})
+
+    def _tell_missed(self, cron_job: Obj, found: Missed) -> None:
+        if found.too_many:
+            message = (
+                "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
+            )
+            self.events.record(cron_job, "Warning", "TooManyMissedTimes", message)
+        if found.never:
+            told = "time difference between two schedules is less than 1 second"
+            message = f"invalid schedule: {cron_job['spec']['schedule']} : {told}"
+            self.events.record(cron_job, "Warning", "InvalidSchedule", message)
 
     def _too_late(self, cron_job: Obj, due: datetime, now: datetime) -> bool:
         deadline = dig(cron_job, "spec.startingDeadlineSeconds")

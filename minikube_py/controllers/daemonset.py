@@ -126,8 +126,13 @@ class DaemonSetController(Controller):
         return min((wait for wait in waits.values() if wait), default=None), error
 
     def _failure_wait(self, ds: Obj, pod: Obj) -> float:
-        """Seconds until the ended pod may be deleted, 0 for now; it is told of, and the next wait is longer."""
+        """Seconds until the ended pod may be deleted, 0 for now; it is told of. After a failure the next wait
+        is longer."""
         node, now = placement.node_of(pod), self.clock.monotonic()
+        if dig(pod, "status.phase") == "Succeeded":
+            message = f"Found succeeded daemon pod {key_of(pod)} on node {node}, will try to delete it"
+            self.events.record(ds, "Normal", "SucceededDaemonPod", message)
+            return 0.0
         slot = (uid_of(ds), node)
         backoff, earliest = self._failures.get(slot, (FAILED_BASE, now))
         if earliest > now:
@@ -135,9 +140,8 @@ class DaemonSetController(Controller):
         if now - earliest > 2 * FAILED_LIMIT:
             backoff = FAILED_BASE
         self._failures[slot] = (min(FAILED_LIMIT, backoff * 2), now + backoff)
-        ended = "Failed" if dig(pod, "status.phase") == "Failed" else "Succeeded"
-        message = f"Found {ended.lower()} daemon pod {key_of(pod)} on node {node}, will try to kill it"
-        self.events.record(ds, "Warning" if ended == "Failed" else "Normal", f"{ended}DaemonPod", message)
+        message = f"Found failed daemon pod {key_of(pod)} on node {node}, will try to kill it"
+        self.events.record(ds, "Warning", "FailedDaemonPod", message)
         return 0.0
 
     def _current(self, ds: Obj) -> list[Obj]:

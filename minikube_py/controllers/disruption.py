@@ -10,10 +10,12 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from minikube_py.client.base import Change, Index
-from minikube_py.controllers.base import Controller, KeysOf
+from minikube_py.client.events import EventRecorder
+from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
 from minikube_py.controllers.deployments.rolling import resolve
 from minikube_py.controllers.pods import is_ready
 from minikube_py.controllers.selected import POD_LABELS, selected_pods
+from minikube_py.controllers.shown import shown_selector
 from minikube_py.kinds.apps.deployment import Deployment
 from minikube_py.kinds.apps.replicaset import ReplicaSet
 from minikube_py.kinds.apps.statefulset import StatefulSet
@@ -141,6 +143,10 @@ class DisruptionController(Controller):
     name: ClassVar[str] = "disruption-controller"
     reconciles = PodDisruptionBudget
 
+    def __init__(self, context: ControllerContext) -> None:
+        super().__init__(context)
+        self.events = EventRecorder(self.client, context.clock, "controllermanager")  # as kubectl users know it
+
     def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
         return (POD_LABELS,)
 
@@ -184,8 +190,8 @@ class DisruptionController(Controller):
             await self.set_status(PodDisruptionBudget, budget, failed(budget, str(error), self.clock.now()))
             return None
         if scales.unmanaged:
-            shown = dig(budget, "spec.selector")
-            self.events.record(budget, "Warning", "UnmanagedPods", UNMANAGED.format(shown))
+            told = UNMANAGED.format(shown_selector(dig(budget, "spec.selector") or {}))
+            self.events.record(budget, "Warning", "UnmanagedPods", told)
         wanted = plan(budget, pods, scales, self.clock.now())
         for pod in wanted.late:
             told = f"Pod was expected by PDB {key} to be deleted but it wasn't"
@@ -211,7 +217,8 @@ class DisruptionController(Controller):
         return Scales(replicas, unmanaged)
 
     def _scale(self, namespace: str, ref: Obj) -> tuple[str, int] | None:
-        """The uid of whom a reference makes responsible, and the replicas it wants; None where it is gone."""
+        """The uid of whom a reference makes responsible, and the replicas it wants; None where it is gone.
+        Errors: Unknown."""
         kind = next(
             (
                 one
@@ -220,8 +227,10 @@ class DisruptionController(Controller):
             ),
             None,
         )
-        if kind is None or "scale" not in kind.subresources:
+        if kind is None:
             return None
+        if "scale" not in kind.subresources:
+            raise Unknown(f"{kind.resource} does not implement the scale subresource")
         owner = self.cache.get(kind.stored, Key(namespace, ref.get("name", "")))
         if owner is None or dig(owner, "metadata.uid") != ref.get("uid"):
             return None

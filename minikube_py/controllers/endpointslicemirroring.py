@@ -37,9 +37,6 @@ MIRRORED = "controllers/mirrored-slices"
 NOT_MIRRORED = frozenset(
     ("kubectl.kubernetes.io/last-applied-configuration", "endpoints.kubernetes.io/last-change-trigger-time")
 )
-NOT_MIRRORED = frozenset(
-    ("kubectl.kubernetes.io/last-applied-configuration", "endpoints.kubernetes.io/last-change-trigger-time")
-)
 LIMIT = 1000
 
 
@@ -70,8 +67,7 @@ def mirrored(endpoints: Obj) -> list[Obj]:
 
 def _endpoint(entry: Obj, ready: bool) -> Obj:
     optional = {field: entry.get(field) for field in ("hostname", "nodeName", "targetRef")}
-    conditions = {"ready": ready, "serving": ready, "terminating": False}
-    made: Obj = {"addresses": [entry["ip"]], "conditions": conditions}
+    made: Obj = {"addresses": [entry["ip"]], "conditions": {"ready": ready}}
     return made | {field: value for field, value in optional.items() if value}
 
 
@@ -87,7 +83,6 @@ def _slice(endpoints: Obj, family: str, found: list[Obj], ports: list[Obj]) -> O
             "namespace": namespace_of(endpoints),
             "labels": {**labels, SERVICE_NAME: name_of(endpoints), MANAGED_BY: MANAGER},
             "ownerReferences": [owner_reference(endpoints)],
-            **annotations,
             **annotations,
         },
         "addressType": family,

@@ -28,6 +28,8 @@ from minikube_py.meta.objects import (
 )
 
 HASH_LABEL = "controller-revision-hash"
+OWN_HASH_LABEL = "controller.kubernetes.io/hash"
+"""The label of its hash on a StatefulSet's revision; a DaemonSet's has HASH_LABEL, as its pods do."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -55,7 +57,7 @@ def new_revision(owner: Obj, number: int, collisions: int) -> Obj:
         "metadata": {
             "name": f"{name_of(owner)}-{digest}",
             "namespace": namespace_of(owner),
-            "labels": {**labels, HASH_LABEL: digest},
+            "labels": {**labels, HASH_LABEL if owner["kind"] == "DaemonSet" else OWN_HASH_LABEL: digest},
             "annotations": annotations,
             "ownerReferences": [owner_reference(owner)],
         },

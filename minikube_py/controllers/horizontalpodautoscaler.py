@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from minikube_py.client.base import Change, Index
 from minikube_py.controllers.autoscaling.behavior import Decision, History, Moment, decide, remembered
-from minikube_py.controllers.autoscaling.metrics import FAILURES, Judged, Target, judge
+from minikube_py.controllers.autoscaling.metrics import Judged, Target, failure, judge
 from minikube_py.controllers.autoscaling.replicas import NotMeasured, Workload
+from minikube_py.controllers.autoscaling.selection import NotSelected, check_alone, selector_and_text
 from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
-from minikube_py.controllers.ownership import selector_of
 from minikube_py.controllers.selected import POD_LABELS, pods_near
 from minikube_py.errors import ApiError, NotFound
 from minikube_py.kinds.autoscaling.horizontalpodautoscaler import HorizontalPodAutoscaler
@@ -28,7 +28,7 @@ from minikube_py.meta.objects import (
     uid_of,
     with_condition,
 )
-from minikube_py.meta.selectors import Selector, parse_labels
+from minikube_py.meta.selectors import Selector
 
 LONG_SELECTOR = 8192  # characters from which on a selector is read in a thread
 LOOKS = 20_000  # requirements that are looked at before others have their turn
@@ -37,6 +37,8 @@ SYNC_PERIOD = 15.0
 
 Condition = tuple[str, str, str, str]
 """Type, status, reason, message."""
+Failed = tuple[str, str, str]
+"""What a metric that could not be read leads to: the reason, why it could not, and words in front of that."""
 
 
 class HorizontalPodAutoscalerController(Controller):
@@ -47,6 +49,7 @@ class HorizontalPodAutoscalerController(Controller):
     def __init__(self, context: ControllerContext) -> None:
         super().__init__(context)
         self._histories: dict[str, History] = {}  # by the autoscaler's uid
+        self._selectors: dict[Key, Selector] = {}  # by the autoscaler's key
 
     def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
         return (POD_LABELS,)
@@ -58,6 +61,7 @@ class HorizontalPodAutoscalerController(Controller):
         """The autoscaler, unless only its status has changed."""
         if change.type == "DELETED":
             self._histories.pop(uid_of(change.object), None)
+            self._selectors.pop(key_of(change.object), None)
         return () if change.keeps(itemgetter("spec")) else (key_of(change.object),)
 
     async def reconcile(self, key: Key) -> float | None:
@@ -117,6 +121,7 @@ class HorizontalPodAutoscalerController(Controller):
         conditions = self._with(conditions, [("AbleToScale", "True", "SucceededGetScale", got)])
         least, most = int(dig(autoscaler, "spec.minReplicas", 1)), int(dig(autoscaler, "spec.maxReplicas", 1))
         wanted, reason = current, ""
+        before, status["currentMetrics"] = status.get("currentMetrics"), None
         if current == 0 and least != 0:
             told = "scaling is disabled since the replica count of the target is zero"
             conditions = self._with(conditions, [("ScalingActive", "False", "ScalingDisabled", told)])
@@ -125,6 +130,7 @@ class HorizontalPodAutoscalerController(Controller):
         elif current < least:
             wanted, reason = least, "Current number of replicas below Spec.MinReplicas"
         else:
+            status["currentMetrics"] = before
             found = await self._measure(autoscaler, scaled, status)
             conditions = self._with(conditions, found[1])
             if found[0] is None:
@@ -177,11 +183,12 @@ class HorizontalPodAutoscalerController(Controller):
         kind, target = scaled
         try:
             about = await self._about(autoscaler, kind, target)
-        except NotMeasured as error:
-            self.events.record(autoscaler, "Warning", "InvalidSelector", str(error))
-            return None, [("ScalingActive", "False", "InvalidSelector", str(error))]
-        judged, failures = await self._judge_all(autoscaler, about)
-        status["currentMetrics"] = [found.status for found in judged] or None
+        except NotSelected as error:
+            status["currentMetrics"] = None
+            self.events.record(autoscaler, "Warning", error.event, str(error))
+            self.events.record(autoscaler, "Warning", "FailedComputeMetricsReplicas", str(error))
+            return None, [("ScalingActive", "False", error.reason, error.told)]
+        judged, failures, status["currentMetrics"] = await self._judge_all(autoscaler, about)
         best = max(judged, key=lambda found: found.proposal.replicas, default=None)
         current = about.workload.replicas
         if best is None or (failures and best.proposal.replicas < current):
@@ -191,15 +198,17 @@ class HorizontalPodAutoscalerController(Controller):
         decision = decide(autoscaler, current, best.proposal.replicas, known, now)
         seen = Moment(now, best.proposal.replicas)
         self._histories[uid_of(autoscaler)] = replace(known, recommendations=[*known.recommendations, seen])
-        reason = f"{best.name} above target" if decision.replicas > current else "All metrics below target"
+        above = best.proposal.replicas > current
+        reason = f"{best.name} above target" if above else "All metrics below target"
         told = f"the HPA was able to successfully calculate a replica count from {best.name}"
         return (decision, reason), [("ScalingActive", "True", "ValidMetricFound", told)]
 
     async def _about(self, autoscaler: Obj, kind: Kind, target: Obj) -> Target:
         if len(dig(target, kind.scale.selector or "", "")) > LONG_SELECTOR:
-            selector, told = await asyncio.to_thread(_selector_and_text, kind, target)
+            selector, told = await asyncio.to_thread(selector_and_text, kind, target)
         else:
-            selector, told = _selector_and_text(kind, target)
+            selector, told = selector_and_text(kind, target)
+        self._selectors[key_of(autoscaler)] = selector
         namespace, pods = namespace_of(target), []
         some = max(1, LOOKS // max(1, len(selector.requirements)))
         for number, pod in enumerate(pods_near(self.cache, namespace, selector), 1):
@@ -207,6 +216,7 @@ class HorizontalPodAutoscalerController(Controller):
                 pods.append(pod)
             if number % some == 0:
                 await asyncio.sleep(0)  # many pods, or a long selector, let others have their turn
+        check_alone(key_of(autoscaler), self._selectors, pods)
         replicas, seen = dig(target, kind.scale.spec, 0), dig(target, kind.scale.status, 0)
         return Target(
             namespace,
@@ -221,45 +231,27 @@ class HorizontalPodAutoscalerController(Controller):
             raise NotMeasured(f'unable to find the resource of kind "{ref.get("kind")}"')
         return f"{kind.plural}.{kind.group}" if kind.group else kind.plural
 
-    async def _judge_all(
-        self, autoscaler: Obj, about: Target
-    ) -> tuple[list[Judged], list[tuple[str, NotMeasured]]]:
-        judged, failures = [], []
+    async def _judge_all(self, autoscaler: Obj, about: Target) -> tuple[list[Judged], list[Failed], list[Obj]]:
+        """What each metric proposes, what could not be read and is told in events, and the status of each."""
+        judged, failures, statuses = [], [], []
         for metric in autoscaler["spec"]["metrics"]:
             try:
                 if self.config.read is None:
                     raise NotMeasured("no metrics API is served")
                 judged.append(await judge(self.config.read, metric, about))
+                statuses.append(judged[-1].status)
             except NotMeasured as error:
-                failures.append((FAILURES.get(metric["type"], "InvalidMetricSourceType"), error))
-        return judged, failures
+                reason, words = failure(metric)
+                self.events.record(autoscaler, "Warning", reason, str(error))
+                failures.append((reason, str(error), words))
+                statuses.append({"type": ""})  # so that the others stay in their places
+        return judged, failures, statuses
 
-    def _failed(self, autoscaler: Obj, failures: Sequence[tuple[str, NotMeasured]]) -> Condition:
-        """The condition where metrics are missing, told in events too."""
-        reason, first = failures[0]
-        self.events.record(autoscaler, "Warning", reason, str(first))
+    def _failed(self, autoscaler: Obj, failures: Sequence[Failed]) -> Condition:
+        """The condition where metrics are missing, told in an event too."""
+        reason, first, words = failures[0]
         total = len(autoscaler["spec"]["metrics"])
-        message = f"invalid metrics ({len(failures)} invalid out of {total}), first error is: {first}"
+        message = f"invalid metrics ({len(failures)} invalid out of {total}), first error is: {words}{first}"
         self.events.record(autoscaler, "Warning", "FailedComputeMetricsReplicas", message)
         told = f"the HPA was unable to compute the replica count: {first}"
         return "ScalingActive", "False", reason, told
-
-
-def _selector_and_text(kind: Kind, target: Obj) -> tuple[Selector, str]:
-    selector = _selector(kind, target)
-    return selector, str(selector)
-
-
-def _selector(kind: Kind, target: Obj) -> Selector:
-    """The pods of the target. Errors: NotMeasured."""
-    try:
-        if kind.scale.selector:
-            text = dig(target, kind.scale.selector)
-            if not text:
-                raise NotMeasured("selector is required")
-            return parse_labels(text)
-        return selector_of(target)
-    except ValueError as error:
-        raise NotMeasured(
-            f"couldn't convert selector into a corresponding internal selector object: {error}"
-        ) from error

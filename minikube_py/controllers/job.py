@@ -7,10 +7,12 @@ from typing import ClassVar
 
 from minikube_py.client.base import Change, Index
 from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
+from minikube_py.controllers.batches import BURST, slow_start
 from minikube_py.controllers.jobs import counting
-from minikube_py.controllers.jobs.counting import FINALIZER, Tally
+from minikube_py.controllers.jobs.counting import Tally
 from minikube_py.controllers.jobs.indexes import is_indexed
 from minikube_py.controllers.jobs.perindex import counts_per_index, wait_left
+from minikube_py.controllers.jobs.podsets import FINALIZER, JobPods, PodSet, is_tracked, told
 from minikube_py.controllers.jobs.removal import surplus
 from minikube_py.controllers.jobs.template import job_pod
 from minikube_py.controllers.ownership import ORPHANS, adopters, claim, orphan_index, selector_of
@@ -35,6 +37,8 @@ from minikube_py.meta.objects import (
 )
 
 BACKOFF_BASE, BACKOFF_LIMIT = 10.0, 600.0
+PODS_A_SECOND, SHORT, LONG = 1000, 0.1, 1.0
+"""How many pods' Job waits a second after a change; shorter waits are not worth it, longer ones are cut."""
 MYSELF = "kubernetes.io/job-controller"
 JOB_NAME = "batch.kubernetes.io/job-name"
 TRACKED = "controllers/job-tracked"
@@ -51,7 +55,7 @@ class Failures:
 
 def _job_of(pod: Obj) -> Key | None:
     """The key of the Job that a tracked pod belongs to, or did until it lost its controller. None: of none."""
-    if not counting.is_tracked(pod):
+    if not is_tracked(pod):
         return None
     ref = controller_of(pod)
     if ref is None:
@@ -75,6 +79,12 @@ def _is_stray(pod: Obj, job: Obj | None) -> bool:
     return bool(ref.get("uid") != uid_of(job))
 
 
+def patience(pods: PodSet) -> float:
+    """Seconds until a change of one of a Job's `pods` is looked at: the more there are, the longer."""
+    wait = (len(pods.active) + len(pods.left)) / PODS_A_SECOND
+    return min(wait, LONG) if wait >= SHORT else 0.0
+
+
 class JobController(Controller):
     """Drive each Job towards its completions."""
 
@@ -85,13 +95,29 @@ class JobController(Controller):
         super().__init__(context)
         self.pods = PodControl(self.client, self.events)
         self._failures: dict[str, Failures] = {}  # by the Job's uid
+        self._job_pods = JobPods()
 
     def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
         return ((Pod, TRACKED, _tracked_index), (Pod, ORPHANS, orphan_index))
 
     def watches(self) -> Mapping[Kind, KeysOf]:
+        self._job_pods = JobPods()
         adopting = adopters(self.cache, Job)
         return {Pod: lambda change: [*adopting(change), *self._orphaned(change)]}
+
+    def _owners(self, change: Change) -> Iterable[Key]:
+        """Those that control the pod, now or before, where it makes a difference to them. Those with many pods
+        are looked at a little later, so that changes of many pods at once cost one look."""
+        if not self._job_pods.note(change) or change.keeps(told):
+            return ()
+        keys = list(super()._owners(change))
+        ref = controller_of(change.object) or {}
+        pods = self._job_pods.of(ref.get("uid", ""))
+        if not (wait := patience(pods)):
+            return keys
+        for key in keys:
+            self.queue.add_after(key, wait)
+        return ()
 
     def _orphaned(self, change: Change) -> Iterable[Key]:
         """The Job of a pod that was its own and has no controller now, but still its finalizer."""
@@ -103,7 +129,9 @@ class JobController(Controller):
         if job is not None and dig(job, "spec.managedBy", MYSELF) != MYSELF:
             return None
         tracked = self.cache.indexed(Pod, TRACKED, str(key))
-        await self._release([pod for pod in tracked if _is_stray(pod, job)])
+        pods = self._job_pods.of(uid_of(job)) if job is not None else PodSet()
+        if job is None or counting.is_finished(job) or len(tracked) != pods.tracked:
+            await self._release([pod for pod in tracked if _is_stray(pod, job)])
         if job is None or counting.is_finished(job):
             if job is not None:
                 self._failures.pop(uid_of(job), None)
@@ -121,47 +149,56 @@ class JobController(Controller):
         await self._release(found.release)
         if error is not None and not namespace_terminating(error):
             raise error
+        if found.unmade:
+            return 0.0
         return None if ending else self._next(job, found)
 
-    async def _claim(self, job: Obj) -> list[Obj]:
+    async def _claim(self, job: Obj) -> PodSet:
         """The Job's pods. One that it adopts while it runs is counted like those it made."""
+        pods, selector = self._job_pods.of(uid_of(job)), selector_of(job)
+        orphans = self.cache.indexed(Pod, ORPHANS, namespace_of(job))
+        generated = not dig(job, "spec.manualSelector") and pods.selected.keys() <= {uid_of(job)}
+        if generated and not any(selector.matches(labels_of(orphan)) for orphan in orphans):
+            return pods
         mine = []
         for pod in await claim(self.client, Job, job, Pod):
             known = self.cache.get(Pod, key_of(pod))
             adopted = known is None or controller_of(known) is None
-            if adopted and is_active(pod) and not counting.is_tracked(pod):
+            if adopted and is_active(pod) and not is_tracked(pod):
                 finalizers = [*dig(pod, "metadata.finalizers", []), FINALIZER]
                 body = {"metadata": {"finalizers": finalizers, "uid": uid_of(pod)}}
                 pod = await self.client.patch(Pod, key_of(pod), body)
             mine.append(pod)
-        return mine
-
-    def _pods(self, job: Obj) -> list[Obj]:
-        owned = self.cache.owned(Pod, uid_of(job))
-        return [pod for pod in owned if (controller_of(pod) or {}).get("uid") == uid_of(job)]
+        return PodSet(mine)
 
     def _recount(self, job: Obj, found: Tally) -> None:
         """Put the pods that run by now into the tally. What ended meanwhile is the next run's to judge."""
-        after = counting.tally(job, self._pods(job))
-        found.active, found.ready, found.terminating = after.active, after.ready, after.terminating
+        after = counting.tally(job, self._job_pods.of(uid_of(job)))
+        found.pods, found.terminating = after.pods, after.terminating
         judged = {uid_of(pod) for pod in found.release}
-        found.unjudged = any(uid_of(pod) not in judged for pod in after.release)
+        found.unjudged |= any(uid_of(pod) not in judged for pod in after.release)
 
     async def _end(self, job: Obj, found: Tally, ending: tuple[str, str, str]) -> Exception | None:
         """Delete the pods that still run; they count as failed only where the Job has failed."""
+        running = list(found.active.values())
         if ending[0] == "SuccessCriteriaMet":
-            await self._release(found.active)
-        return await self.pods.delete(job, found.active)
+            await self._release(running)
+        return await self.pods.delete(job, running)
 
     async def _release(self, pods: Sequence[Obj]) -> None:
-        """Take the tracking finalizer from `pods`."""
-        for pod in pods:
-            left = [name for name in dig(pod, "metadata.finalizers", []) if name != FINALIZER]
-            meta = {"finalizers": left or None, "uid": uid_of(pod)}
+        """Take the tracking finalizer from `pods`, from many at once."""
+
+        async def release(number: int) -> None:
+            left = [name for name in dig(pods[number], "metadata.finalizers", []) if name != FINALIZER]
+            meta = {"finalizers": left or None, "uid": uid_of(pods[number])}
             try:
-                await self.client.patch(Pod, key_of(pod), {"metadata": meta})
+                await self.client.patch(Pod, key_of(pods[number]), {"metadata": meta})
             except NotFound:
-                continue
+                return
+
+        _, error = await slow_start(len(pods), release)
+        if error is not None:
+            raise error
 
     def _note_failures(self, job: Obj, found: Tally) -> None:
         """Remember the failures in a row, for the backoff; a success ends the row."""
@@ -186,7 +223,7 @@ class JobController(Controller):
         missing = counting.wanted_active(job, found) - len(found.active)
         if counting.waits_for_the_end(job):
             missing -= len(found.terminating) if missing > 0 else 0
-        gone = surplus(job, found.active, max(0, -missing), self.clock.now())
+        gone = surplus(job, found.pods, max(0, -missing), self.clock.now())
         if gone:
             await self._release(gone)  # pods that the Job itself takes away are no failures
             return await self.pods.delete(job, gone)
@@ -195,7 +232,8 @@ class JobController(Controller):
         indexes: Sequence[int | None] = [None] * missing
         if is_indexed(job):
             indexes = counting.new_indexes(job, found, missing, self.clock.now())
-        made = [job_pod(job, index, found.delayed.get(-1 if index is None else index)) for index in indexes]
+        found.unmade, now = len(indexes) > BURST, indexes[:BURST]
+        made = [job_pod(job, index, found.delayed.get(-1 if index is None else index)) for index in now]
         return await self.pods.create(job, made)
 
     async def _store(self, job: Obj, found: Tally, ending: tuple[str, str, str] | None) -> None:

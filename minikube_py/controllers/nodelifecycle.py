@@ -1,19 +1,23 @@
 """Node lifecycle controller: notices nodes that have stopped posting, and turns conditions into taints.
 
 A heartbeat is a renewal of the node's Lease (kube-node-lease) or of its Ready condition, dated by this
-process' clock when it is seen, so that clocks need not agree. Nothing is scanned: each node has one timer,
-which is looked at again when its grace would be over. NoExecute taints come at the rate of the node's zone, and
+process' clock when it is seen, so that clocks need not agree. Nothing is scanned: a node is looked at again
+when its grace is over. NoExecute taints come at the rate of the node's zone, and
 not at all while every node is lost (then it is rather this process that is). Evicting the pods is the taint
 eviction controller's.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
+from minikube_py.aio.tasks import Tasks
 from minikube_py.client.base import Change, Index
+from minikube_py.client.events import EventRecorder
 from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
+from minikube_py.controllers.nodes.silence import Silence
 from minikube_py.controllers.nodes.zones import ALL_LOST, Zones, zone_of
 from minikube_py.errors import Conflict, NotFound
 from minikube_py.kinds.coordination.lease import Lease
@@ -40,6 +44,7 @@ from minikube_py.meta.objects import (
     namespace_of,
     parse_time,
     timestamp,
+    uid_of,
 )
 
 LEASES = "kube-node-lease"
@@ -146,7 +151,21 @@ class NodeLifecycleController(Controller):
     def __init__(self, context: ControllerContext) -> None:
         super().__init__(context)
         self._heartbeats: dict[str, Heartbeat] = {}
+        self._registered: dict[str, Obj] = {}  # by name: the node as it was when it was first seen
         self._zones = Zones()
+        self._silence = self._new_silence()
+        client = context.clients.named(self.account)
+        self.events = EventRecorder(client, context.clock, self.account)
+
+    def _new_silence(self) -> Silence:
+        return Silence(self.clock, self.config.node_grace, lambda name: self.queue.add(Key("", name)))
+
+    async def run(self, ready: asyncio.Event) -> None:
+        self._heartbeats.clear()
+        self._silence = self._new_silence()
+        async with Tasks(f"{self.name}/silence") as tasks:
+            tasks.spawn(self._silence.run(), "watch")
+            await super().run(ready)
 
     def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
         return ((Pod, PODS_BY_NODE, pod_node_index), (Node, LOST_NODES, _lost_index))
@@ -194,12 +213,15 @@ class NodeLifecycleController(Controller):
         known = self._heartbeats.get(name_of(node))
         if known is None or known.sign != sign:
             known = self._heartbeats[name_of(node)] = Heartbeat(sign, self.clock.monotonic())
+            self._silence.heard(name_of(node))
         return known
 
     async def reconcile(self, key: Key) -> float | None:
         node = self.cache.get(Node, key)
+        self._note_registered(key.name, node)
         if node is None:
             self._heartbeats.pop(key.name, None)
+            self._silence.forget(key.name)
             return None
         if is_deleting(node):
             return None
@@ -209,7 +231,21 @@ class NodeLifecycleController(Controller):
         again = await self._taint(node)
         if _is_lost(node):
             await self._mark_pods(node)
+        if self._silence.awaits(key.name):
+            left = 0.0  # it tells when the node is to be looked at
         return min((wait for wait in (left, again) if wait > 0), default=None)
+
+    def _note_registered(self, name: str, node: Obj | None) -> None:
+        """Tell of a node that has come, and of one that is gone."""
+        known = self._registered.get(name)
+        if known is not None and (node is None or uid_of(node) != uid_of(known)):
+            del self._registered[name]
+            told = f"Node {name} event: Removing Node {name} from Controller"
+            self.events.record(known, "Normal", "RemovingNode", told)
+        if node is not None and name not in self._registered:
+            self._registered[name] = node
+            told = f"Node {name} event: Registered Node {name} in Controller"
+            self.events.record(node, "Normal", "RegisteredNode", told)
 
     def _grace_left(self, node: Obj) -> float:
         heartbeat = self._note(node)

@@ -5,6 +5,7 @@ is a Conflict and tried again. Volumes are made and deleted by provisioners (the
 localpathprovisioner.py); this controller only says which is wanted, by the annotations they look for.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
@@ -12,6 +13,8 @@ from minikube_py.client.base import Change, Index
 from minikube_py.client.events import EventRecorder
 from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
 from minikube_py.controllers.volumes import binding
+from minikube_py.controllers.volumes.binding import Reclaim
+from minikube_py.controllers.volumes.hostpaths import remove, scrub
 from minikube_py.errors import NotFound
 from minikube_py.kinds.core.accessmodes import storage_class_of
 from minikube_py.kinds.core.persistentvolume import PersistentVolume
@@ -176,7 +179,7 @@ class PersistentVolumeBinder(Controller):
         wanted = binding.bound_volume(volume, claim)
         if wanted is not volume:
             volume = await self.client.update(PersistentVolume, wanted)
-        volume = await self.set_status(PersistentVolume, volume, binding.volume_status(volume, "Bound"))
+        volume = await self._enter(volume, "Bound")
         named = binding.bound_claim(claim, volume)
         if named is not claim:
             claim = await self.client.update(PersistentVolumeClaim, named)
@@ -212,14 +215,42 @@ class PersistentVolumeBinder(Controller):
         if plan.unbind:
             volume = await self.client.update(PersistentVolume, binding.unbound_volume(volume))
         if plan.phase:
-            status = binding.volume_status(volume, plan.phase, plan.message)
-            volume = await self.set_status(PersistentVolume, volume, status)
-        outcome = binding.reclaimed(volume) if plan.reclaim and not is_deleting(volume) else None
-        if outcome is not None:
-            for told in outcome.told:
-                self.events.record(volume, *told)
-            status = binding.volume_status(volume, outcome.phase, outcome.message)
-            await self.set_status(PersistentVolume, volume, status)
+            volume = await self._enter(volume, plan.phase, plan.message)
+        if plan.reclaim and not is_deleting(volume):
+            await self._reclaim(volume)
+
+    async def _enter(self, volume: Obj, phase: str, message: str = "") -> Obj:
+        status = binding.volume_status(volume, phase, self.clock.now(), message)
+        return await self.set_status(PersistentVolume, volume, status)
+
+    async def _reclaim(self, volume: Obj) -> None:
+        """Do with a released volume what its policy says; what fails is for people."""
+        outcome, path = binding.reclaimed(volume), dig(volume, "spec.hostPath.path", "")
+        if outcome.action is Reclaim.NOTHING:
+            return
+        recycles = dig(volume, "spec.persistentVolumeReclaimPolicy") == "Recycle"
+        fault = outcome.fault
+        if not fault:
+            try:
+                await asyncio.to_thread(scrub if recycles else remove, path)
+            except OSError as error:
+                fault = f"Recycle failed: {error}" if recycles else str(error)
+        if fault:
+            reason = "VolumeFailedRecycle" if recycles else "VolumeFailedDelete"
+            self.events.record(volume, "Warning", reason, fault)
+            await self._enter(volume, "Failed", fault)
+        elif recycles:
+            self.events.record(volume, "Normal", "VolumeRecycled", "Volume recycled")
+            await self.client.update(PersistentVolume, binding.unbound_volume(volume))
+        else:
+            await self._delete(volume)
+
+    async def _delete(self, volume: Obj) -> None:
+        try:
+            precondition = {"preconditions": {"uid": uid_of(volume)}}
+            await self.client.delete(PersistentVolume, key_of(volume), precondition)
+        except NotFound:
+            return
 
     async def _found(self, key: Key) -> Obj | None:
         """The claim as it is stored now."""

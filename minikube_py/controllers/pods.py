@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
+from minikube_py.kinds.podspec.deletioncost import deletion_cost
 from minikube_py.meta.objects import (
     Obj,
-    annotations_of,
     condition,
     condition_is,
     copy,
@@ -20,7 +20,6 @@ from minikube_py.meta.objects import (
     parse_time,
 )
 
-DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 PHASE_ORDER = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
@@ -74,16 +73,6 @@ def restarts(pod: Obj) -> int:
     return max([state.get("restartCount", 0) for state in states]) if states else 0
 
 
-def deletion_cost(pod: Obj) -> int:
-    """The annotation's value; 0 where it is missing or no 32-bit number."""
-    text = annotations_of(pod).get(DELETION_COST)
-    if text is None:
-        return 0
-    digits = text.removeprefix("-")
-    value = int(text) if digits.isdecimal() and digits.isascii() else 0
-    return value if -(2**31) <= value < 2**31 else 0
-
-
 def ended_at(pod: Obj) -> datetime | None:
     """When the last container ended, or the deletion began; None where it is not known."""
     ends = [
@@ -133,7 +122,7 @@ def removal_ranks(pods: Iterable[Obj], per_node: Mapping[str, int], now: datetim
             bool(node),
             PHASE_ORDER.get(status.get("phase") or "Pending", 0),
             is_up,
-            deletion_cost(pod),
+            deletion_cost(pod) or 0,
             -per_node.get(node, 0),
             age((is_up and ready.get("lastTransitionTime")) or ""),
             -restarts(pod),

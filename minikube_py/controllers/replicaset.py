@@ -62,8 +62,7 @@ def _conditions(old: Sequence[Obj], failure: tuple[str, str] | None, now: dateti
     others = [c for c in old if c.get("type") != "ReplicaFailure"]
     if failure is None:
         return others
-    known = next((c for c in old if c.get("type") == "ReplicaFailure"), None)
-    if known is not None and known.get("reason") == failure[0]:
+    if len(others) < len(old):  # it stays as it was first told
         return list(old)
     reason, message = failure
     return [

@@ -8,7 +8,7 @@ tells). Claims go with their pods by the garbage collector; those of a pod that 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
-from minikube_py.client.base import Change
+from minikube_py.client.base import Change, Index
 from minikube_py.controllers.base import Controller, KeysOf
 from minikube_py.controllers.pods import is_finished
 from minikube_py.errors import ApiError, NotFound
@@ -31,6 +31,7 @@ from minikube_py.meta.objects import (
     uid_of,
 )
 
+BY_TEMPLATE, BY_USER = "controllers/pod-claim-template", "controllers/claim-user"
 POD_CLAIM = "resource.kubernetes.io/pod-claim-name"
 FINALIZER = "resource.kubernetes.io/delete-protection"
 
@@ -66,6 +67,20 @@ def claim_for(pod: Obj, name: str, template: Obj) -> Obj:
     }
 
 
+def _templates(pod: Obj) -> Iterable[str]:
+    """Files pods under the templates of their claims."""
+    if not dig(pod, "spec.resourceClaims"):
+        return ()
+    return [f"{namespace_of(pod)}/{template}" for template in template_names(pod).values()]
+
+
+def _users(claim: Obj) -> Iterable[str]:
+    """Files claims under the uids of those that may use them."""
+    owner = (controller_of(claim) or {}).get("uid")
+    users = {entry.get("uid", "") for entry in dig(claim, "status.reservedFor") or ()}
+    return users | {owner} if owner else users
+
+
 def in_use(claim: Obj, pods: Mapping[str, Obj]) -> list[Obj]:
     """The entries of status.reservedFor whose pods (by uid) still run or may; those of others stay."""
     return [
@@ -82,6 +97,9 @@ class ResourceClaimController(Controller):
 
     name: ClassVar[str] = "resource-claim-controller"
 
+    def indexes(self) -> Iterable[tuple[Kind, str, Index]]:
+        return ((Pod, BY_TEMPLATE, _templates), (ResourceClaim, BY_USER, _users))
+
     def watches(self) -> Mapping[Kind, KeysOf]:
         return {
             Pod: self._pod_changed,
@@ -95,13 +113,9 @@ class ResourceClaimController(Controller):
             return
         yield Item(False, key_of(pod))
         if change.type == "DELETED" or is_finished(pod):
-            for claim in self.cache.list(ResourceClaim, namespace_of(pod)):
-                if self._concerns(claim, pod):
+            for claim in self.cache.indexed(ResourceClaim, BY_USER, uid_of(pod)):
+                if namespace_of(claim) == namespace_of(pod):
                     yield Item(True, key_of(claim))
-
-    def _concerns(self, claim: Obj, pod: Obj) -> bool:
-        users = (entry.get("uid") for entry in dig(claim, "status.reservedFor") or ())
-        return uid_of(pod) in users or (controller_of(claim) or {}).get("uid") == uid_of(pod)
 
     def _claim_changed(self, change: Change) -> Iterable[Item]:
         claim, owner = change.object, controller_of(change.object)
@@ -114,9 +128,8 @@ class ResourceClaimController(Controller):
         """Pods may have waited for a new template."""
         if change.type != "ADDED":
             return
-        for pod in self.cache.list(Pod, namespace_of(change.object)):
-            if name_of(change.object) in template_names(pod).values():
-                yield Item(False, key_of(pod))
+        for pod in self.cache.indexed(Pod, BY_TEMPLATE, str(key_of(change.object))):
+            yield Item(False, key_of(pod))
 
     async def reconcile(self, key: Item) -> float | None:
         if key.is_claim:
@@ -156,27 +169,43 @@ class ResourceClaimController(Controller):
         claim = self.cache.get(ResourceClaim, key)
         if claim is None:
             return
-        pods = {uid_of(pod): pod for pod in self.cache.list(Pod, key.namespace)}
+        pods = self._users_of(claim)
         used = in_use(claim, pods)
         status = claim.get("status") or {}
-        if used != (status.get("reservedFor") or []):
+        unwanted = is_deleting(claim) and not used
+        freed = used != (status.get("reservedFor") or [])
+        if freed or (unwanted and status.get("allocation") is not None):
             claim = await self._reserve(claim, status, used)
         if used or dig(claim, "status.allocation") is not None:
             return
+        if freed or unwanted:  # one that the scheduler is allocating has the finalizer first
+            claim = await self._unprotect(claim)
         await self._let_go(claim, pods)
+
+    def _users_of(self, claim: Obj) -> dict[str, Obj]:
+        """The pods that have the claim, or may, by uid; a pod is named with its uid."""
+        named = list(dig(claim, "status.reservedFor") or ())
+        if (owner := controller_of(claim)) is not None:
+            named.append(owner)
+        pods = (self.cache.get(Pod, Key(namespace_of(claim), entry.get("name", ""))) for entry in named)
+        return {uid_of(pod): pod for pod in pods if pod is not None}
 
     async def _reserve(self, claim: Obj, status: Obj, used: Sequence[Obj]) -> Obj:
         """Store who uses the claim; without a user it has no devices."""
         kept = {k: v for k, v in status.items() if k not in ("reservedFor", *(() if used else ("allocation",)))}
         return await self.set_status(ResourceClaim, claim, kept | ({"reservedFor": list(used)} if used else {}))
 
-    async def _let_go(self, claim: Obj, pods: Mapping[str, Obj]) -> None:
-        """Take the finalizer of a claim without devices; delete one whose pod has ended."""
+    async def _unprotect(self, claim: Obj) -> Obj:
+        """Take the finalizer of a claim without devices."""
         finalizers = dig(claim, "metadata.finalizers") or []
-        if FINALIZER in finalizers:
-            left = [name for name in finalizers if name != FINALIZER]
-            meta = {"uid": uid_of(claim), "finalizers": left or None}
-            claim = await self.client.patch(ResourceClaim, key_of(claim), {"metadata": meta})
+        if FINALIZER not in finalizers:
+            return claim
+        left = [name for name in finalizers if name != FINALIZER]
+        meta = {"uid": uid_of(claim), "finalizers": left or None}
+        return await self.client.patch(ResourceClaim, key_of(claim), {"metadata": meta})
+
+    async def _let_go(self, claim: Obj, pods: Mapping[str, Obj]) -> None:
+        """Delete a claim without devices whose pod has ended."""
         owner = controller_of(claim)
         if owner is None or owner.get("kind") != "Pod" or is_deleting(claim):
             return

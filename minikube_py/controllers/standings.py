@@ -11,7 +11,15 @@ from typing import NamedTuple
 
 from minikube_py.client.base import Change
 from minikube_py.controllers.pods import is_active, seconds_until_ready_for
-from minikube_py.meta.objects import Obj, condition, controller_of, is_deleting, labels_of, parse_time
+from minikube_py.meta.objects import (
+    Obj,
+    condition,
+    controller_of,
+    is_deleting,
+    labels_of,
+    parse_time,
+    uid_of,
+)
 
 
 class Standing(NamedTuple):
@@ -56,6 +64,7 @@ class Standings:
         self._kind = kind
         self._counts: dict[str, Counter[Standing]] = {}
         self._labels: dict[str, frozenset[str]] = {}
+        self._noted: set[str] = set()  # the uids of the pods that are counted
 
     def of(self, uid: str) -> Counts:
         """How the pods stand that the object `uid` controls."""
@@ -67,6 +76,7 @@ class Standings:
         new = None if change.type == "DELETED" else self._standing(change.object)
         if old == new:
             return False
+        (self._noted.discard if new is None else self._noted.add)(uid_of(change.object))
         for found, number in ((old, -1), (new, 1)):
             if found is not None:
                 self._count(*found, number)
@@ -74,7 +84,8 @@ class Standings:
 
     def heed(self, uid: str, labels: Iterable[str] | None, pods: Callable[[], Iterable[Obj]]) -> None:
         """From now on the labels of these keys matter to the object `uid` (None: it is gone, and all do).
-        `pods` gives those that name it as an owner, as they were noted."""
+        `pods` gives those that name it as an owner; of them those count that were noted, which are as they
+        were noted then."""
         heeded = None if labels is None else frozenset(labels)
         if heeded == self._labels.pop(uid, None):
             counted = False
@@ -83,7 +94,8 @@ class Standings:
         if heeded is not None:
             self._labels[uid] = heeded
         for pod in pods() if counted else ():
-            if (found := self._standing(pod)) is not None and found[0] == uid:
+            found = self._standing(pod) if uid_of(pod) in self._noted else None
+            if found is not None and found[0] == uid:
                 self._count(*found, 1)
 
     def _standing(self, pod: Obj) -> tuple[str, Standing] | None:

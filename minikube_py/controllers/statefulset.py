@@ -93,12 +93,11 @@ class StatefulSetController(Controller):
         for pod in steps.label:
             labels = {"labels": dict(identity.missing_labels(stateful_set, pod))}
             await self.client.patch(Pod, key_of(pod), {"metadata": labels})
+            self._tell(stateful_set, "update", f"Pod {name_of(pod)}")
         for pod in steps.claims:
             await self._make_claims(stateful_set, name_of(pod))
         for pod in steps.failed:
-            ended = "Failed" if dig(pod, "status.phase") == "Failed" else "Succeeded"
-            message = f"StatefulSet {key_of(stateful_set)} is recreating {ended.lower()} Pod {name_of(pod)}"
-            self.events.record(stateful_set, "Warning", f"Recreating{ended}Pod", message)
+            self._tell_recreated(stateful_set, pod)
         wanted = list(steps.create.items())
 
         async def create(index: int) -> None:
@@ -192,6 +191,12 @@ class StatefulSetController(Controller):
         self.events.record(
             stateful_set, type, reason, f"{verb} {what} in StatefulSet {name_of(stateful_set)} {outcome}"
         )
+
+    def _tell_recreated(self, stateful_set: Obj, pod: Obj) -> None:
+        failed = dig(pod, "status.phase") == "Failed"
+        type, ended = ("Warning", "failed") if failed else ("Normal", "terminated")
+        message = f"StatefulSet {key_of(stateful_set)} is recreating {ended} Pod {name_of(pod)}"
+        self.events.record(stateful_set, type, f"Recreating{ended.capitalize()}Pod", message)
 
     def _until_available(self, stateful_set: Obj, pods: Sequence[Obj], now: datetime) -> float | None:
         min_ready = dig(stateful_set, "spec.minReadySeconds", 0)

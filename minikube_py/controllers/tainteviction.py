@@ -18,6 +18,7 @@ from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import (
     Key,
     Obj,
+    condition,
     dig,
     is_deleting,
     key_of,
@@ -29,21 +30,31 @@ from minikube_py.meta.objects import (
 
 
 def evict_in(
-    tolerations: Sequence[Obj], taints: Sequence[Obj], now: datetime, seen: datetime | None = None
+    tolerations: Sequence[Obj],
+    taints: Sequence[Obj],
+    now: datetime,
+    seen: datetime | None = None,
+    arrived: datetime | None = None,
 ) -> float | None:
     """Seconds until a pod must leave a node with these NoExecute taints: 0 for now, None for never. A taint
-    that does not say when it was added counts from when it was first `seen` with the pod, or else from now."""
+    counts from when it was added, or the pod `arrived` if that was later; one that does not say so from when
+    it was first `seen` with the pod, or else from now. Of a taint's tolerations the first one holds."""
     waits: list[float] = []
     for taint in taints:
-        covering = [t for t in tolerations if tolerates(t, taint)]
-        if not covering:
+        covering = next((t for t in tolerations if tolerates(t, taint)), None)
+        if covering is None:
             return 0.0
-        limited = [t["tolerationSeconds"] for t in covering if t.get("tolerationSeconds") is not None]
-        if limited:
+        if (limit := covering.get("tolerationSeconds")) is not None:
             since = parse_time(taint["timeAdded"]) if taint.get("timeAdded") else seen or now
-            ends = since + timedelta(seconds=max(0, min(limited)))
+            ends = max(since, arrived or since) + timedelta(seconds=max(0, limit))
             waits.append(max(0.0, (ends - now).total_seconds()))
     return min(waits, default=None)
+
+
+def arrival(pod: Obj) -> datetime:
+    """When the pod was bound to its node, or else made."""
+    bound = condition(pod, "PodScheduled") or {}
+    return parse_time(bound.get("lastTransitionTime") or pod["metadata"]["creationTimestamp"])
 
 
 def no_execute(node: Obj) -> list[Obj]:
@@ -94,7 +105,7 @@ class TaintEvictionController(Controller):
         taints = no_execute(node) if node is not None else []
         now = self.clock.now()
         seen = self._marked.get(uid_of(pod))
-        left = evict_in(dig(pod, "spec.tolerations", []), taints, now, seen) if taints else None
+        left = evict_in(dig(pod, "spec.tolerations", []), taints, now, seen, arrival(pod)) if taints else None
         if left is None:
             if self._marked.pop(uid_of(pod), None) is not None:
                 self.events.record(pod, "Normal", "TaintManagerEviction", f"Cancelling deletion of Pod {key}")

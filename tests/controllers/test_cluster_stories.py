@@ -225,3 +225,28 @@ async def test_nodes_are_told_their_ttl(world: Any) -> None:
     """Each node has the annotation."""
     await world.add_node("n1")
     assert annotations_of(world.the(Node, "n1"))["node.alpha.kubernetes.io/ttl"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("reserved", "deleted", "expected"),
+    [(False, False, True), (True, False, False), (False, True, None)],
+    ids=["being-allocated", "freed", "deleted"],
+)
+async def test_devices_are_protected_while_they_are_wanted(
+    world: Any, reserved: bool, deleted: bool, expected: bool | None
+) -> None:
+    """The finalizer of a claim stays while the scheduler allocates it, and goes with its devices: once the last
+    pod that reserved it is gone, or once it is deleted."""
+    protection = "resource.kubernetes.io/delete-protection"
+    meta = {"name": "gpu", "namespace": "default", "finalizers": [protection]}
+    claim = await world.create(ResourceClaim, {"metadata": meta, "spec": {}})
+    if reserved:
+        gone = [{"resource": "pods", "name": "gone", "uid": "gone"}]
+        told = {**claim, "status": {"allocation": {"devices": {}}, "reservedFor": gone}}
+        await world.api.update(ResourceClaim, told, subresource="status")
+    if deleted:
+        await world.delete(ResourceClaim, "gpu")
+    await world.pass_time(1)
+    found = world.get(ResourceClaim, "gpu")
+    assert expected == (None if found is None else protection in found["metadata"].get("finalizers", ()))
+    assert dig(found, "status.allocation") is None

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from minikube_py.controllers.jobs.podsets import PodSet
 from minikube_py.controllers.jobs.removal import surplus
 from minikube_py.kinds.batch.job import Job
 from minikube_py.kinds.core.pod import Pod
@@ -143,4 +144,4 @@ def test_the_surplus_of_an_indexed_job(pods: list[Obj], too_many: int, expected:
     """Pods of indexes that the Job has not, and doubles, go first; then as many more as are too many."""
     now = parse_time(WHEN)
     wanted = {"spec": {"completionMode": "Indexed", "completions": 2}}
-    assert [name_of(pod) for pod in surplus(wanted, pods, too_many, now)] == expected
+    assert [name_of(pod) for pod in surplus(wanted, PodSet(pods), too_many, now)] == expected

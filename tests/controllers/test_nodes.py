@@ -3,9 +3,10 @@
 from typing import Any
 
 from minikube_py.kinds.apps.deployment import Deployment
+from minikube_py.kinds.coordination.lease import Lease
 from minikube_py.kinds.core.node import Node
 from minikube_py.kinds.core.pod import Pod
-from minikube_py.meta.objects import Obj, condition, dig, is_deleting, key_of
+from minikube_py.meta.objects import Obj, condition, dig, is_deleting, key_of, micro_timestamp
 
 
 def web(replicas: int = 2) -> Obj:
@@ -61,6 +62,22 @@ async def test_a_lost_node_is_evicted_and_heals(world: Any) -> None:
         world.agent.queue.add(key_of(pod))
     await world.pass_time(11)
     assert (taints(world, "n1"), on(world, "n1"), len(on(world, "n2"))) == ([], [], 2)
+
+
+async def test_quiet_nodes_are_not_reconciled(world: Any) -> None:
+    """While nodes renew their Leases and nothing else happens, no controller has anything to do."""
+    for name in ("n1", "n2"):
+        await world.add_node(name)
+    await world.create(Deployment, web())
+    await world.pass_time(30)
+    world.beating.clear()  # the nodes' status stays as it is
+    before = {one.name: one.metrics.runs for one in world.manager.controllers}
+    for _ in range(12):
+        renewed = {"spec": {"renewTime": micro_timestamp(world.clock.now())}}
+        for name in ("n1", "n2"):
+            await world.patch(Lease, name, renewed, "kube-node-lease")
+        await world.pass_time(10)
+    assert {one.name: one.metrics.runs for one in world.manager.controllers} == before
 
 
 async def test_conditions_become_taints(world: Any) -> None:
@@ -136,4 +153,15 @@ async def test_nodes_get_pod_ranges(world: Any) -> None:
     assert [dig(world.the(Node, name), "spec.podCIDR") for name in ("n2", "n3")] == [
         "10.244.1.0/24",
         "10.244.0.0/24",
+    ]
+
+
+async def test_nodes_that_come_and_go_are_told(world: Any) -> None:
+    """Each node has an event of the node controller when it is first seen, and one when it is gone."""
+    await world.add_node("n1")
+    await world.delete(Node, "n1", "")
+    told = [world.events(reason) for reason in ("RegisteredNode", "RemovingNode")]
+    assert told == [
+        ["Node n1 event: Registered Node n1 in Controller"],
+        ["Node n1 event: Removing Node n1 from Controller"],
     ]

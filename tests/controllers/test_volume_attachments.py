@@ -169,3 +169,15 @@ async def test_volume_of_a_lost_node_is_detached(world: Any) -> None:
     assert world.names(VolumeAttachment, "") == [name]
     await world.pass_time(15)
     assert world.names(VolumeAttachment, "") == []
+
+
+async def test_a_second_node_is_told_who_has_the_volume(world: Any) -> None:
+    """A pod elsewhere that needs the volume of one node waits, and its event names those who use it."""
+    await attach(world)
+    await world.add_node("n2")
+    body = {"containers": [{"name": "main", "image": "ok:1"}], "nodeName": "n2"}
+    body["volumes"] = [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]
+    await world.create(Pod, {"metadata": {"name": "q", "namespace": "default"}, "spec": body})
+    await world.pass_time(1)
+    told = 'Multi-Attach error for volume "pv1" Volume is already used by pod(s) p'
+    assert world.events("FailedAttachVolume") == [told]

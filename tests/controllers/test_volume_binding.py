@@ -1,5 +1,7 @@
 """Claims and volumes: matching as a table, binding and release in virtual time."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -158,3 +160,42 @@ async def test_a_claim_without_class_gets_the_default_one_later(world: Any) -> N
     claim = world.the(PersistentVolumeClaim, "data")
     assert claim["spec"]["storageClassName"] == "late"
     assert annotations_of(claim)["volume.kubernetes.io/storage-provisioner"] == "example.com/disks"
+
+
+async def test_each_phase_has_its_time(world: Any) -> None:
+    """A volume tells since when it is in its phase."""
+    await world.create(PersistentVolume, a_volume("disk", persistentVolumeReclaimPolicy="Retain"))
+    since = []
+    for step in (None, PersistentVolumeClaim):
+        await world.pass_time(10)
+        if step is not None:
+            await world.create(PersistentVolumeClaim, a_claim())
+        since.append(world.the(PersistentVolume, "disk")["status"]["lastPhaseTransitionTime"])
+    assert since[0] < since[1]
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept", "fault"),
+    [
+        ("Delete", False, ""),
+        ("Recycle", True, ""),
+        ("Delete", True, "host_path deleter only supports /tmp/.+ but received provided /var{}"),
+    ],
+)
+async def test_a_host_path_is_reclaimed(world: Any, policy: str, kept: bool, fault: str) -> None:
+    """A folder below /tmp is removed with its volume, another one is for people; a recycled one is empty, and
+    its volume free again."""
+    with TemporaryDirectory(dir="/tmp") as folder:
+        (Path(folder) / "d" / "deep").mkdir(parents=True)
+        path = f"/var{folder}" if fault else f"{folder}/d"
+        spec = {"persistentVolumeReclaimPolicy": policy, "hostPath": {"path": path}}
+        await world.create(PersistentVolume, a_volume("disk", **spec))
+        await world.create(PersistentVolumeClaim, a_claim())
+        await world.delete(PersistentVolumeClaim, "data")
+        await world.pass_time(2)
+        expected = ({} if not kept else {"disk": "Failed" if fault else "Available"}, fault.format(folder))
+        volume = world.get(PersistentVolume, "disk", "") or {}
+        assert expected == (phases(world), dig(volume, "status.message", ""))
+        left = sorted(str(found.relative_to(folder)) for found in Path(folder).rglob("*"))
+        assert left == (["d", "d/deep"] if fault else ["d"] if kept else [])
+        assert dig(volume, "spec.claimRef") is None or bool(fault)

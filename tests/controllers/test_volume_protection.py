@@ -5,6 +5,7 @@ from typing import Any
 from minikube_py.kinds.core.persistentvolume import PersistentVolume
 from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.storage.volumeattributesclass import VolumeAttributesClass
 from minikube_py.meta.objects import Obj, is_deleting
 
 STORAGE = {"storage": "1Gi"}
@@ -51,3 +52,19 @@ async def test_bound_volume_waits_for_its_claim(world: Any) -> None:
     assert is_deleting(world.the(PersistentVolume, "v"))
     await world.delete(PersistentVolumeClaim, "c")
     assert world.names(PersistentVolume, "") == []
+
+
+async def test_attributes_wait_for_those_who_name_them(world: Any) -> None:
+    """A deleted VolumeAttributesClass goes once no claim names it."""
+    body = {"metadata": {"name": "gold"}, "driverName": "d", "parameters": {"a": "b"}}
+    await world.create(VolumeAttributesClass, body)
+    named = claim("c")
+    await world.create(
+        PersistentVolumeClaim, {**named, "spec": {**named["spec"], "volumeAttributesClassName": "gold"}}
+    )
+    await world.delete(VolumeAttributesClass, "gold", "")
+    kept = world.the(VolumeAttributesClass, "gold", "")
+    assert (is_deleting(kept), kept["metadata"]["finalizers"]) == (True, ["kubernetes.io/vac-protection"])
+    await world.delete(PersistentVolumeClaim, "c")
+    await world.pass_time(1)
+    assert world.names(VolumeAttributesClass, "") == []

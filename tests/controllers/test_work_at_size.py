@@ -109,6 +109,18 @@ def test_standings_heed_the_labels_that_matter() -> None:
     assert len(standings.of("me")) == 50
 
 
+def test_pods_count_once_they_are_noted() -> None:
+    """Where the labels that matter change while pods are still being told of, those that follow count once."""
+    standings, many = Standings("ReplicaSet"), [owned_pod(n, app="a") for n in range(5)]
+    standings.note(Change("ADDED", Pod, many[0]))
+    standings.heed("me", ["app"], lambda: many)
+    before = dict(standings.of("me"))
+    for one in many[1:]:
+        standings.note(Change("ADDED", Pod, one))
+    standing = standing_of(many[0], ["app"])
+    assert (before, standings.of("me")) == ({standing: 1}, {standing: 5})
+
+
 def owned_pod(number: int, **labels: str) -> Obj:
     """A pod that a ReplicaSet controls."""
     made = pod(number)

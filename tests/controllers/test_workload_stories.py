@@ -235,7 +235,7 @@ async def test_endpoints_of_a_user_are_mirrored(world: Any) -> None:
 
     await world.create(Endpoints, {"metadata": {"name": "db", "namespace": "default"}, **subsets("192.0.2.1")})
     [slice] = world.cache.list(EndpointSlice, "default")
-    assert [e["addresses"] for e in slice["endpoints"]] == [["192.0.2.1"]]
+    assert slice["endpoints"] == [{"addresses": ["192.0.2.1"], "conditions": {"ready": True}}]
     assert slice["ports"] == [{"name": "", "port": 5432, "protocol": "TCP"}]
     assert labels_of(slice)["kubernetes.io/service-name"] == "db"
     await world.patch(Endpoints, "db", subsets("192.0.2.2"))

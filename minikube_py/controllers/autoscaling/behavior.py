@@ -63,6 +63,8 @@ def _stabilized(
     down_since = now - _window(autoscaler, "scaleDown", DOWN_WINDOW)
     lowest = min([wanted, *(m.replicas for m in history.recommendations if m.at > up_since)])
     highest = max([wanted, *(m.replicas for m in history.recommendations if m.at > down_since)])
+    if dig(autoscaler, "spec.behavior") is None:
+        lowest = highest  # without a behavior the highest recent one is taken, whatever runs now
     stable = current
     if stable < lowest:
         stable = lowest
@@ -70,7 +72,7 @@ def _stabilized(
         stable = highest
     if stable == wanted:
         return stable, _READY
-    if wanted < current:
+    if wanted < current or lowest == highest:
         message = (
             "recent recommendations were higher than current one, applying the highest recent recommendation"
         )

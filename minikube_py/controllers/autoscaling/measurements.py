@@ -16,6 +16,9 @@ from minikube_py.meta.selectors import from_label_selector
 Read = Callable[[str], Awaitable[Obj]]
 """GET of an API path: the object there. Errors: ApiError."""
 
+MISSING = "the server could not find the requested resource"
+ABSENT = "the server is currently unable to handle the request"
+"""What clients say where there is no API, or nobody who serves it."""
 _CUSTOM = ("custom.metrics.k8s.io/v1beta2", "custom.metrics.k8s.io/v1beta1")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
@@ -41,7 +44,7 @@ async def of_resource(
     """CPU or memory of each pod, or of one container in each."""
     path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods?{urlencode({'labelSelector': selector})}"
     samples = {}
-    for item in await _items(read, path, "resource"):
+    for item in await _items(read, path, "resource", "pods.metrics.k8s.io"):
         used = [c["usage"].get(resource) for c in item.get("containers") or () if container in ("", c["name"])]
         if used and all(value is not None for value in used):
             total = sum(milli_value(value) for value in used)
@@ -89,7 +92,8 @@ async def _custom(read: Read, where: str, metric: Obj, query: Mapping[str, str])
             last = error
         except ApiError as error:
             raise NotMeasured(f"unable to fetch metrics from custom metrics API: {error}") from error
-    raise NotMeasured(f"unable to fetch metrics from custom metrics API: {last}") from last
+    told = f"{last}" if str(last) != MISSING else "no custom metrics API (custom.metrics.k8s.io) registered"
+    raise NotMeasured(f"unable to fetch metrics from custom metrics API: {told}") from last
 
 
 async def of_external(read: Read, namespace: str, metric: Obj) -> int:
@@ -98,15 +102,17 @@ async def of_external(read: Read, namespace: str, metric: Obj) -> int:
     query = urlencode({"labelSelector": selector})
     name = quote(metric["name"], safe="")
     path = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}/{name}?{query}"
-    return sum(milli_value(item["value"]) for item in await _items(read, path, "external"))
+    resource = f"{metric['name']}.external.metrics.k8s.io"
+    return sum(milli_value(item["value"]) for item in await _items(read, path, "external", resource))
 
 
-async def _items(read: Read, path: str, api: str) -> list[Obj]:
+async def _items(read: Read, path: str, api: str, resource: str) -> list[Obj]:
     """What a metrics API lists, at least one. Errors: NotMeasured."""
     try:
         found: list[Obj] = (await read(path)).get("items") or []
     except ApiError as error:
-        raise NotMeasured(f"unable to fetch metrics from {api} metrics API: {error}") from error
+        told = f"{error} (get {resource})" if str(error) in (MISSING, ABSENT) else str(error)
+        raise NotMeasured(f"unable to fetch metrics from {api} metrics API: {told}") from error
     if not found:
         raise NotMeasured(f"no metrics returned from {api} metrics API")
     return found

@@ -14,7 +14,8 @@ from minikube_py.controllers.autoscaling.replicas import (
     by_total_average,
     by_utilization,
 )
-from minikube_py.meta.objects import Obj
+from minikube_py.controllers.shown import shown_selector
+from minikube_py.meta.objects import Obj, dig
 from minikube_py.meta.quantity import milli_quantity, milli_value
 
 
@@ -48,6 +49,22 @@ FAILURES = {
 """The reason of the condition and event, by the metric's type."""
 
 
+def failure(metric: Obj) -> tuple[str, str]:
+    """The reason of the condition and event where the metric cannot be read, and in what words the failure of
+    the whole tells of it."""
+    type = metric["type"]
+    source = metric.get(type[:1].lower() + type[1:]) or {}
+    words = {
+        "Resource": f"failed to get {source.get('name')} resource metric value: ",
+        "ContainerResource": f"failed to get {source.get('container')} container metric value: ",
+        "Pods": "failed to get pods metric value: ",
+        "Object": "failed to get object metric value: ",
+        "External": "failed to get {0} external metric value: failed to get {0} external metric: ",
+    }
+    name = dig(source, "metric.name", "")
+    return FAILURES.get(type, "InvalidMetricSourceType"), words.get(type, "").replace("{0}", name)
+
+
 async def judge(read: Read, metric: Obj, target: Target) -> Judged:
     """What one entry of spec.metrics proposes. Errors: NotMeasured."""
     type = metric["type"]
@@ -68,15 +85,17 @@ async def _resource(read: Read, metric: Obj, target: Target) -> Judged:
     name, container, goal = source["name"], source.get("container", ""), source["target"]
     kind = "utilization" if goal.get("averageUtilization") is not None else "usage"
     try:
-        samples = await measurements.of_resource(read, target.namespace, target.selector, name, container)
+        try:
+            samples = await measurements.of_resource(read, target.namespace, target.selector, name, container)
+        except NotMeasured as error:
+            raise NotMeasured(f"unable to get metrics for resource {name}: {error}") from error
         if kind == "utilization":
             aim = int(goal["averageUtilization"])
             proposal = by_utilization(target.workload, samples, aim, name, container)
         else:
             proposal = by_average(target.workload, samples, milli_value(goal["averageValue"]), name)
     except NotMeasured as error:
-        told = f"unable to get metrics for resource {name}: {error}"
-        raise NotMeasured(f"failed to get {name} {kind}: {told}") from error
+        raise NotMeasured(f"failed to get {name} {kind}: {error}") from error
     current: Obj = {"averageValue": milli_quantity(proposal.average)}
     if proposal.utilization is not None:
         current["averageUtilization"] = proposal.utilization
@@ -90,11 +109,9 @@ async def _pods(read: Read, source: Obj, target: Target) -> Judged:
     metric, aim = source["metric"], milli_value(source["target"]["averageValue"])
     try:
         samples = await measurements.of_pods(read, target.namespace, target.selector, metric)
-        proposal = by_average(target.workload, samples, aim)
     except NotMeasured as error:
-        raise NotMeasured(
-            f"failed to get pods metric value: unable to get metric {metric['name']}: {error}"
-        ) from error
+        raise NotMeasured(f"unable to get metric {metric['name']}: {error}") from error
+    proposal = by_average(target.workload, samples, aim)
     status = {"metric": metric, "current": {"averageValue": milli_quantity(proposal.average)}}
     return Judged(proposal, f"pods metric {metric['name']}", {"type": "Pods", "pods": status})
 
@@ -106,8 +123,7 @@ async def _object(read: Read, source: Obj, target: Target) -> Judged:
         total = await measurements.of_object(read, target.namespace, resource, described["name"], metric)
     except NotMeasured as error:
         where = f"{described['kind']} on {target.namespace} {described['name']}"
-        told = f"unable to get metric {metric['name']}: {where}/{error}"
-        raise NotMeasured(f"failed to get object metric value: {told}") from error
+        raise NotMeasured(f"unable to get metric {metric['name']}: {where}/{error}") from error
     proposal, current = _of_total(target, total, source["target"])
     status = {"metric": metric, "describedObject": described, "current": current}
     return Judged(
@@ -117,14 +133,16 @@ async def _object(read: Read, source: Obj, target: Target) -> Judged:
 
 async def _external(read: Read, source: Obj, target: Target) -> Judged:
     metric = source["metric"]
+    selector = shown_selector(metric["selector"]) if metric.get("selector") else "nil"
     try:
         total = await measurements.of_external(read, target.namespace, metric)
     except NotMeasured as error:
-        told = f"unable to get external metric {target.namespace}/{metric['name']}: {error}"
-        raise NotMeasured(f"failed to get external metric value: {told}") from error
+        where = f"{target.namespace}/{metric['name']}/{selector}"
+        raise NotMeasured(f"unable to get external metric {where}: {error}") from error
     proposal, current = _of_total(target, total, source["target"])
     status = {"metric": metric, "current": current}
-    return Judged(proposal, f"external metric {metric['name']}", {"type": "External", "external": status})
+    name = f"external metric {metric['name']}({selector})"
+    return Judged(proposal, name, {"type": "External", "external": status})
 
 
 def _of_total(target: Target, total: int, goal: Obj) -> tuple[Proposal, Obj]:

@@ -154,7 +154,7 @@ def by_average(workload: Workload, samples: Mapping[str, Sample], target: int, r
     average = sum(measured.values()) // len(measured)
 
     def ratio_of(values: Mapping[str, int]) -> float:
-        return sum(values.values()) / len(values) / target
+        return sum(values.values()) // len(values) / target
 
     fallback = dict.fromkeys(groups.missing, target)
     return Proposal(_weighed(workload, groups, measured, fallback, ratio_of), average)

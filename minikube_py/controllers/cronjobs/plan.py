@@ -45,7 +45,8 @@ def new_job(cron_job: Obj, due: datetime) -> Obj:
     """The Job that is due."""
     template = cron_job["spec"]["jobTemplate"]
     zone = dig(cron_job, "spec.timeZone") or "UTC"
-    told = timestamp(due) if zone == "UTC" else due.astimezone(ZoneInfo(zone)).isoformat(timespec="seconds")
+    there = due.astimezone(ZoneInfo(zone))
+    told = there.isoformat(timespec="seconds") if there.utcoffset() else timestamp(due)
     meta = {
         "name": job_name(cron_job, due),
         "namespace": namespace_of(cron_job),

@@ -19,10 +19,12 @@ MANY = 100
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """The latest time that was due and not acted on, and whether there were too many of them."""
+    """The latest time that was due and not acted on, whether there were too many of them, and whether the
+    schedule is never due (within five years)."""
 
     at: datetime | None = None
     too_many: bool = False
+    never: bool = False
 
 
 def next_after(schedule: Schedule, moment: datetime, zone: str = "UTC") -> datetime | None:
@@ -70,7 +72,7 @@ def latest_missed(schedule: Schedule, earliest: datetime, now: datetime, zone: s
     """The latest time due after `earliest` and not after `now`."""
     first = next_after(schedule, earliest, zone)
     if first is None or first > now:
-        return Missed()
+        return Missed(never=first is None)
     second = next_after(schedule, first, zone)
     if second is None or second > now:
         return Missed(first)

@@ -91,9 +91,9 @@ def node_of(pod: Obj) -> str:
 
 
 def by_node(pods: Iterable[Obj]) -> dict[str, list[Obj]]:
-    """The pods of each node, the oldest first."""
+    """The pods of each node, those that are bound to it before others, the oldest first."""
     found: dict[str, list[Obj]] = {}
-    for pod in sorted(pods, key=created_at):
+    for pod in sorted(pods, key=lambda pod: (not dig(pod, "spec.nodeName"), created_at(pod), name_of(pod))):
         found.setdefault(node_of(pod), []).append(pod)
     return found
 
@@ -156,6 +156,5 @@ def new_pod(ds: Obj, node: str, revision_hash: str) -> Obj:
     affinity = spec.setdefault("affinity", {}).setdefault("nodeAffinity", {})
     required = affinity.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
     this_node = [{"key": "metadata.name", "operator": "In", "values": [node]}]
-    terms = required.get("nodeSelectorTerms") or [{}]
-    required["nodeSelectorTerms"] = [{**term, "matchFields": this_node} for term in terms]
+    required["nodeSelectorTerms"] = [{"matchFields": this_node}]  # the template's own terms chose the node
     return pod

@@ -84,14 +84,14 @@ def _plan_surge(
         current = [pod for pod in pods if is_updated(ds, pod, revision_hash)]
         old = [pod for pod in pods if not is_updated(ds, pod, revision_hash)]
         if current and old:
-            if any(is_available(pod, min_ready, now) for pod in current):
+            if any(is_available(pod, min_ready, now) for pod in current) or not any(map(is_ready, old)):
                 delete += old
             else:
                 surging += 1
         elif old:
             usable = any(is_available(pod, min_ready, now) for pod in old)
             (healthy if usable else broken).append(name)
-    create = broken + healthy[: max(0, surge - surging - len(broken))]
+    create = broken + healthy[: max(0, surge - surging)]
     return Replace(create, delete)
 
 
@@ -100,7 +100,7 @@ def observed(ds: Obj, nodes: Sequence[Obj], placed: Placed, revision_hash: str, 
     numbers = dict.fromkeys(("desired", "current", "misscheduled", "ready", "updated", "available"), 0)
     min_ready, wants = dig(ds, "spec.minReadySeconds", 0), placer(ds)
     for node in nodes:
-        pods = [pod for pod in placed.get(name_of(node), ()) if not is_deleting(pod)]
+        pods = [p for p in placed.get(name_of(node), ()) if not (is_deleting(p) and is_finished(p))]
         if not wants(node).run:
             numbers["misscheduled"] += bool(pods)
             continue
@@ -108,9 +108,10 @@ def observed(ds: Obj, nodes: Sequence[Obj], placed: Placed, revision_hash: str, 
         if not pods:
             continue
         numbers["current"] += 1
-        numbers["ready"] += any(map(is_ready, pods))
-        numbers["available"] += any(is_available(pod, min_ready, now) for pod in pods)
-        numbers["updated"] += any(is_updated(ds, pod, revision_hash) for pod in pods)
+        oldest = pods[0]
+        numbers["ready"] += is_ready(oldest)
+        numbers["available"] += is_available(oldest, min_ready, now)
+        numbers["updated"] += is_updated(ds, oldest, revision_hash)
     status: Obj = {
         "currentNumberScheduled": numbers["current"],
         "numberMisscheduled": numbers["misscheduled"],

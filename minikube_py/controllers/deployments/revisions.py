@@ -36,6 +36,8 @@ NOT_COPIED = frozenset(
         "deprecated.deployment.rollback.to",
     }
 )
+MAX_HISTORY = 2000
+"""Letters that the list of former revisions may have; the oldest ones go."""
 SAFE = "bcdfghjklmnpqrstvwxz2456789"
 """Letters that form no words, and digits that look like no letters."""
 
@@ -124,8 +126,15 @@ def wanted_annotations(deployment: Obj, new: Obj | None, old: Sequence[Obj]) -> 
         return wanted
     wanted[REVISION] = str(revision)
     if known:
-        wanted[HISTORY] = ",".join(filter(None, (before.get(HISTORY, ""), str(known))))
+        wanted[HISTORY] = _shortened([*filter(None, before.get(HISTORY, "").split(",")), str(known)])
     return wanted
+
+
+def _shortened(former: list[str]) -> str:
+    told = ",".join(former)
+    while len(told) > MAX_HISTORY:
+        told = told.partition(",")[2]
+    return told
 
 
 def expired(deployment: Obj, old: Sequence[Obj]) -> list[Obj]:

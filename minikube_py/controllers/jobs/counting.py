@@ -5,7 +5,7 @@ finalizer goes, and only then the uid turns into a number. Whatever crashes in b
 counted twice. Succeeded pods of an Indexed Job are a set of indexes, which needs no such care.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -23,14 +23,15 @@ from minikube_py.controllers.jobs.perindex import (
     newest_failures,
     wait_left,
 )
+from minikube_py.controllers.jobs.podsets import PodSet, is_tracked
 from minikube_py.controllers.jobs.success import matched_rule
-from minikube_py.controllers.pods import is_active, is_ready
 from minikube_py.meta.objects import Obj, condition, condition_is, dig, is_deleting, parse_time, uid_of
 
 ENDINGS = ("FailureTarget", "SuccessCriteriaMet")
 """The conditions that say how a Job will end, once its pods have."""
 
-FINALIZER = "batch.kubernetes.io/job-tracking"
+MAX_UNCOUNTED = 500
+"""Pods that are counted at a time: status.uncountedTerminatedPods stays small."""
 
 
 def is_finished(job: Obj) -> str:
@@ -39,11 +40,6 @@ def is_finished(job: Obj) -> str:
         if (condition(job, type) or {}).get("status") == "True":
             return type
     return ""
-
-
-def is_tracked(pod: Obj) -> bool:
-    """Whether the pod is yet to be counted or released."""
-    return FINALIZER in (dig(pod, "metadata.finalizers") or ())
 
 
 def waits_for_the_end(job: Obj) -> bool:
@@ -63,11 +59,10 @@ def has_failed(job: Obj, pod: Obj) -> bool:
 
 @dataclass(slots=True)
 class Tally:
-    """A Job's pods, counted. `succeeded` and `failed` include the uncounted ones; `delayed` are the last
-    failed pods of indexes that are to be tried again."""
+    """A Job's pods, counted. `succeeded` and `failed` include the uncounted ones and those whose turn to be
+    counted is `later`; `delayed` are the last failed pods of indexes that are to be tried again."""
 
-    active: list[Obj] = field(default_factory=list)
-    ready: int = 0
+    pods: PodSet = field(default_factory=PodSet)
     terminating: list[Obj] = field(default_factory=list)
     counted_succeeded: int = 0
     counted_failed: int = 0
@@ -79,8 +74,16 @@ class Tally:
     release: list[Obj] = field(default_factory=list)
     new_failures: list[Obj] = field(default_factory=list)
     new_successes: int = 0
+    later_succeeded: int = 0
+    later_failed: int = 0
     fail_job: str = ""
     unjudged: bool = False
+    unmade: bool = False
+
+    @property
+    def active(self) -> Mapping[str, Obj]:
+        """The pods that run or will run, by uid."""
+        return self.pods.active
 
     @property
     def is_settled(self) -> bool:
@@ -90,20 +93,20 @@ class Tally:
 
     @property
     def succeeded(self) -> int:
-        return self.counted_succeeded + len(self.uncounted_succeeded)
+        return self.counted_succeeded + len(self.uncounted_succeeded) + self.later_succeeded
 
     @property
     def failed(self) -> int:
-        return self.counted_failed + len(self.uncounted_failed)
+        return self.counted_failed + len(self.uncounted_failed) + self.later_failed
 
 
-def tally(job: Obj, pods: Sequence[Obj]) -> Tally:
+def tally(job: Obj, pods: PodSet) -> Tally:
     """Count `pods` on top of what the Job's status has counted. `release` are the pods whose finalizer may go
-    once the tally is stored."""
+    once the tally is stored; more than so many are not counted at a time."""
     status, indexed = job.get("status") or {}, is_indexed(job)
     uncounted = status.get("uncountedTerminatedPods") or {}
-    tracked = {uid_of(pod) for pod in pods if is_tracked(pod)}
-    found = Tally(counted_failed=status.get("failed", 0))
+    tracked = {uid for uid, pod in pods.left.items() if is_tracked(pod)}
+    found = Tally(pods, counted_failed=status.get("failed", 0))
     completions = int(dig(job, "spec.completions", 0))
     found.completed = {i for i in parse_indexes(status.get("completedIndexes", "")) if i < completions}
     found.counted_succeeded = 0 if indexed else status.get("succeeded", 0)
@@ -120,25 +123,31 @@ def tally(job: Obj, pods: Sequence[Obj]) -> Tally:
     known = {*found.uncounted_succeeded, *found.uncounted_failed}
     if counts_per_index(job):
         _judge_indexes(found, job, pods)
-    for pod in pods:
-        _count(found, job, pod, uid_of(pod) in known)
+    later = Tally(completed=found.completed, delayed=found.delayed)
+    ended = sorted(pods.left.values(), key=lambda pod: uid_of(pod) not in known)
+    for pod in ended:  # those that the status names before others
+        if is_deleting(pod) and dig(pod, "status.phase") not in ("Succeeded", "Failed"):
+            found.terminating.append(pod)
+        full = len(found.uncounted_succeeded) + len(found.uncounted_failed) >= MAX_UNCOUNTED
+        _count(later if full and uid_of(pod) not in known else found, job, pod, uid_of(pod) in known)
+    found.later_succeeded, found.later_failed = len(later.uncounted_succeeded), len(later.uncounted_failed)
+    found.unjudged, found.fail_job = bool(later.release), found.fail_job or later.fail_job
     if indexed:
         found.counted_succeeded = len(found.completed)
     return found
 
 
-def _judge_indexes(found: Tally, job: Obj, pods: Sequence[Obj]) -> None:
+def _judge_indexes(found: Tally, job: Obj, pods: PodSet) -> None:
     """Tell the indexes that have failed for good from those that are to be tried again."""
     found.failed_indexes = parse_indexes(dig(job, "status.failedIndexes", ""))
-    running = {index_of(pod) for pod in pods if is_active(pod)}
-    succeeded = {index_of(pod) for pod in pods if dig(pod, "status.phase") == "Succeeded"}
-    failed = [pod for pod in pods if is_tracked(pod) and not is_active(pod) and has_failed(job, pod)]
+    succeeded = {index_of(pod) for pod in pods.left.values() if dig(pod, "status.phase") == "Succeeded"}
+    failed = [pod for pod in pods.left.values() if is_tracked(pod) and has_failed(job, pod)]
     for index, pod in newest_failures(failed).items():
         if index in found.failed_indexes | found.completed or index in succeeded:
             continue
         if has_index_failed(job, pod):
             found.failed_indexes.add(index)
-        elif index not in running and not is_ending(job):
+        elif index not in pods.indexes and not is_ending(job):
             found.delayed[index] = pod
 
 
@@ -148,12 +157,6 @@ def is_ending(job: Obj) -> bool:
 
 
 def _count(found: Tally, job: Obj, pod: Obj, known: bool) -> None:
-    if is_active(pod):
-        found.active.append(pod)
-        found.ready += is_ready(pod)
-        return
-    if is_deleting(pod) and dig(pod, "status.phase") not in ("Succeeded", "Failed"):
-        found.terminating.append(pod)
     if not is_tracked(pod):
         return
     if is_deleting(job) and dig(pod, "status.phase") not in ("Succeeded", "Failed"):
@@ -197,7 +200,7 @@ def _is_beyond(job: Obj, pod: Obj) -> bool:
     return is_indexed(job) and (index is None or index >= int(dig(job, "spec.completions", 0)))
 
 
-def restarts_of_active(pods: Sequence[Obj]) -> int:
+def restarts_of_active(pods: Iterable[Obj]) -> int:
     """Container restarts of running pods: failures of a Job whose pods restart in place."""
     return sum(
         status.get("restartCount", 0)
@@ -215,7 +218,7 @@ def verdict(job: Obj, found: Tally, now: datetime) -> tuple[str, str, str] | Non
             return type, known.get("reason", ""), known.get("message", "")
     limit = int(dig(job, "spec.backoffLimit", 6))
     on_failure = dig(job, "spec.template.spec.restartPolicy") == "OnFailure"
-    restarted = restarts_of_active(found.active) if on_failure else 0
+    restarted = restarts_of_active(found.active.values()) if on_failure else 0
     if found.fail_job:
         return "FailureTarget", "PodFailurePolicy", found.fail_job
     if found.failed > limit or (restarted and restarted >= max(1, limit)):
@@ -273,7 +276,7 @@ def wanted_active(job: Obj, found: Tally) -> int:
 
 def new_indexes(job: Obj, found: Tally, count: int, now: datetime) -> list[int]:
     """The indexes of at most `count` pods to create for an Indexed Job; failed ones wait their backoff."""
-    running = {index for pod in found.active if (index := index_of(pod)) is not None}
+    running = {index for index in found.pods.indexes if index is not None}
     waiting = {index for index, pod in found.delayed.items() if wait_left(job, pod, now) > 0}
     ending = found.terminating if waits_for_the_end(job) else []
     leaving = {index for pod in ending if (index := index_of(pod)) is not None}
@@ -285,7 +288,7 @@ def counts(job: Obj, found: Tally) -> Obj:
     """The status fields that hold numbers."""
     waiting = {"succeeded": found.uncounted_succeeded, "failed": found.uncounted_failed}
     status: Obj = {
-        "ready": found.ready,
+        "ready": found.pods.ready,
         "terminating": len(found.terminating),
         "uncountedTerminatedPods": {name: uids for name, uids in waiting.items() if uids},
     }
@@ -293,7 +296,8 @@ def counts(job: Obj, found: Tally) -> Obj:
         "active": len(found.active),
         "succeeded": found.counted_succeeded,
         "failed": found.counted_failed,
-        "failedIndexes": format_indexes(found.failed_indexes),
         "completedIndexes": format_indexes(found.completed) if is_indexed(job) else "",
     }
+    if counts_per_index(job):
+        status["failedIndexes"] = format_indexes(found.failed_indexes)
     return status | {name: value for name, value in optional.items() if value}

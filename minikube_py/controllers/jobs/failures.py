@@ -27,7 +27,7 @@ def judge(job: Obj, pod: Obj) -> Verdict:
 
 
 def _ended_containers(pod: Obj) -> Iterable[tuple[str, int]]:
-    for field in ("initContainerStatuses", "containerStatuses"):
+    for field in ("containerStatuses", "initContainerStatuses"):
         for status in dig(pod, f"status.{field}", []):
             ended = dig(status, "state.terminated")
             if ended is not None and ended.get("exitCode"):

@@ -4,13 +4,18 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from minikube_py.controllers.jobs.indexes import index_of, is_indexed
+from minikube_py.controllers.jobs.podsets import PodSet
 from minikube_py.controllers.pods import removal_order
 from minikube_py.meta.objects import Obj, dig
 
 
-def surplus(job: Obj, running: Sequence[Obj], too_many: int, now: datetime) -> list[Obj]:
-    """The pods to delete of those `running`: at least `too_many`."""
-    gone, left = _unwanted(job, running, now) if is_indexed(job) else ([], list(running))
+def surplus(job: Obj, pods: PodSet, too_many: int, now: datetime) -> list[Obj]:
+    """The pods to delete of those of `pods` that run: at least `too_many`."""
+    doubled = is_indexed(job) and pods.has_doubles(int(dig(job, "spec.completions", 0)))
+    if not too_many and not doubled:
+        return []
+    running = list(pods.active.values())
+    gone, left = _unwanted(job, running, now) if doubled else ([], running)
     more = max(0, too_many - len(gone))
     return gone + removal_order(left, left, now)[:more]
 

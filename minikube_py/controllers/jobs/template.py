@@ -1,8 +1,8 @@
 """What a Job's pods look like. Pure."""
 
-from minikube_py.controllers.jobs.counting import FINALIZER
 from minikube_py.controllers.jobs.indexes import INDEX
 from minikube_py.controllers.jobs.perindex import counts_per_index, marks
+from minikube_py.controllers.jobs.podsets import FINALIZER
 from minikube_py.controllers.pods import pod_from_template
 from minikube_py.meta.objects import Obj, name_of
 
@@ -24,7 +24,7 @@ def job_pod(job: Obj, index: int | None, replaced: Obj | None = None) -> Obj:
     if counts_per_index(job):
         annotations.update(marks(replaced, job))
     meta.setdefault("labels", {})[INDEX] = str(index)
-    spec.setdefault("hostname", f"{name_of(job)}-{index}")
+    spec["hostname"] = f"{name_of(job)}-{index}"
     source = {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}}
     for container in (*spec.get("initContainers", ()), *spec.get("containers", ())):
         env = container.setdefault("env", [])

@@ -94,8 +94,6 @@ def plan(stateful_set: Obj, pods: Sequence[Obj], revisions: Revisions, now: date
     for number in ordinals(stateful_set):
         if not _settle(stateful_set, number, known.get(number), revisions, steps, now) and ordered:
             return steps
-    if steps.failed:
-        return steps
     if not _remove(stateful_set, pods, steps, ordered, now):
         return steps
     if is_rolling(stateful_set):
@@ -138,8 +136,8 @@ def _remove(stateful_set: Obj, pods: Sequence[Obj], steps: Steps, ordered: bool,
                 return False
             continue
         usable = is_running(pod) and is_available(pod, min_ready, now)
-        if ordered and not usable and unhealthy and pod is not unhealthy[0]:
-            return False
+        if ordered and not usable and not (unhealthy and pod is unhealthy[0]):
+            return False  # one that cannot become available may go, if nothing else is broken
         steps.delete.append(pod)
         if ordered:
             return False

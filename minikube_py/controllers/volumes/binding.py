@@ -7,7 +7,10 @@ a crash between any two writes is made good by the next look.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
 
+from minikube_py.controllers.volumes.hostpaths import undeletable
 from minikube_py.kinds.core.accessmodes import CLASS_ANNOTATION, storage_class_of
 from minikube_py.kinds.core.volumematching import (
     BIND_COMPLETED,
@@ -20,7 +23,7 @@ from minikube_py.kinds.core.volumematching import (
     refers_to,
     waits_for_consumer,
 )
-from minikube_py.meta.objects import Obj, annotations_of, dig, name_of, uid_of
+from minikube_py.meta.objects import Obj, annotations_of, dig, name_of, timestamp, uid_of
 
 Told = tuple[str, str, str]
 """An event: type, reason, message."""
@@ -189,23 +192,44 @@ def unbound_status(claim: Obj, phase: str) -> Obj:
     return kept | {"phase": phase}
 
 
-def volume_status(volume: Obj, phase: str, message: str = "") -> Obj:
-    """The status of a volume in a phase; one that it is in already stays as it is told."""
+def volume_status(volume: Obj, phase: str, now: datetime, message: str = "") -> Obj:
+    """The status of a volume in a phase from `now` on; one that it is in already stays as it is told."""
     known = volume.get("status") or {}
     if known.get("phase") == phase:
         return known
     kept = {key: value for key, value in known.items() if key not in ("message", "reason")}
+    kept["lastPhaseTransitionTime"] = timestamp(now)
     return kept | {"phase": phase} | ({"message": message} if message else {})
 
 
-def reclaimed(volume: Obj) -> VolumePlan | None:
-    """What becomes of a released volume: None where someone else deletes it, or it is kept."""
-    policy = dig(volume, "spec.persistentVolumeReclaimPolicy")
+class Reclaim(Enum):
+    """What is done with a released volume."""
+
+    NOTHING = "nothing"  # it is kept, or the one who made it deletes it
+    REMOVE = "remove"
+    SCRUB = "scrub"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is done with a released volume, and why that is to fail."""
+
+    action: Reclaim
+    fault: str = ""
+
+
+def reclaimed(volume: Obj) -> Outcome:
+    """What becomes of a released volume."""
+    policy, path = dig(volume, "spec.persistentVolumeReclaimPolicy"), dig(volume, "spec.hostPath.path")
     if policy == "Recycle":
-        message = "No recycler plugin found for the volume!"
-        return VolumePlan("Failed", message, told=[("Warning", "VolumeFailedRecycle", message)])
+        if path:
+            return Outcome(Reclaim.SCRUB)
+        return Outcome(Reclaim.FAIL, "No recycler plugin found for the volume!")
     if policy != "Delete" or PROVISIONED_BY in annotations_of(volume):
-        return None  # the one who made it deletes it
+        return Outcome(Reclaim.NOTHING)
+    if path:
+        fault = undeletable(path)
+        return Outcome(Reclaim.FAIL, fault) if fault else Outcome(Reclaim.REMOVE)
     fault = "no deletable volume plugin matched"
-    message = f'error getting deleter volume plugin for volume "{name_of(volume)}": {fault}'
-    return VolumePlan("Failed", message, told=[("Warning", "VolumeFailedDelete", message)])
+    return Outcome(Reclaim.FAIL, f'error getting deleter volume plugin for volume "{name_of(volume)}": {fault}')
