@@ -36,6 +36,8 @@ class Answer:
     follow: str = ""
 
 
+NAME_SERVICE = ("kube-system", "kube-dns")
+"""The namespace and name of the Service that leads to the name server."""
 NO_NAME = Answer(code=wire.NXDOMAIN)
 NO_DATA = Answer()
 
@@ -55,18 +57,28 @@ class Zone:
     def answer(self, name: str, type: int) -> Answer:
         """The answer for a name of the zone (lower case, no final dot)."""
         if name == self.domain:
-            return NO_DATA
+            return self._apex(name, type)
         labels = name[: -len(self.domain) - 1].split(".")
         if labels == ["dns-version"]:
             return _of_type([wire.txt(name, SPECIFICATION, self.ttl)], type)
         if labels == ["ns", "dns"]:
-            return NO_DATA
+            return _of_type(list(self._name_server(name)), type)
         match labels[-1]:
             case "svc":
                 return self._service_name(name, labels[:-1], type)
             case "pod":
                 return self._pod_name(name, labels[:-1], type)
         return NO_NAME
+
+    def _apex(self, name: str, type: int) -> Answer:
+        """Who is responsible for the zone."""
+        server = wire.Record(name, wire.NS, self.ttl, wire.encode_name(f"ns.dns.{name}"))
+        return _of_type([wire.soa(name, 1, self.ttl), server], type)
+
+    def _name_server(self, name: str) -> Iterator[wire.Record]:
+        service = self.view.service(*NAME_SERVICE)
+        for address in dig(service, "spec.clusterIPs") or ():
+            yield wire.a(name, address, self.ttl)
 
     def _pod_name(self, name: str, labels: list[str], type: int) -> Answer:
         if not labels:
@@ -95,7 +107,7 @@ class Zone:
         if is_headless(service):
             return self._headless(name, service, rest, type)
         if rest:
-            return self._known_port_prefix(service, rest)
+            return self._one_endpoint(name, service, rest, type)
         addresses = spec.get("clusterIPs") or [spec.get("clusterIP")]
         records = [wire.a(name, address, self.ttl) for address in addresses if address]
         if type == wire.SRV:
@@ -113,15 +125,21 @@ class Zone:
     def _headless(self, name: str, service: Obj, rest: list[str], type: int) -> Answer:
         endpoints = list(self._endpoints(service))
         if rest:
-            endpoints = [e for e in endpoints if len(rest) == 1 and e[0] == rest[0]]
-            if not endpoints:
-                return self._known_port_prefix(service, rest)
-        elif not endpoints:
+            return self._one_endpoint(name, service, rest, type)
+        if not endpoints:
             return NO_NAME
         addresses = dict.fromkeys(address for _, address, _ in endpoints)
-        if type == wire.SRV and not rest:
+        if type == wire.SRV:
             return Answer([r for p in service["spec"].get("ports") or () for r in self._srv(name, service, p)])
         return _of_type([wire.a(name, address, self.ttl) for address in addresses], type)
+
+    def _one_endpoint(self, name: str, service: Obj, rest: list[str], type: int) -> Answer:
+        """An endpoint by its host name or its address, as the name server of kubeadm's clusters knows those of
+        every Service."""
+        found = [e[1] for e in self._endpoints(service) if len(rest) == 1 and e[0] == rest[0]]
+        if not found:
+            return self._known_port_prefix(service, rest)
+        return _of_type([wire.a(name, address, self.ttl) for address in dict.fromkeys(found)], type)
 
     def _endpoints(self, service: Obj) -> Iterator[tuple[str, str, Sequence[Obj]]]:
         """(host label, address, ports) of each endpoint that the service publishes."""

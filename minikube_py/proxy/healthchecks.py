@@ -17,11 +17,9 @@ from typing import Self
 
 from minikube_py.aio.tasks import Tasks
 from minikube_py.meta.objects import Key, Obj, dig
+from minikube_py.proxy import onerequest
 
 log = logging.getLogger(__name__)
-
-REQUEST_SECONDS = 10.0
-"""How long a client may take to send its request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +54,12 @@ def response(key: Key, health: Health, method: str) -> bytes:
         "localEndpoints": health.endpoints,
         "serviceProxyHealthy": True,
     }
-    body = json.dumps(told, indent="\t").encode() + b"\n"
-    status = "200 OK" if health.endpoints else "503 Service Unavailable"
-    head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
+    body = json.dumps(told, indent="\t") + "\n"
+    headers = (
+        "Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
         f"X-Load-Balancing-Endpoint-Weight: {health.endpoints}\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    ).encode()
-    return head if method == "HEAD" else head + body
+    )
+    return onerequest.response(200 if health.endpoints else 503, body, method, headers)
 
 
 class HealthChecks:
@@ -96,19 +92,12 @@ class HealthChecks:
         self._servers[key] = (port, server)
 
     def _connected(self, key: Key, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._tasks.spawn(self._serve(key, reader, writer), f"{key.namespace}/{key.name}")
+        def respond(method: str, _: str) -> bytes:
+            health = self._shown.get(key)
+            return response(key, health, method) if health else b""
 
-    async def _serve(self, key: Key, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(REQUEST_SECONDS):
-                request = await reader.readuntil(b"\r\n\r\n")
-                if health := self._shown.get(key):
-                    writer.write(response(key, health, request.split(b" ", 1)[0].decode("latin-1")))
-                    await writer.drain()
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            log.debug("a health check of %s/%s broke off: %s", key.namespace, key.name, error)
-        finally:
-            writer.close()
+        answer = onerequest.answer_one(reader, writer, respond)
+        self._tasks.spawn(answer, f"{key.namespace}/{key.name}")
 
     async def __aenter__(self) -> Self:
         return self

@@ -10,18 +10,28 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from minikube_py.aio.clock import Clock
 from minikube_py.client.base import Change, Client
+from minikube_py.kinds.core.node import Node
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.service import Service
 from minikube_py.kinds.discovery.endpointslice import EndpointSlice, service_of_slice
-from minikube_py.meta.objects import Key, Obj, dig, key_of
+from minikube_py.meta.objects import Key, Obj, dig, key_of, labels_of
 from minikube_py.proxy.flows import forget_stale, touches_udp
 from minikube_py.proxy.healthchecks import Health, HealthChecks, health_of
 from minikube_py.proxy.nftables import Nftables
-from minikube_py.proxy.rules import Place, ProxyConfig, pod_elements, service_elements
+from minikube_py.proxy.nodehealth import (
+    HEALTH_PORT,
+    MODE_PORT,
+    Answer,
+    NodeHealth,
+    is_eligible,
+    mode,
+    node_health,
+)
+from minikube_py.proxy.rules import Place, ProxyConfig, Where, pod_elements, service_elements
 from minikube_py.proxy.tablewatch import TableWatch
 
 log = logging.getLogger(__name__)
@@ -30,6 +40,7 @@ Source = tuple[str, Key]
 """What elements come from: ("service" or "pod", its key)."""
 
 RETRY_SECONDS = 1.0
+ZONE = "topology.kubernetes.io/zone"
 
 
 class KubeProxy:
@@ -42,6 +53,7 @@ class KubeProxy:
         self._clock = clock
         self._config = config
         self._lost = False
+        self._where = Where(config.node)
         self._watch = TableWatch(config.table, self._note_lost)
         self._nft = Nftables(config, self._watch)
         self._elements: dict[Source, dict[Place, str]] = {}
@@ -58,21 +70,33 @@ class KubeProxy:
 
     async def run(self, ready: asyncio.Event) -> None:
         """Load the table, then follow changes. Errors: CommandFailed where nft does not work at all."""
-        self._cache.add_index(EndpointSlice, "service", service_of_slice)
+        await self._cache.file(EndpointSlice, "service", service_of_slice)
         self._elements.clear()
         self._uses.clear()
-        stops = [
-            self._cache.subscribe(Service, lambda change: self._mark("service", key_of(change.object))),
-            self._cache.subscribe(EndpointSlice, self._slice_changed),
-            self._cache.subscribe(Pod, self._pod_changed),
-        ]
+        stops: list[Callable[[], None]] = []
         try:
+            stops.append(
+                await self._cache.follow(Service, lambda change: self._mark("service", key_of(change.object)))
+            )
+            stops.append(await self._cache.follow(EndpointSlice, self._slice_changed))
+            stops.append(await self._cache.follow(Pod, self._pod_changed))
+            stops.append(await self._cache.follow(Node, self._node_changed))
             with self._watch:
-                async with self._checks:
+                async with self._checks, NodeHealth(self._told()):
                     await self._follow(ready)
         finally:
             for stop in stops:
                 stop()
+
+    def _told(self) -> dict[tuple[str, int], Callable[[str], Answer]]:
+        """What the proxy says of itself, by address and port."""
+        if not self._config.tells:
+            return {}
+        return {("0.0.0.0", HEALTH_PORT): self._health_at, ("127.0.0.1", MODE_PORT): mode}
+
+    def _health_at(self, path: str) -> Answer:
+        node = self._cache.get(Node, Key("", self._config.node))
+        return node_health(path, self._clock.now(), is_eligible(node))
 
     async def _follow(self, ready: asyncio.Event) -> None:
         first = {p: data for p, data in self._collect().items() if data is not None}
@@ -103,6 +127,15 @@ class KubeProxy:
             for value in service_of_slice(obj) if obj else ():
                 namespace, _, name = value.partition("/")
                 self._mark("service", Key(namespace, name))
+
+    def _node_changed(self, change: Change) -> None:
+        """The zone of this node decides who is near."""
+        node = change.object
+        where = Where(self._config.node, labels_of(node).get(ZONE, ""))
+        if node["metadata"]["name"] == self._config.node and where != self._where:
+            self._where = where
+            for service in self._cache.list(Service):
+                self._mark("service", key_of(service))
 
     def _pod_changed(self, change: Change) -> None:
         pod = change.object
@@ -181,7 +214,7 @@ class KubeProxy:
             return {}
         slices = self._cache.indexed(EndpointSlice, "service", f"{key.namespace}/{key.name}")
         self._health[key] = health_of(service, slices, self._config.node)
-        return service_elements(service, slices, self._config.node, self._mark_of(key, service))
+        return service_elements(service, slices, self._where, self._mark_of(key, service))
 
     def _mark_of(self, key: Key, service: Obj) -> int:
         if dig(service, "spec.sessionAffinity") != "ClientIP":

@@ -35,6 +35,15 @@ class ProxyConfig:
     pod_cidr: str = "10.244.0.0/24"
     cluster_cidr: str = "10.244.0.0/16"
     bridge: str = "mkpy0"
+    tells: bool = False
+    """Whether it tells of itself on the ports of every kube-proxy, of which one can be on a machine."""
+
+
+class Where(NamedTuple):
+    """Where the proxy is: the node's name, and the zone that its label names."""
+
+    node: str
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,7 @@ class Endpoint:
         return f"{self.address} . {self.port}"
 
 
-def service_elements(service: Obj, slices: Sequence[Obj], node: str, mark: int) -> dict[Place, str]:
+def service_elements(service: Obj, slices: Sequence[Obj], here: Where, mark: int) -> dict[Place, str]:
     """The elements of one Service. `mark` is the first of its marks, one per port (used if it has affinity)."""
     spec = service.get("spec") or {}
     if spec.get("type") == "ExternalName" or spec.get("clusterIP") in (None, "", "None"):
@@ -56,8 +65,8 @@ def service_elements(service: Obj, slices: Sequence[Obj], node: str, mark: int) 
     elements: dict[Place, str] = {}
     for number, port in enumerate(spec.get("ports") or ()):
         backends = list(_endpoints(port, slices))
-        internal = _near(backends, node, spec.get("internalTrafficPolicy") == "Local")
-        external = _near(backends, node, spec.get("externalTrafficPolicy") == "Local")
+        internal = _near(backends, here, spec.get("internalTrafficPolicy") == "Local")
+        external = _near(backends, here, spec.get("externalTrafficPolicy") == "Local")
         affinity = _affinity(spec, MARK | (mark + number))
         protocol = f"{port.get('protocol', 'TCP').lower()} . {port['port']}"
         for address in _cluster_ips(spec):
@@ -137,6 +146,7 @@ class _Backend(NamedTuple):
     endpoint: Endpoint
     node: str
     ready: bool
+    hints: Obj
 
 
 def _endpoints(port: Obj, slices: Iterable[Obj]) -> Iterator[_Backend]:
@@ -156,17 +166,29 @@ def _endpoints(port: Obj, slices: Iterable[Obj]) -> Iterator[_Backend]:
             serving = conditions.get("serving", ready) is not False
             if not ready and not (serving and conditions.get("terminating")):
                 continue
+            hints = endpoint.get("hints") or {}
             for number in numbers:
                 for address in endpoint.get("addresses") or ():
-                    yield _Backend(Endpoint(address, number), endpoint.get("nodeName") or "", ready)
+                    yield _Backend(Endpoint(address, number), endpoint.get("nodeName") or "", ready, hints)
 
 
-def _near(backends: Iterable[_Backend], node: str, local: bool) -> list[Endpoint]:
-    """Backends that may be used, in a stable order: terminating ones only where no other is left (KEP-1669)."""
-    usable = [backend for backend in backends if not local or backend.node == node]
+def _near(backends: Iterable[_Backend], here: Where, local: bool) -> list[Endpoint]:
+    """Backends that may be used, in a stable order: terminating ones only where no other is left (KEP-1669),
+    and, where traffic may leave the node, of the ready ones those that are meant for here."""
+    usable = [backend for backend in backends if not local or backend.node == here.node]
     ready = [backend for backend in usable if backend.ready]
-    chosen = {backend.endpoint for backend in ready or usable}
+    chosen = {backend.endpoint for backend in (ready if local else _meant(ready, here)) or usable}
     return sorted(chosen, key=lambda endpoint: (endpoint.address, endpoint.port))
+
+
+def _meant(ready: list[_Backend], here: Where) -> list[_Backend]:
+    """The backends whose hints name this node, or else this zone, where all have such hints and one does; all
+    of them otherwise (KEP-3015, KEP-2433)."""
+    for field, name in (("forNodes", here.node), ("forZones", here.zone)):
+        hinted = [{hint.get("name") for hint in backend.hints.get(field) or ()} for backend in ready]
+        if all(hinted) and any(name in names for names in hinted):
+            return [backend for backend, names in zip(ready, hinted, strict=True) if name in names]
+    return ready
 
 
 def pod_elements(pod: Obj) -> dict[Place, str]:

@@ -7,7 +7,8 @@ not grow with the number of Services, and a change is a few elements, applied at
 Maps and sets of the table, by their names here:
 
 - services, endpoints: virtual addresses (cluster, external, load-balancer) and what they lead to
-- node-services, node-endpoints: the same for node ports, on any local address but loopback
+- node-services, node-endpoints: the same for node ports, on any local address; on loopback for the machine's
+  own programs
 - affine, node-affine, affinity, learners: ClientIP session affinity; a connection's mark names the service
   port, `affinity` remembers client and mark > endpoint once a connection has been made
 - refused, node-refused: service ports without endpoints, which get a refusal instead of a timeout
@@ -90,9 +91,10 @@ def _chains(config: ProxyConfig) -> Iterator[str]:
         "ip daddr @cluster-ips goto refuse",
     )
     yield _hook("nat-prerouting", "nat", "prerouting", -100, "jump forwarding")
-    # This machine's own programs find host ports on loopback too; pods find nothing of the machine's there.
-    looped = f"ip daddr 127.0.0.0/8 {_L4} dnat ip to {_PORT} map @hostports"
-    yield _hook("nat-output", "nat", "output", -100, "jump forwarding", looped)
+    # This machine's own programs find node and host ports on loopback too; pods find nothing of the machine's.
+    loop = f"ip daddr 127.0.0.0/8 {_L4}"
+    looped = (f"{loop} {_PORT} vmap @node-services", f"{loop} dnat ip to {_PORT} map @hostports")
+    yield _hook("nat-output", "nat", "output", -100, "jump forwarding", *looped)
     drop = f'iifname "{config.bridge}" ip daddr 127.0.0.0/8 drop'
     yield _hook("filter-loopback", "filter", "prerouting", -300, drop)
     # Before the addresses are rewritten.

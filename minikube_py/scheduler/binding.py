@@ -8,15 +8,21 @@ import asyncio
 
 from minikube_py.aio.clock import Clock, within
 from minikube_py.client.base import MERGE_PATCH, Client
+from minikube_py.errors import ApiError, NotFound
 from minikube_py.kinds.core.persistentvolume import PersistentVolume
 from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.core.protection import protected
 from minikube_py.kinds.core.volumematching import BOUND_BY_CONTROLLER, SELECTED_NODE, claim_ref, refers_to
+from minikube_py.kinds.resource.resourceclaim import ResourceClaim
 from minikube_py.meta.objects import Obj, annotations_of, key_of, name_of, uid_of
+from minikube_py.scheduler.devices.allocator import DevicePlan
 from minikube_py.scheduler.podinfo import PodInfo
 from minikube_py.scheduler.snapshot import Snapshot
 from minikube_py.scheduler.volumes import VolumePlan, pending
 
+DEVICES_PROTECTION = "resource.kubernetes.io/delete-protection"
+"""The finalizer of a claim that has devices."""
 BIND_TIMEOUT = 600.0
 """Seconds that volumes may take to be bound."""
 
@@ -46,6 +52,27 @@ class Binder:
         for volume, claim in plan.matched:
             self._snapshot.reserved[name_of(volume)] = key_of(claim)
 
+    async def bind_devices(self, plan: DevicePlan, info: PodInfo) -> None:
+        """Write the allocations of the pod's claims, and reserve the claims for it. Errors: ApiError."""
+        try:
+            for key in plan.claims:
+                claim = self._client.cache.get(ResourceClaim, key)
+                if claim is None:
+                    raise NotFound(f'resourceclaims.resource.k8s.io "{key.name}" not found')
+                if key in plan.fresh and (guarded := protected(claim, DEVICES_PROTECTION)) is not None:
+                    claim = await self._client.update(ResourceClaim, guarded)
+                wanted = reserved(claim, info, plan.fresh.get(key))
+                if wanted is not claim:
+                    await self._client.update(ResourceClaim, wanted, subresource="status")
+        except ApiError:
+            self.forget(plan)
+            raise
+
+    def forget(self, plan: DevicePlan) -> None:
+        """The plan's allocations will not be written."""
+        for key in plan.fresh:
+            self._snapshot.allocating.pop(key, None)
+
     async def bind_volumes(self, plan: VolumePlan, node: str) -> None:
         """Carry the plan out and wait for it. Errors: VolumesNotBound, ApiError."""
         try:
@@ -73,6 +100,17 @@ class Binder:
             if not found:
                 return
             await self._moved.wait()
+
+
+def reserved(claim: Obj, info: PodInfo, allocation: Obj | None) -> Obj:
+    """The claim with its devices, reserved for the pod; the same object where it is so already."""
+    status = claim.get("status") or {}
+    users = status.get("reservedFor") or []
+    if any(one.get("uid") == info.uid for one in users):
+        return claim
+    user = {"resource": "pods", "name": info.key.name, "uid": info.uid}
+    devices = {"allocation": allocation} if allocation is not None else {}
+    return {**claim, "status": {**status, **devices, "reservedFor": [*users, user]}}
 
 
 def binding(info: PodInfo, node: str) -> Obj:

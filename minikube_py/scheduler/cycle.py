@@ -34,7 +34,7 @@ class Placement:
 class Unschedulable:
     """No node takes the pod: how many nodes there are, why each refuses, and which plugins said so. `whole` is
     the reason that holds for every node; `resolvable` are the nodes on which evicting other pods could help;
-    `remark` is what preemption adds."""
+    `remark` is what preemption adds; `silent` is a refusal that nobody is told of."""
 
     nodes: int
     reasons: Counter[str] = field(default_factory=Counter)
@@ -42,6 +42,7 @@ class Unschedulable:
     whole: str = ""
     resolvable: tuple[NodeInfo, ...] = ()
     remark: str = ""
+    silent: bool = False
     examined: int = 0
 
     @property
@@ -127,7 +128,8 @@ class Cycle:
                 continue
             if isinstance(data, Reject):
                 plugins = frozenset((plugin,))
-                return Unschedulable(len(snapshot), plugins=plugins, whole=", ".join(data.reasons))
+                told = ", ".join(data.reasons)
+                return Unschedulable(len(snapshot), plugins=plugins, whole=told, silent=data.silent)
             filtering, scoring = (local, rated) if plugin.local else (filters, scorers)
             if plugin.filters():
                 filtering.append((plugin, data))

@@ -34,6 +34,8 @@ class Change(Enum):
     STORAGE_CLASS = auto()
     CSI = auto()
     """A CSINode, CSIDriver or CSIStorageCapacity."""
+    DEVICES = auto()
+    """A ResourceClaim, ResourceSlice or DeviceClass, one that is gone too."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Reject:
     reasons: tuple[str, ...]
     resolvable: bool = True
     """Whether evicting other pods could help."""
+    silent: bool = False
+    """Whether the pod waits without a word, as one that is not ready to be scheduled."""
 
 
 def reject(*reasons: str, resolvable: bool = True) -> Reject:

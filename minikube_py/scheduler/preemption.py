@@ -17,12 +17,14 @@ from minikube_py.meta.objects import Obj, condition_is, dig
 from minikube_py.meta.selectors import from_label_selector
 from minikube_py.scheduler.cycle import Asked, Cycle, Refusal, Unschedulable, first_refusal, told_reasons
 from minikube_py.scheduler.framework import Reject
+from minikube_py.scheduler.plugins.dynamic_resources import DynamicResources
 from minikube_py.scheduler.podinfo import PodInfo
 from minikube_py.scheduler.snapshot import NodeInfo, Objects, Snapshot
 
 MIN_CANDIDATES = 100
 NO_VICTIMS = "No preemption victims found for incoming pod"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
+NO_NOTES = "not found"
 NO_CLAIMS, CLAIMS_LEFT = "no new claims to deallocate", "still not schedulable"
 OFFSET = 1 << 31
 """Added to each priority in a sum, so that more pods are more even where priorities are negative."""
@@ -246,6 +248,14 @@ def remark(pod: PodInfo, why: str) -> str:
     """What the message of an unschedulable pod ends with."""
     claims = CLAIMS_LEFT if pod.spec.get("resourceClaims") else NO_CLAIMS
     return f"{claims}, preemption: {why}"
+
+
+def broken_off(refusal: Unschedulable) -> str:
+    """What is told where a plugin that prepares before DynamicResources has refused every node: in v1.34 that
+    one then misses its own notes, says so, and nobody is asked to give way."""
+    refused_by = next(iter(refusal.plugins), None)
+    early = refused_by is not None and refused_by.order < DynamicResources.order
+    return NO_NOTES if refusal.whole and early else ""
 
 
 def not_found(nodes: int, refused: Iterable[Reject]) -> str:

@@ -86,7 +86,7 @@ class SchedulingQueue:
             self._waiting[info.key] = waiting
             self._activate(waiting)
             return
-        changed = known.info.pod.get("spec") != info.pod.get("spec") or known.info.group != info.group
+        changed = known.info.group != info.group or _asks(known.info) != _asks(info)
         known.info = info
         if changed and known.state == "parked":
             self._release(known)
@@ -190,3 +190,8 @@ class SchedulingQueue:
 
     async def __aexit__(self, *_: object) -> None:
         await self._tasks.cancel()
+
+
+def _asks(info: PodInfo) -> tuple[object, object]:
+    """All of a pod that a scheduler looks at, labels apart: the claims made for it are told in its status."""
+    return info.pod.get("spec"), (info.pod.get("status") or {}).get("resourceClaimStatuses")

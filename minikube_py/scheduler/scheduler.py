@@ -7,7 +7,7 @@ back, and the pod is tried again. A pod that no node takes may make less urgent 
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 
 from minikube_py.aio.clock import Clock
@@ -21,7 +21,10 @@ from minikube_py.scheduler import preemption
 from minikube_py.scheduler.binding import Binder, VolumesNotBound
 from minikube_py.scheduler.configuration import DEFAULT_NAME, Profile, plugins_of
 from minikube_py.scheduler.cycle import Cycle, Placement, Unschedulable
+from minikube_py.scheduler.devices.allocator import DevicePlan
+from minikube_py.scheduler.devices.claims import plan_devices
 from minikube_py.scheduler.framework import Reject
+from minikube_py.scheduler.metrics import SCHEDULED, UNSCHEDULABLE, SchedulerMetrics
 from minikube_py.scheduler.podinfo import PodInfo
 from minikube_py.scheduler.preemption import Candidate, Preemptor
 from minikube_py.scheduler.queue import SchedulingQueue, Waiting
@@ -50,9 +53,7 @@ class Scheduler:
         self._clock = clock
         self._profiles = {profile.name: profile for profile in profiles}
         self._room = asyncio.Semaphore(MAX_BINDINGS)
-        self.scheduled = 0
-        self.unschedulable = 0
-        self.preempted = 0
+        self.metrics = SchedulerMetrics()
 
     async def run(self, ready: asyncio.Event) -> None:
         self._snapshot = Snapshot(self._client.cache)
@@ -65,13 +66,15 @@ class Scheduler:
             AsyncExitStack() as recorders,
             Tasks("scheduler") as self._tasks,
         ):
+            self.metrics.waiting = self._queue.counts
             for name in self._profiles:
                 recorder = EventRecorder(self._client, self._clock, name)
                 self._recorders[name] = await recorders.enter_async_context(recorder)
             cache, names, moved = self._client.cache, self._profiles, self._binder.volumes_moved
             watching = Watching(cache, self._snapshot, self._queue, names, moved)
-            ready.set()
             try:
+                await watching.begin()
+                ready.set()
                 await self._schedule_all()
             finally:
                 watching.stop()
@@ -82,7 +85,10 @@ class Scheduler:
             waiting = await self._queue.take()
             await self._room.acquire()
             cycle = self._cycles[profile_of(waiting.info)]
+            begun = self._clock.monotonic()
             decision = cycle.decide(waiting.info, self._snapshot)
+            result = SCHEDULED if isinstance(decision, Placement) else UNSCHEDULABLE
+            self.metrics.attempted(profile_of(waiting.info), result, self._clock.monotonic() - begun)
             if isinstance(decision, Placement):
                 self._place(waiting, decision.node)
             else:
@@ -94,12 +100,13 @@ class Scheduler:
 
     def _place(self, waiting: Waiting, node: str) -> None:
         info = waiting.info
-        plan = self._volume_plan(info, node)
+        plan, devices = self._volume_plan(info, node), self._device_plan(info, node)
+        self._snapshot.allocating.update(devices.fresh)
         self._binder.reserve(plan)
         self._snapshot.put_pod(info, node)
         self._snapshot.withdraw(info.uid)
         self._queue.place(waiting)
-        self._tasks.spawn(self._bind(waiting, node, plan), f"bind/{info.key}")
+        self._tasks.spawn(self._bind(waiting, node, (plan, devices)), f"bind/{info.key}")
 
     def _volume_plan(self, info: PodInfo, node: str) -> VolumePlan:
         target, claims = self._snapshot.node(node), read_claims(info, self._client.cache)
@@ -108,17 +115,27 @@ class Scheduler:
         plan = plan_volumes(claims, target, self._client.cache, self._snapshot.reserved)
         return VolumePlan() if isinstance(plan, Reject) else plan
 
-    async def _bind(self, waiting: Waiting, node: str, plan: VolumePlan) -> None:
-        info = waiting.info
+    def _device_plan(self, info: PodInfo, node: str) -> DevicePlan:
+        target = self._snapshot.node(node)
+        if target is None or not info.spec.get("resourceClaims"):
+            return DevicePlan()
+        return plan_devices(info, target.node, self._client.cache, self._snapshot.allocating)
+
+    async def _bind(self, waiting: Waiting, node: str, plans: tuple[VolumePlan, DevicePlan]) -> None:
+        info, (plan, devices) = waiting.info, plans
         try:
             if plan.claims:
                 self._room.release()
                 try:
                     await self._binder.bind_volumes(plan, node)
+                except (VolumesNotBound, ApiError):
+                    self._binder.forget(devices)
+                    raise
                 finally:
                     await self._room.acquire()
+            await self._binder.bind_devices(devices, info)
             await self._binder.bind(info, node)
-            self.scheduled += 1
+            self.metrics.scheduled(waiting.attempts)
             message = f"Successfully assigned {info.key} to {node}"
             self._tell(info, info, "Normal", "Scheduled", message)
         except (NotFound, Conflict) as error:
@@ -145,13 +162,19 @@ class Scheduler:
             self._queue.retry(waiting)
 
     async def _refuse(self, cycle: Cycle, waiting: Waiting, refusal: Unschedulable) -> None:
-        self.unschedulable += 1
         info, message = waiting.info, refusal.message
-        if refusal.nodes and self._profiles_preempt(info):
+        if refusal.silent:
+            self._queue.park(waiting, refusal.plugins)
+            self._room.release()
+            return
+        if refusal.nodes and (why := preemption.broken_off(refusal)):
+            message = f"{message} {why}"
+        elif refusal.nodes and self._profiles_preempt(info):
             if why := preemption.ineligible(info, self._snapshot):
                 message = f"{message} {preemption.remark(info, why)}"
             else:
                 found = await self._give_way(Preemptor(cycle), info, refusal)
+                self.metrics.preempting(len(found.victims) if isinstance(found, Candidate) else 0)
                 if isinstance(found, Candidate) and self._queue.holds(waiting):
                     self._snapshot.nominate(info, found.node)
                     self._tasks.spawn(self._evict(waiting, found, refusal), f"preempt/{info.key}")
@@ -160,6 +183,10 @@ class Scheduler:
                 message = f"{message} {found}" if isinstance(found, str) else message
         self._queue.park(waiting, refusal.plugins)
         self._tasks.spawn(self._report_and_release(info, message), f"report/{info.key}")
+
+    def lines(self) -> Iterator[str]:
+        """Its metrics, as kube-scheduler names them."""
+        yield from self.metrics.lines()
 
     def _tell(self, by: PodInfo, about: PodInfo, type: str, reason: str, message: str) -> None:
         """An event about a pod, in the name of the profile that schedules `by`."""
@@ -211,7 +238,7 @@ class Scheduler:
             await self._client.delete(Pod, victim.key, {"preconditions": {"uid": victim.uid}})
         except (NotFound, Conflict):
             return
-        self.preempted += 1
+        self.metrics.preempted += 1
         message = f"Preempted by pod {info.uid} on node {node}"
         self._tell(info, victim, "Normal", "Preempted", message)
 

@@ -141,6 +141,8 @@ class Snapshot:
         self._nominations: dict[str, str] = {}
         self.reserved: dict[str, Key] = {}
         """By name, the volumes that are being bound, with the claim that each is for."""
+        self.allocating: dict[Key, Obj] = {}
+        """By claim on devices, the allocations that are being written."""
 
     @property
     def nodes(self) -> list[NodeInfo]:
@@ -227,6 +229,7 @@ class Snapshot:
         """A pod is on a node, or is assumed to be."""
         self.remove_pod(pod.uid)
         self._places[pod.uid] = (node, pod)
+        self._tallies.placed(pod, node, 1)
         info = self._nodes.get(node)
         if info is not None:
             info.add(pod)
@@ -237,6 +240,7 @@ class Snapshot:
         place = self._places.pop(uid, None)
         if place is None:
             return ""
+        self._tallies.placed(place[1], place[0], -1)
         info = self._nodes.get(place[0])
         if info is not None:
             info.remove(uid)

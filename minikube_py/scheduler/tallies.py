@@ -66,19 +66,52 @@ class Tally:
         value = self.values.get(node)
         if value is None or (pod.terminating and self.question.leaves_out_terminating):
             return
-        means = self._members.get(pod.group)
+        if self.means(pod.group, namespaces):
+            self.counts[value] += by
+
+    def means(self, group: Group, namespaces: NamespaceLabels) -> bool:
+        """Whether all terms mean the pods of a group."""
+        means = self._members.get(group)
         if means is None:
             if len(self._members) >= MEMBERS:
                 self._members.clear()
-            means = self._members[pod.group] = self.means(pod, namespaces)
-        if means:
-            self.counts[value] += by
+            namespace, labels = group[0], dict(group[1])
+            around = namespaces(namespace)
+            means = all(term.matches(namespace, labels, around) for term in self.question.terms)
+            self._members[group] = means
+        return means
 
-    def means(self, pod: PodInfo, namespaces: NamespaceLabels) -> bool:
-        """Whether all terms mean the pod."""
-        namespace = pod.key.namespace
-        around = namespaces(namespace)
-        return all(term.matches(namespace, pod.labels, around) for term in self.question.terms)
+    def count(self, population: "Population", namespaces: NamespaceLabels) -> None:
+        """Count the pods that there are: of each group at once."""
+        leaves_out, values, counts = self.question.leaves_out_terminating, self.values, self.counts
+        for (group, terminating), nodes in population.groups.items():
+            if (terminating and leaves_out) or not self.means(group, namespaces):
+                continue
+            for node, number in nodes.items():
+                if node in values:
+                    counts[values[node]] += number
+
+
+class Population:
+    """How many pods of each group there are on each node; those that are being deleted are a group by
+    themselves."""
+
+    def __init__(self) -> None:
+        self.groups: dict[tuple[Group, bool], dict[str, int]] = {}
+
+    def moved(self, pod: PodInfo, node: str, by: int) -> None:
+        """A pod came to a node (`by` 1) or left it (-1)."""
+        group = (pod.group, pod.terminating)
+        nodes = self.groups.get(group)
+        if nodes is None:
+            nodes = self.groups[group] = {}
+        left = nodes.get(node, 0) + by
+        if left:
+            nodes[node] = left
+            return
+        nodes.pop(node, None)
+        if not nodes:
+            del self.groups[group]
 
 
 Weighted = tuple[PodTerm, int]
@@ -126,6 +159,7 @@ class Tallies:
         namespaces: NamespaceLabels,
     ) -> None:
         self._nodes, self._pods, self._namespaces = nodes, pods, namespaces
+        self._population = Population()
         self._kept: OrderedDict[Question, Tally] = OrderedDict()
         self._standing: Standing | None = None
 
@@ -136,8 +170,7 @@ class Tallies:
             self._kept.move_to_end(question)
             return tally
         tally = self._kept[question] = Tally.of(question, self._nodes())
-        for pod, node in self._pods():
-            tally.moved(pod, node, 1, self._namespaces)
+        tally.count(self._population, self._namespaces)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return tally
@@ -152,8 +185,12 @@ class Tallies:
                     standing.moved(pod, labels[node], 1)
         return self._standing
 
+    def placed(self, pod: PodInfo, node: str, by: int) -> None:
+        """A pod came to a node (`by` 1) or left it (-1), which need not be known."""
+        self._population.moved(pod, node, by)
+
     def moved(self, pod: PodInfo, node: Obj, by: int) -> None:
-        """A pod came to a node (`by` 1) or left it (-1)."""
+        """A pod came to a known node (`by` 1) or left it (-1)."""
         name = name_of(node)
         for tally in self._kept.values():
             tally.moved(pod, name, by, self._namespaces)

@@ -9,6 +9,9 @@ from minikube_py.kinds.core.node import Node
 from minikube_py.kinds.core.persistentvolume import PersistentVolume
 from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.resource.deviceclass import DeviceClass
+from minikube_py.kinds.resource.resourceclaim import ResourceClaim
+from minikube_py.kinds.resource.resourceslice import ResourceSlice
 from minikube_py.kinds.storage.csidriver import CSIDriver
 from minikube_py.kinds.storage.csinode import CSINode
 from minikube_py.kinds.storage.csistoragecapacity import CSIStorageCapacity
@@ -30,6 +33,8 @@ VOLUME_KINDS: tuple[tuple[Kind, Change], ...] = (
     (CSIStorageCapacity, Change.CSI),
 )
 
+DEVICE_KINDS: tuple[Kind, ...] = (ResourceClaim, ResourceSlice, DeviceClass)
+
 
 class Watching:
     """Feeds a snapshot and a queue until stopped; `on_volume` is told of each change of a claim or volume."""
@@ -43,14 +48,20 @@ class Watching:
         on_volume: Callable[[], None],
     ) -> None:
         self._snapshot, self._queue, self._names, self._on_volume = snapshot, queue, names, on_volume
-        self._reader = PodReader()
-        self._stops = [
-            cache.subscribe(Namespace, self._namespace_changed),
-            cache.subscribe(Node, self._node_changed),
-            cache.subscribe(Pod, self._pod_changed),
+        self._cache, self._reader = cache, PodReader()
+        self._stops: list[Callable[[], None]] = []
+
+    async def begin(self) -> None:
+        """Hear of what there is, then of what changes."""
+        heard: list[tuple[Kind, Callable[[ObjectChange], None]]] = [
+            (Namespace, self._namespace_changed),
+            (Node, self._node_changed),
+            (Pod, self._pod_changed),
+            *((kind, self._teller(change)) for kind, change in VOLUME_KINDS),
+            *((kind, self._devices_changed) for kind in DEVICE_KINDS),
         ]
-        for kind, change in VOLUME_KINDS:
-            self._stops.append(cache.subscribe(kind, self._teller(change)))
+        for kind, hear in heard:
+            self._stops.append(await self._cache.follow(kind, hear))
 
     def stop(self) -> None:
         """Hear nothing more."""
@@ -64,6 +75,13 @@ class Watching:
                 self._queue.changed(Happening(change, told.object, told.old))
 
         return tell
+
+    def _devices_changed(self, told: ObjectChange) -> None:
+        """What of a claim is written is not being written any more; one that is gone frees its devices."""
+        if dig(told.object, "status.allocation") is not None:
+            self._snapshot.allocating.pop(key_of(told.object), None)
+        old = told.object if told.type == "DELETED" else told.old
+        self._queue.changed(Happening(Change.DEVICES, told.object, old))
 
     def _namespace_changed(self, told: ObjectChange) -> None:
         if told.old is not None and labels_of(told.old) == labels_of(told.object):

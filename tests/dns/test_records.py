@@ -23,9 +23,15 @@ SERVICES = [
     service("db", clusterIP="None", ports=[{"name": "sql", "port": 5432}]),
     service("early", clusterIP="None", publishNotReadyAddresses=True),
     service("empty", clusterIP="None"),
+    service("kube-dns", clusterIP="10.96.0.10", clusterIPs=["10.96.0.10"])
+    | {"metadata": {"name": "kube-dns", "namespace": "kube-system"}},
     service("docs", type="ExternalName", externalName="Docs.Example.org."),
 ]
 SLICES = {
+    "web": {
+        "metadata": {"namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
+        "endpoints": [{"addresses": ["10.244.0.9"]}],
+    },
     "db": {
         "metadata": {"namespace": "shop", "labels": {"kubernetes.io/service-name": "db"}},
         "ports": [{"name": "sql", "port": 5432, "protocol": "TCP"}],
@@ -46,7 +52,8 @@ class FixedView:
     """A view of the services above."""
 
     def service(self, namespace: str, name: str) -> Obj | None:
-        return next((s for s in SERVICES if s["metadata"]["name"] == name and namespace == "shop"), None)
+        wanted = {"name": name, "namespace": namespace}
+        return next((s for s in SERVICES if s["metadata"] == wanted), None)
 
     def slices(self, namespace: str, service: str) -> Iterable[Obj]:
         return [SLICES[service]] if service in SLICES else []
@@ -83,6 +90,9 @@ def shown(record: wire.Record) -> str:
         ("_http._tcp.web.shop.svc", wire.SRV, wire.NOERROR, ["80 web.shop.svc.cluster.local"]),
         ("_http._udp.web.shop.svc", wire.SRV, wire.NXDOMAIN, []),
         ("_tcp.web.shop.svc", wire.A, wire.NOERROR, []),
+        ("10-244-0-9.web.shop.svc", wire.A, wire.NOERROR, ["10.244.0.9"]),
+        ("10-244-0-8.web.shop.svc", wire.A, wire.NXDOMAIN, []),
+        ("ns.dns", wire.A, wire.NOERROR, ["10.96.0.10"]),
         ("db.shop.svc", wire.A, wire.NOERROR, ["10.244.0.5", "10.244.0.6"]),
         ("db-0.db.shop.svc", wire.A, wire.NOERROR, ["10.244.0.5"]),
         ("10-244-0-6.db.shop.svc", wire.A, wire.NOERROR, ["10.244.0.6"]),
@@ -131,3 +141,10 @@ def test_reverse_names_lead_to_services(address: str, expected: list[str]) -> No
 def test_reverse_of_other_addresses_is_left_to_upstream() -> None:
     """An address that is not the cluster's is nobody's business here."""
     assert ZONE.reverse("8.8.8.8.in-addr.arpa", wire.PTR) is None
+
+
+def test_the_zone_says_who_is_responsible() -> None:
+    """The domain itself has its start of authority and its name server."""
+    found = {type: ZONE.answer("cluster.local", type).records for type in (wire.SOA, wire.NS, wire.A)}
+    assert [len(found[type]) for type in found] == [1, 1, 0]
+    assert shown(found[wire.NS][0]) == "ns.dns.cluster.local"

@@ -163,13 +163,11 @@ async def test_no_endpoints_are_refused_at_once(kernel: Kernel) -> None:
 
 
 async def test_node_ports_answer_on_local_addresses(kernel: Kernel) -> None:
-    """A node port leads to the endpoints from any address of the machine but loopback."""
+    """A node port leads to the endpoints from any address of the machine, loopback too."""
     await kernel.service(type="NodePort", ports=[{"port": 80, "nodePort": NODE_PORT}])
     await kernel.endpoints(kernel.ports)
     await kernel.settled(": goto node-pick-3")
-    assert await kernel.ask(HERE, NODE_PORT) in kernel.ports
-    with pytest.raises(ConnectionRefusedError):
-        await kernel.ask("127.0.0.1", NODE_PORT)
+    assert {await kernel.ask(address, NODE_PORT) in kernel.ports for address in (HERE, "127.0.0.1")} == {True}
 
 
 async def test_session_affinity_sticks_until_the_endpoint_goes(kernel: Kernel) -> None:

@@ -1,12 +1,16 @@
 """The proxy's rules: Services and EndpointSlices to map elements, by tables."""
 
+import asyncio
+import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from minikube_py.meta.objects import Key, Obj
 from minikube_py.proxy.healthchecks import Health, health_of, response
-from minikube_py.proxy.rules import Place, ProxyConfig, pod_elements, service_elements
+from minikube_py.proxy.nodehealth import NodeHealth, is_eligible, mode, node_health
+from minikube_py.proxy.rules import Place, ProxyConfig, Where, pod_elements, service_elements
 from minikube_py.proxy.table import base, delta
 
 VIP = "10.96.0.9"
@@ -103,7 +107,7 @@ TWO = slice_of(("10.244.0.3", "here", True), ("10.244.1.4", "there", True))
 )
 def test_service_elements(given: Obj, slices: list[Obj], expected: dict[str, dict[str, str]]) -> None:
     """Each kind of Service gives the elements that forward, remember or refuse it."""
-    elements = service_elements(given, slices, "here", 1)
+    elements = service_elements(given, slices, Where("here"), 1)
     for map, items in expected.items():
         assert items == {place.key: data for place, data in elements.items() if place.map == map}
 
@@ -121,7 +125,7 @@ def test_source_ranges_of_a_load_balancer(ranges: list[str], expected: list[str]
     """A load balancer's address is reached from its source ranges only; those that overlap are one."""
     given = service(type="LoadBalancer", loadBalancerSourceRanges=ranges)
     given["status"] = {"loadBalancer": {"ingress": [{"ip": "10.254.0.1", "ipMode": "VIP"}]}}
-    elements = service_elements(given, [TWO], "here", 0)
+    elements = service_elements(given, [TWO], Where("here"), 0)
     key = "10.254.0.1 . tcp . 80"
     assert elements[Place("services", key)] == "goto pick-2"
     firewalled = {place.key for place in elements if place.map == "firewalled"}
@@ -137,7 +141,7 @@ def test_named_ports_lead_to_the_slice_port_of_that_name() -> None:
         {"name": "b", "port": 22, "protocol": "TCP"},
         {"name": "a", "port": 11, "protocol": "TCP"},
     ]
-    elements = service_elements(given, [slice], "here", 1)
+    elements = service_elements(given, [slice], Where("here"), 1)
     assert elements[Place("endpoints", f"{VIP} . tcp . 1 . 0")] == "10.244.0.3 . 11"
     assert elements[Place("endpoints", f"{VIP} . tcp . 2 . 0")] == "10.244.0.3 . 22"
 
@@ -157,8 +161,8 @@ def test_host_ports_of_a_running_pod() -> None:
 
 def test_delta_touches_only_what_changes() -> None:
     """From two endpoints to one: the verdict is replaced, one endpoint goes, the other stays."""
-    old = service_elements(service(), [TWO], "here", 1)
-    new = service_elements(service(), [slice_of(("10.244.0.3", "here", True))], "here", 1)
+    old = service_elements(service(), [TWO], Where("here"), 1)
+    new = service_elements(service(), [slice_of(("10.244.0.3", "here", True))], Where("here"), 1)
     assert (
         f"delete element ip t services {{ {VIP} . tcp . 80 }}\n"
         f"delete element ip t endpoints {{ {VIP} . tcp . 80 . 1 }}\n"
@@ -173,8 +177,10 @@ def test_rules_do_not_grow_with_services() -> None:
     three = slice_of(*((f"10.244.0.{n}", "here", True) for n in (3, 4, 5)))
     many: dict[Place, str] = {}
     for number in range(1000):
-        many |= service_elements(service(clusterIP=f"10.97.{number // 250}.{number % 250}"), [three], "here", 1)
-    one = service_elements(service(), [three], "here", 1)
+        many |= service_elements(
+            service(clusterIP=f"10.97.{number // 250}.{number % 250}"), [three], Where("here"), 1
+        )
+    one = service_elements(service(), [three], Where("here"), 1)
     rules = [line for line in delta("t", {}, many, set()).splitlines() if line.startswith("add rule")]
     assert [line for line in delta("t", {}, one, set()).splitlines() if line.startswith("add rule")] == rules
 
@@ -213,3 +219,96 @@ def test_health_response() -> None:
     service = '\t"service": {\n\t\t"namespace": "default",\n\t\t"name": "web"\n\t}'
     assert f'{{\n{service},\n\t"localEndpoints": 0,\n\t"serviceProxyHealthy": true\n}}\n' == body
     assert response(Key("default", "web"), Health(30123, 2), "HEAD").endswith(b"Connection: close\r\n\r\n")
+
+
+def hinted(address: str, node: str, **hints: list[str]) -> Obj:
+    told = {field: [{"name": name} for name in names] for field, names in hints.items()}
+    conditions = {"ready": True, "serving": True, "terminating": False}
+    return {"addresses": [address], "nodeName": node, "conditions": conditions, "hints": told}
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "spec", "expected"),
+    [
+        pytest.param(
+            [hinted("10.0.0.1", "here", forZones=["a"]), hinted("10.0.0.2", "there", forZones=["b"])],
+            {},
+            ["10.0.0.1"],
+            id="own-zone",
+        ),
+        pytest.param(
+            [hinted("10.0.0.1", "x", forZones=["b"]), hinted("10.0.0.2", "y", forZones=["c"])],
+            {},
+            ["10.0.0.1", "10.0.0.2"],
+            id="no-endpoint-for-the-zone",
+        ),
+        pytest.param(
+            [hinted("10.0.0.1", "x", forZones=["a"]), hinted("10.0.0.2", "y")],
+            {},
+            ["10.0.0.1", "10.0.0.2"],
+            id="one-without-hints",
+        ),
+        pytest.param(
+            [
+                hinted("10.0.0.1", "here", forZones=["a"], forNodes=["here"]),
+                hinted("10.0.0.2", "next", forZones=["a"], forNodes=["next"]),
+            ],
+            {},
+            ["10.0.0.1"],
+            id="own-node",
+        ),
+        pytest.param(
+            [hinted("10.0.0.1", "here", forZones=["b"]), hinted("10.0.0.2", "there", forZones=["a"])],
+            {"internalTrafficPolicy": "Local"},
+            ["10.0.0.1"],
+            id="local-traffic-needs-no-hints",
+        ),
+    ],
+)
+def test_endpoints_that_are_meant_for_here(endpoints: list[Obj], spec: Obj, expected: list[str]) -> None:
+    """Traffic stays near where every endpoint says whom it is for, and one is for this node or its zone."""
+    slice = {"addressType": "IPv4", "ports": [{"port": 8080, "protocol": "TCP"}], "endpoints": endpoints}
+    elements = service_elements(service(**spec), [slice], Where("here", "a"), 1)
+    found = [data.split(" . ")[0] for place, data in elements.items() if place.map == "endpoints"]
+    assert expected == found
+
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SHOWN = "2026-01-02 03:04:05.000000000 +0000 UTC"
+
+
+@pytest.mark.parametrize(
+    ("path", "node", "expected"),
+    [
+        ("/healthz", {}, (200, {"lastUpdated": SHOWN, "currentTime": SHOWN, "nodeEligible": True})),
+        (
+            "/healthz",
+            {"spec": {"taints": [{"key": "ToBeDeletedByClusterAutoscaler"}]}},
+            (503, {"lastUpdated": SHOWN, "currentTime": SHOWN, "nodeEligible": False}),
+        ),
+        (
+            "/livez",
+            {"metadata": {"deletionTimestamp": SHOWN}},
+            (200, {"lastUpdated": SHOWN, "currentTime": SHOWN}),
+        ),
+    ],
+)
+def test_health_of_the_node(path: str, node: Obj, expected: tuple[int, Obj]) -> None:
+    """A node that is being removed should get no traffic, though its proxy lives."""
+    code, type, body = node_health(path, MOMENT, is_eligible({"metadata": {}} | node))
+    assert expected == (code, json.loads(body))
+    assert type == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "body"), [("/proxyMode", 200, "nftables"), ("/healthz", 200, "ok"), ("/x", 404, None)]
+)
+async def test_the_mode_is_told(path: str, code: int, body: str | None) -> None:
+    """Loopback's port tells the mode; it is an HTTP server like any other."""
+    async with NodeHealth({("127.0.0.1", 0): mode}) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.ports[0])
+        writer.write(f"GET {path}?x=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        told = (await reader.read()).decode()
+        writer.close()
+    assert told.startswith(f"HTTP/1.1 {code} ")
+    assert body is None or told.endswith(f"\r\n\r\n{body}")

@@ -39,12 +39,6 @@ def expression(key: str, operator: str, *values: str) -> dict[str, Any]:
         (NodeUnschedulable(), {"tolerations": [{"operator": "Exists"}]}, {"unschedulable": True}, None),
         (NodeName(), {"nodeName": "other"}, {}, ("node(s) didn't match the requested node name",)),
         (NodeName(), {"nodeName": "n1"}, {}, None),
-        (
-            DynamicResources(),
-            {"resourceClaims": [{"name": "gpu", "resourceClaimName": "one"}]},
-            {},
-            ("cannot allocate all claims",),
-        ),
         (DynamicResources(), {}, {}, None),
         (TaintToleration(), {}, {"taints": [TAINT]}, ("node(s) had untolerated taint {gpu: yes}",)),
         (TaintToleration(), {"tolerations": [{"key": "gpu", "value": "yes"}]}, {"taints": [TAINT]}, None),

@@ -89,10 +89,10 @@ async def test_a_refused_pod_sleeps_through_what_cannot_help(world: World) -> No
     """A pod that lacks CPU is not tried again because of labels, and is for a node with more of it."""
     await world.node("n1", cpu="1")
     await world.pod("big", cpu="2")
-    before = world.scheduler.unschedulable
+    before = world.scheduler.metrics.refused
     await world.client.patch(Node, Key("", "n1"), {"metadata": {"labels": {"a": "b"}}})
     await world.clock.advance(30)
-    assert before == world.scheduler.unschedulable
+    assert before == world.scheduler.metrics.refused
     bigger = {"status": {"allocatable": {"cpu": "4"}}}
     await world.client.patch(Node, Key("", "n1"), bigger, type=STRATEGIC_PATCH, subresource="status")
     await world.clock.advance(1)

@@ -132,10 +132,10 @@ async def test_only_what_may_help_wakes_a_pod(room: Room) -> None:
     near = affinity("podAffinity", pod_term("kubernetes.io/hostname", app="friend"))
     await room.pod("lonely", affinity=near)
     await room.clock.advance(1)
-    before = room.scheduler.unschedulable
+    before = room.scheduler.metrics.refused
     await room.pod("stranger")
     await room.clock.advance(30)
-    assert (room.at("stranger"), room.scheduler.unschedulable) == ("n1", before)
+    assert (room.at("stranger"), room.scheduler.metrics.refused) == ("n1", before)
     await room.pod("friend")
     await room.clock.advance(1)
     assert room.at("lonely") == "n1"
@@ -151,6 +151,20 @@ async def test_what_cannot_be_helped_by_eviction_says_so(room: Room) -> None:
     expected = f"0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, {helpless}"
     assert room.events("FailedScheduling") == [expected]
     assert not is_deleting(room.get("low"))
+
+
+async def test_a_pod_without_its_claim_says_so(room: Room) -> None:
+    """A claim that is missing holds for every node; nobody is looked for who might give way."""
+    await room.node("n1")
+    await room.pod("lost", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "gone"}}])
+    await room.clock.advance(1)
+    told = 'persistentvolumeclaim "gone" not found. not found'
+    assert room.events("FailedScheduling") == [f"0/1 nodes are available: {told}"]
+    counted = {
+        'scheduler_schedule_attempts_total{profile="default-scheduler",result="unschedulable"} 1',
+        'scheduler_pending_pods{queue="unschedulable"} 1',
+    }
+    assert counted <= set(room.scheduler.lines())
 
 
 async def storage(room: Room, provisioner: str) -> None:
