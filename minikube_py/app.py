@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict
-from ipaddress import IPv4Network
 from pathlib import Path
 
 import orjson
@@ -27,10 +26,10 @@ from minikube_py.aio.tasks import Tasks
 from minikube_py.apiserver.config import ApiServerConfig
 from minikube_py.apiserver.rbac import Attributes
 from minikube_py.apiserver.server import ApiServer
-from minikube_py.apiserver.tokens import ISSUER, ServiceAccountTokens
+from minikube_py.apiserver.tokens import ISSUER, InvalidToken, ServiceAccountTokens
 from minikube_py.client.election import Elected, ElectionConfig, Led
 from minikube_py.client.local import LocalClient, LocalClients
-from minikube_py.cluster import kubeconfig, pki, registries
+from minikube_py.cluster import firewall, kubeconfig, ownscope, pki, registries
 from minikube_py.cluster.bridgewatch import BridgeWatch
 from minikube_py.cluster.cni import CniConfig, plugin_folder
 from minikube_py.cluster.containerd import ContainerdProcess, listener
@@ -38,11 +37,13 @@ from minikube_py.cluster.containerd_config import ContainerdConfig, lacks_resour
 from minikube_py.cluster.deaf import deaf
 from minikube_py.cluster.network import Bridge
 from minikube_py.cluster.profile import Network, Profile
+from minikube_py.cluster.resolv import resolv_conf
 from minikube_py.cluster.traces import remove_traces
 from minikube_py.config import Settings, reserved, words
 from minikube_py.controllers.base import ControllerConfig
 from minikube_py.controllers.manager import ControllerManager
 from minikube_py.dns.server import DnsConfig, DnsServer, upstreams_of
+from minikube_py.errors import Unauthorized
 from minikube_py.kinds.core.node import Node
 from minikube_py.kubelet.agent import Kubelet
 from minikube_py.kubelet.config import KubeletConfig, ServerConfig
@@ -50,7 +51,7 @@ from minikube_py.kubelet.eviction import thresholds
 from minikube_py.kubelet.images.image_gc import ImageGcConfig
 from minikube_py.kubelet.kuberuntime.shutdown import end_pods
 from minikube_py.kubelet.node.machine import process_usage
-from minikube_py.kubelet.server.access import AccessRequest
+from minikube_py.kubelet.server.access import AccessRequest, Decision
 from minikube_py.kubelet.simulated.agent import SimulatedKubelets
 from minikube_py.kubelet.simulated.nodes import add_nodes, until_ready
 from minikube_py.meta.kind import Kind
@@ -99,10 +100,12 @@ class Cluster:
             )
         profile = self.profile
         profile.make_folders()
+        ownscope.settle(profile.cgroup_root)
         network = profile.claim_network()
         async with AsyncExitStack() as stack:
             boot = await stack.enter_async_context(Tasks("boot"))
             starting = boot.spawn(self._runtime(), "containerd")  # it starts while the rest is built
+            noticed = boot.spawn(firewall.hindrances(profile.bridge, network.pod_cidr), "firewall")
             keys = self._keys(network)
             await self._bridge(network).ensure()
             store = await SqliteStore.open(
@@ -129,6 +132,8 @@ class Cluster:
                 )
                 self.say(f"{up} of {self.settings.nodes} simulated nodes are Ready")
             self.say(f"the node {profile.node_name} is Ready")
+            for hindrance in await noticed:
+                self.say(hindrance)
             ready()
             _settle_memory()
             await stopped.wait()
@@ -195,7 +200,7 @@ class Cluster:
             authority=(keys.ca.certificate.read_bytes(), keys.ca.key.read_bytes()),
             allows=api.allows,
             read=api.read_metrics,
-            cluster_cidr=_cluster_cidr(network),
+            cluster_cidr=network.cluster_cidr,
             load_balancer_pool=network.load_balancer_cidr,
         )
         dns = DnsConfig(
@@ -213,15 +218,17 @@ class Cluster:
         )
         own = [self._child] if self._child is not None else []
         manager = ControllerManager(clients, self.clock, controllers)
-        api.metrics.register(manager)
         profiles = scheduler_profiles(self.settings.scheduler_config)
+        scheduler = Scheduler(clients.named("kube-scheduler"), self.clock, profiles)
+        for metric in (manager, scheduler):
+            api.metrics.register(metric)
         return [
             *own,
-            BridgeWatch(self._bridge(network), self.profile.containerd),
+            BridgeWatch(self._bridge(network), self.profile.containerd_state),
             clients.registry,
             api,
             self._elected(manager, clients, api),
-            self._elected(Scheduler(clients.named("kube-scheduler"), self.clock, profiles), clients, api),
+            self._elected(scheduler, clients, api),
             SimulatedKubelets(clients.named("kubelet"), self.clock, self.profile.node_name),
             proxy,
             DnsServer(clients.named("kube-dns"), dns),
@@ -278,6 +285,7 @@ class Cluster:
             version=KUBERNETES_VERSION,
             cluster_dns=(network.dns_ip,),
             kubernetes_service=(network.kubernetes_ip, 443),
+            resolv_conf=resolv_conf(),
             cgroup_root=f"{profile.cgroup_root}/kubepods",
             max_pods=self.settings.max_pods,
             parallel_pulls=self.settings.max_parallel_image_pulls,
@@ -298,14 +306,8 @@ class Cluster:
         )
 
     def _proxy_config(self, network: Network) -> ProxyConfig:
-        profile = self.profile
-        return ProxyConfig(
-            node=profile.node_name,
-            table=profile.nft_table,
-            pod_cidr=network.pod_cidr,
-            cluster_cidr=_cluster_cidr(network),
-            bridge=profile.bridge,
-        )
+        profile, cidrs = self.profile, (network.pod_cidr, network.cluster_cidr)
+        return ProxyConfig(profile.node_name, profile.nft_table, *cidrs, profile.bridge, tells=True)
 
     async def _node_ready(self, client: LocalClient) -> None:
         """Wait until the node says it is Ready, and give it its role. Errors: TimeoutError."""
@@ -349,18 +351,16 @@ class KubeletAccess:
     def __init__(self, api: ApiServer) -> None:
         self._api = api
 
-    async def allowed(self, request: AccessRequest) -> bool:
-        """Whether the request is allowed on nodes/<subresource>. Errors: Unauthorized."""
+    async def decide(self, request: AccessRequest) -> Decision:
+        """Who asks, and whether they may on nodes/<subresource>. Errors: Unauthorized."""
         user = User(request.user, groups=request.groups)
         if request.token:
-            user, _ = self._api.authenticator.by_token(request.token, (ISSUER,))
+            try:
+                user, _ = self._api.authenticator.by_token(request.token, (ISSUER,))
+            except InvalidToken as error:
+                raise Unauthorized("Unauthorized") from error
         asked = Attributes(request.verb, resource="nodes", subresource=request.subresource, name=request.node)
-        return self._api.authorizer.allows(user, asked)
-
-
-def _cluster_cidr(network: Network) -> str:
-    """The range that all nodes' pods are in: the /16 around this node's /24."""
-    return str(IPv4Network(network.pod_cidr).supernet(new_prefix=16))
+        return Decision(self._api.authorizer.allows(user, asked), user.name)
 
 
 def containerd_config(profile: Profile) -> ContainerdConfig:
@@ -375,6 +375,7 @@ def containerd_config(profile: Profile) -> ContainerdConfig:
         cni_plugins=plugins,
         sandbox_image=IMAGE,
         restrict_oom_score=lacks_resource_capability(),
+        state_folder=profile.containerd_state,
     )
 
 

@@ -95,6 +95,7 @@ def _check_machine() -> None:
     """Errors: Failure that names each missing thing with the command that mends it."""
     from minikube_py.cluster import preflight
 
+    preflight.load_overlay()
     if missing := preflight.missing():
         listed = "\n  ".join(f"{m.what}: {m.why}" for m in missing)
         fixes = [m.fix for m in missing if m.fix]

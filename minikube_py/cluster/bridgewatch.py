@@ -26,12 +26,12 @@ PAUSE = 0.2  # seconds for which news is gathered: an interface is told of sever
 
 
 class BridgeWatch:
-    """Keeps `bridge` with the interfaces of the sandboxes of containerd's `folder` on it, a Service."""
+    """Keeps `bridge` with the interfaces of the sandboxes in containerd's `state` on it, a Service."""
 
     name = "bridge"
 
-    def __init__(self, bridge: Bridge, folder: Path, results: Path = RESULTS) -> None:
-        self._bridge, self._folder, self._results = bridge, folder, results
+    def __init__(self, bridge: Bridge, state: Path, results: Path = RESULTS) -> None:
+        self._bridge, self._state, self._results = bridge, state, results
         self._known: int | None = None  # the index of the bridge that is complete
 
     async def run(self, ready: asyncio.Event) -> None:
@@ -72,7 +72,7 @@ class BridgeWatch:
 
     def _interfaces(self) -> Iterator[str]:
         """The node's ends of the pods' interfaces."""
-        for path, _ in network_results(self._folder, self._results):
+        for path, _ in network_results(self._state, self._results):
             with contextlib.suppress(OSError, ValueError):
                 answer = json.loads(path.read_bytes())["result"]
                 if [address for address in answer.get("ips") or () if address.get("interface") is not None]:

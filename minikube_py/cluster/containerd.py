@@ -103,7 +103,7 @@ class ContainerdProcess:
         ready.set()
         try:
             async with Tasks("containerd") as tasks:
-                tasks.spawn(Strays(self.config.socket, self.config.folder).run(), "strays")
+                tasks.spawn(Strays(self.config).run(), "strays")
                 await ended(pid)
         except asyncio.CancelledError:
             if not self.keep_running:
@@ -127,7 +127,7 @@ class ContainerdProcess:
                 return pid
             await self.stop()
         self._prepare(text)
-        given_back = await asyncio.to_thread(halfmade.give_back, config.folder)
+        given_back = await asyncio.to_thread(halfmade.give_back, config.folder, config.state)
         if given_back:
             log.info("gave back %d parts of half-made sandboxes", len(given_back))
         environment = {"PATH": os.pathsep.join((os.environ.get("PATH", ""), SEARCH_PATH))}
@@ -142,7 +142,7 @@ class ContainerdProcess:
 
     async def _end_strays(self) -> None:
         """End the shims of containers that were given up while they were being made."""
-        if ended := await asyncio.to_thread(leftovers.end_stray_shims, self.config.socket, self.config.folder):
+        if ended := await asyncio.to_thread(leftovers.end_stray_shims, self.config.socket, self.config.state):
             log.info("ended %d stray shims", ended)
 
     async def stop(self) -> None:
@@ -153,6 +153,7 @@ class ContainerdProcess:
         config = self.config
         for folder in (config.root, config.state, config.certs, config.socket.parent, config.log.parent):
             folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        config.state.parent.chmod(0o711)  # users of pods with hostUsers: false pass to their bundles
         boot, kept = BOOT_ID.read_text(), config.state / "boot_id"
         if kept.exists() and kept.read_text() != boot:  # what it describes did not survive the reboot
             for folder in (config.state, config.cni_data):

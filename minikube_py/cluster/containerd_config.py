@@ -29,7 +29,8 @@ UNUSED_PLUGINS = (  # each costs time at start, or probes for what is not there
 
 @dataclass(frozen=True, slots=True)
 class ContainerdConfig:
-    """Where a containerd keeps its things and what it uses. All below `folder` unless told otherwise."""
+    """Where a containerd keeps its things and what it uses. All below `folder` unless told otherwise: its state
+    in `state_folder`, say."""
 
     folder: Path
     socket: Path
@@ -38,6 +39,7 @@ class ContainerdConfig:
     sandbox_image: str
     restrict_oom_score: bool = False
     binary: str = "containerd"
+    state_folder: Path | None = None
 
     @property
     def root(self) -> Path:
@@ -46,8 +48,8 @@ class ContainerdConfig:
 
     @property
     def state(self) -> Path:
-        """What lives until a reboot: mounts, network namespaces, sockets of containers."""
-        return self.folder / "state"
+        """What lives until a reboot: bundles, mounts, network namespaces, sockets of containers."""
+        return self.state_folder or self.folder / "state"
 
     @property
     def config_file(self) -> Path:

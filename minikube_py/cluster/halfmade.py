@@ -12,18 +12,18 @@ from pathlib import Path
 from minikube_py.cluster.leftovers import LEASES, RESULTS, SHIM_BUNDLES, network_results, unmount_all
 
 
-def give_back(folder: Path, results: Path = RESULTS) -> list[Path]:
-    """Remove what no bundle of containerd's `folder` has to do with; the files removed. Errors: OSError,
-    LeftoversRemain."""
-    bundles = {path.name: path for path in _entries(folder / SHIM_BUNDLES)}
+def give_back(folder: Path, state: Path, results: Path = RESULTS) -> list[Path]:
+    """Remove what no bundle in containerd's `state` has to do with, leases in its `folder` too; the files
+    removed. Errors: OSError, LeftoversRemain."""
+    bundles = {path.name: path for path in _entries(state / SHIM_BUNDLES)}
     held = {path for bundle in bundles.values() for path in _namespaces(bundle)}
     removed = []
-    for namespace in (folder / "state").glob("*/netns/*"):
+    for namespace in state.glob("*/netns/*"):
         if str(namespace) not in held:
             unmount_all([namespace])
             removed.append(namespace)
     removed += [lease for lease in (folder / LEASES).glob("*/[0-9]*") if _owner(lease) not in bundles]
-    removed += [path for path, owner in network_results(folder, results) if owner not in bundles]
+    removed += [path for path, owner in network_results(state, results) if owner not in bundles]
     for path in removed:
         path.unlink(missing_ok=True)
     return removed

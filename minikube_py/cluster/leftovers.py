@@ -6,6 +6,7 @@ the folders given, names the socket given, or lies in the cgroup given is touche
 
 import contextlib
 import ctypes
+import errno
 import itertools
 import json
 import os
@@ -19,9 +20,9 @@ MNT_DETACH = 2
 CGROUPS = Path("/sys/fs/cgroup")
 LEASES = "cni-data"  # as ContainerdConfig.cni_data
 RESULTS = Path("/var/lib/cni/results")  # where libcni keeps what plugins answered, for the whole machine
-SHIM_BUNDLES = "state/io.containerd.runtime.v2.task/k8s.io"  # below ContainerdConfig.folder
-SHIM_WORK = "root/io.containerd.runtime.v2.task/k8s.io"
-RUNC_STATE = "state/runc/k8s.io"
+SHIM_BUNDLES = "io.containerd.runtime.v2.task/k8s.io"  # below ContainerdConfig.state
+SHIM_WORK = "root/io.containerd.runtime.v2.task/k8s.io"  # below ContainerdConfig.folder
+RUNC_STATE = "runc/k8s.io"  # below ContainerdConfig.state
 
 
 class LeftoversRemain(Exception):
@@ -65,15 +66,15 @@ def shims(socket: Path) -> list[int]:
     return found
 
 
-def stray_shims(socket: Path, folder: Path) -> list[int]:
-    """The pids of shims of the containerd at `socket` (with this `folder`) that serve nothing: containerd has
+def stray_shims(socket: Path, state: Path) -> list[int]:
+    """The pids of shims of the containerd at `socket` (with this `state`) that serve nothing: containerd has
     given up their container while it was being made, and deleted its bundle."""
     found = []
     for pid in shims(socket):
         with contextlib.suppress(OSError, ValueError):
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             id = os.fsdecode(words[words.index(b"-id") + 1])
-            if not (folder / SHIM_BUNDLES / id).exists() and not children(pid):
+            if not (state / SHIM_BUNDLES / id).exists() and not children(pid):
                 found.append(pid)
     return found
 
@@ -91,9 +92,9 @@ def _remove_sockets(pids: Iterable[int], table: Path = Path("/proc/net/unix")) -
             Path(words[7]).unlink(missing_ok=True)
 
 
-def end_stray_shims(socket: Path, folder: Path) -> int:
+def end_stray_shims(socket: Path, state: Path) -> int:
     """Kill them; how many there were."""
-    return _kill_shims(stray_shims(socket, folder))
+    return _kill_shims(stray_shims(socket, state))
 
 
 def _kill_shims(pids: Collection[int]) -> int:
@@ -113,17 +114,17 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def remove_bundle(id: str, socket: Path, folder: Path) -> None:
-    """End what runs from the bundle `id` of containerd's `folder`, and remove all that is kept of it. Errors:
-    LeftoversRemain."""
-    bundle = folder / SHIM_BUNDLES / id
+def remove_bundle(id: str, socket: Path, folder: Path, state: Path) -> None:
+    """End what runs from the bundle `id` in containerd's `state`, and remove all that is kept of it, in its
+    `folder` too. Errors: LeftoversRemain."""
+    bundle = state / SHIM_BUNDLES / id
     _kill_shims([pid for pid in shims(socket) if _has(Path(f"/proc/{pid}/cmdline"), id)])
     with contextlib.suppress(OSError, ValueError):
         first = int((bundle / "init.pid").read_text())
         if _has(Path(f"/proc/{first}/cgroup"), id):
             os.kill(first, signal.SIGKILL)
     unmount_all([bundle])
-    for kept in (bundle, folder / RUNC_STATE / id, folder / SHIM_WORK / id):
+    for kept in (bundle, state / RUNC_STATE / id, folder / SHIM_WORK / id):
         shutil.rmtree(kept, ignore_errors=True)
 
 
@@ -172,9 +173,9 @@ def _alive(pid: int) -> bool:
     return state not in "ZX"
 
 
-def remove_shim_sockets(folder: Path) -> None:
-    """Remove the sockets (in /run/containerd/s) of the shims whose bundles are in containerd's `folder`."""
-    bundles = folder / SHIM_BUNDLES
+def remove_shim_sockets(state: Path) -> None:
+    """Remove the sockets (in /run/containerd/s) of the shims whose bundles are in containerd's `state`."""
+    bundles = state / SHIM_BUNDLES
     for told in itertools.chain(bundles.glob("*/address"), bundles.glob("*/bootstrap.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             text = told.read_text()
@@ -182,12 +183,12 @@ def remove_shim_sockets(folder: Path) -> None:
             Path(address.strip().removeprefix("unix://")).unlink()
 
 
-def network_results(folder: Path, results: Path = RESULTS) -> Iterator[tuple[Path, str]]:
-    """The plugins' answers about sandboxes of containerd's `folder`: each file, with its sandbox's id."""
+def network_results(state: Path, results: Path = RESULTS) -> Iterator[tuple[Path, str]]:
+    """The plugins' answers about sandboxes in containerd's `state`: each file, with its sandbox's id."""
     for path in results.iterdir() if results.is_dir() else ():
         with contextlib.suppress(OSError, ValueError):
             text = path.read_bytes()
-            if f'"{folder}/'.encode() in text:
+            if f'"{state}/'.encode() in text:
                 yield path, str(json.loads(text).get("containerId", ""))
 
 
@@ -199,24 +200,28 @@ def remove_cgroups(name: str, root: Path = CGROUPS) -> list[Path]:
         raise LeftoversRemain("refusing to remove the root cgroup")
     for top in {root / relative, *(hierarchy / relative for hierarchy in root.iterdir() if hierarchy.is_dir())}:
         for folder, _, _ in os.walk(top, topdown=False):
-            path = Path(folder)
-            _empty(path)
-            with contextlib.suppress(FileNotFoundError):
-                path.rmdir()
-                removed.append(path)
+            if _remove_cgroup(Path(folder)):
+                removed.append(Path(folder))
     return removed
 
 
-def _empty(cgroup: Path, within: float = 2.0) -> None:
-    """Kill what runs in a cgroup and wait until it is out: a cgroup with processes cannot be removed."""
+def _remove_cgroup(cgroup: Path, within: float = 2.0) -> bool:
+    """Kill what runs in a cgroup and remove it; False where it is gone already. One that lists no process may
+    still be busy for a moment: those that end count until they are collected."""
     deadline = time.monotonic() + within
     while True:
         try:
             pids = [int(word) for word in (cgroup / "cgroup.procs").read_text().split()]
-        except OSError:
-            return
-        if not pids:
-            return
+            if not pids:
+                cgroup.rmdir()
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        except OSError as error:
+            if error.errno == errno.ENODEV:  # it went between opening and reading
+                return False
+            if error.errno != errno.EBUSY:
+                raise
         if time.monotonic() > deadline:
             raise LeftoversRemain(f"processes {pids} in the cgroup {cgroup} do not end")
         for pid in pids:
@@ -235,8 +240,8 @@ def remove_folder(folder: Path) -> None:
 
 def remove_all(folders: Iterable[Path], *, socket: Path, cgroup: str = "") -> None:
     """Everything in order: containers and shims, their sockets, mounts (network namespaces among them), the
-    leases of their addresses and the plugins' answers, cgroups. The folders themselves stay. Errors:
-    LeftoversRemain."""
+    leases of their addresses and the plugins' answers, cgroups. `folders` are containerd's, its state's, and
+    others with mounts; they themselves stay. Errors: LeftoversRemain."""
     places = list(folders)
     kill_containers(socket)
     for place in places:

@@ -1,6 +1,6 @@
 """Preflight: what the machine lacks for a cluster, each with the reason and the command that mends it.
 
-Nothing is changed. Blocking, a few milliseconds.
+Nothing is changed but by `load_overlay`. Blocking, a few milliseconds.
 """
 
 import os
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from minikube_py.aio import process
 from minikube_py.cluster.cni import plugin_folder
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -81,6 +82,19 @@ def install_command(program: Program, machine: Machine) -> str:
     return ""
 
 
+def load_overlay(machine: Machine | None = None) -> None:
+    """Load the kernel's module for overlayfs where nothing has yet (systems load it with their own containerd);
+    what stands in the way is told by `missing`."""
+    machine = machine or Machine()
+    if "overlay" not in _filesystems(machine) and (program := machine.which("modprobe")):
+        process.run_blocking([program, "overlay"], check=False)
+
+
+def _filesystems(machine: Machine) -> list[str]:
+    known = machine.proc / "filesystems"
+    return known.read_text().split() if known.exists() else []
+
+
 def missing(machine: Machine | None = None) -> list[Missing]:
     """What stands in the way of a cluster here, in the order to mend it; [] if nothing does."""
     machine = machine or Machine()
@@ -95,12 +109,14 @@ def missing(machine: Machine | None = None) -> list[Missing]:
 
 def _kernel(machine: Machine) -> list[Missing]:
     found = []
-    filesystems = machine.proc / "filesystems"
-    known = filesystems.read_text().split() if filesystems.exists() else []
-    if "overlay" not in known:
+    if "overlay" not in _filesystems(machine):
         found.append(Missing("overlayfs", "images are stacked with it", "modprobe overlay"))
     if not _has_cgroups(machine.cgroups):
         found.append(Missing("cgroups", f"no cgroup hierarchy with cpu, memory and pids in {machine.cgroups}"))
+    elif machine.is_root() and not _may_write(machine.cgroups):
+        found.append(
+            Missing("writable cgroups", f"{machine.cgroups} is read-only; a container must be privileged")
+        )
     absent = [kind for kind in NAMESPACES if not (machine.proc / "self" / "ns" / kind).exists()]
     return found + [Missing(f"{kind} namespaces", "pods are isolated by them") for kind in absent]
 
@@ -110,6 +126,12 @@ def _has_cgroups(root: Path) -> bool:
     if unified.exists():
         return {"cpu", "memory", "pids"} <= set(unified.read_text().split())
     return all((root / controller).is_dir() for controller in ("cpu", "memory", "pids"))
+
+
+def _may_write(root: Path) -> bool:
+    """Whether cgroups can be made; of version 1 the folder of all hierarchies may be read-only."""
+    unified = (root / "cgroup.controllers").exists()
+    return os.access(root if unified else root / "memory", os.W_OK)
 
 
 def busy_ports(bindings: Sequence[tuple[str, int]]) -> list[Missing]:

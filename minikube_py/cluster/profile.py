@@ -22,6 +22,7 @@ from minikube_py.cluster.claims import FOLDER, Claims
 
 DEFAULT_NAME = "minikube-py"
 SLOTS = 9  # profiles side by side: the /12 service networks from 10.96.0.0 up to 10.224.0.0
+RUN = Path("/run/minikube-py")
 SOCKET_LIMIT = 100  # bytes of a unix socket's path, with room for containerd's .ttrpc beside it (unix(7): 108)
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
@@ -49,6 +50,11 @@ class Network:
     def gateway_with_prefix(self) -> str:
         """The gateway as an interface address, such as 10.244.0.1/24."""
         return f"{self.gateway}/{ipaddress.IPv4Network(self.pod_cidr).prefixlen}"
+
+    @property
+    def cluster_cidr(self) -> str:
+        """The range that all nodes' pods are in: the /16 around this node's /24."""
+        return str(ipaddress.IPv4Network(self.pod_cidr).supernet(new_prefix=16))
 
     @property
     def load_balancer_cidr(self) -> str:
@@ -199,6 +205,12 @@ class Profile:
         return Path("/run") / f"minikube-py-{_short_hash(str(self.folder))}" / "containerd.sock"
 
     @property
+    def containerd_state(self) -> Path:
+        """containerd's state, in /run: users of pods with `hostUsers: false` must pass to its bundles, and
+        may not through a home such as /root."""
+        return RUN / _short_hash(str(self.folder))
+
+    @property
     def bridge(self) -> str:
         """The bridge's name (the kernel allows 15 characters)."""
         if self.name == DEFAULT_NAME:
@@ -227,8 +239,7 @@ class Profile:
         return self.config_file.exists()
 
     def make_folders(self) -> None:
-        """Make the profile's folders, for their owner only. Through the profile's own and containerd's others
-        may pass, to what they know the name of: the users of pods with `hostUsers: false` must."""
+        """Make the profile's folders, for their owner only."""
         for folder in (
             self.folder,
             self.pki,
@@ -240,8 +251,6 @@ class Profile:
             self.containerd_socket.parent,
         ):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (self.folder, self.containerd):
-            folder.chmod(0o711)
 
     def network(self) -> Network | None:
         """The addresses and ports that this profile was given, or None. Errors: BadProfile."""

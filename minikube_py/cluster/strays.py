@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from minikube_py.cluster import leftovers
+from minikube_py.cluster.containerd_config import ContainerdConfig
 from minikube_py.runtime.base import RuntimeFailed
 from minikube_py.runtime.records import Records
 
@@ -29,10 +30,10 @@ def _looks() -> Iterator[tuple[float, bool]]:
 
 
 class Strays:
-    """Removes the stray bundles of the containerd at `socket` with this `folder`."""
+    """Removes the stray bundles of the containerd with this configuration."""
 
-    def __init__(self, socket: Path, folder: Path) -> None:
-        self._socket, self._folder = socket, folder
+    def __init__(self, config: ContainerdConfig) -> None:
+        self._config = config
         self._suspects: set[str] = set()
 
     async def run(self) -> None:
@@ -50,17 +51,18 @@ class Strays:
         bundles = await asyncio.to_thread(self._bundles, every)
         unknown = set[str]()
         if bundles:
-            async with Records(self._socket) as records:
+            async with Records(self._config.socket) as records:
                 unknown = await records.unknown(bundles)
         strays = unknown & self._suspects
         self._suspects = unknown
         for id in strays:
             log.warning("removing the stray shim of %s", id)
-            await asyncio.to_thread(leftovers.remove_bundle, id, self._socket, self._folder)
+            config = self._config
+            await asyncio.to_thread(leftovers.remove_bundle, id, config.socket, config.folder, config.state)
         return strays
 
     def _bundles(self, every: bool) -> list[str]:
-        folder = self._folder / leftovers.SHIM_BUNDLES
+        folder = self._config.state / leftovers.SHIM_BUNDLES
         found = os.listdir(folder) if folder.is_dir() else []
         return [id for id in found if every or not leftovers.is_live(folder / id)]
 

@@ -7,7 +7,7 @@ It imports little, so that `stop` does not wait for the whole cluster's code to 
 import asyncio
 
 from minikube_py.aio import process
-from minikube_py.cluster import leftovers
+from minikube_py.cluster import leftovers, ownscope
 from minikube_py.cluster.containerd import end_listener
 from minikube_py.cluster.network import Bridge
 from minikube_py.cluster.profile import Network, Profile
@@ -17,10 +17,12 @@ async def remove_traces(profile: Profile, network: Network | None) -> None:
     """Remove containers, containerd, mounts, cgroups, the bridge, the nft table. Fine if nothing is there.
     Errors: ContainerdFailed, LeftoversRemain, NetworkFailed, CommandFailed."""
     await end_listener(profile.containerd_socket)
-    folders = [profile.containerd, profile.kubelet]
+    ownscope.leave(profile.cgroup_root)
+    folders = [profile.containerd, profile.containerd_state, profile.kubelet]
     await asyncio.to_thread(
         leftovers.remove_all, folders, socket=profile.containerd_socket, cgroup=profile.cgroup_root
     )
+    await asyncio.to_thread(leftovers.remove_folder, profile.containerd_state)
     if network is not None:
         await Bridge(profile.bridge, network.gateway_with_prefix).remove()
         table = f"table ip {profile.nft_table}"

@@ -150,7 +150,9 @@ async def private_containerd(folder: Path) -> AsyncIterator[PrivateContainerd]:
             await _remove_pods(config.socket)
         finally:
             await process.stop()
-            await asyncio.to_thread(leftovers.remove_all, [config.folder], socket=config.socket, cgroup=cgroup)
+            await asyncio.to_thread(
+                leftovers.remove_all, [config.folder, config.state], socket=config.socket, cgroup=cgroup
+            )
             await bridge.remove()
 
 

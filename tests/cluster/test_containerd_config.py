@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,15 @@ def test_the_plugins_folder_holds_all_plugins(tmp_path: Path) -> None:
             (tmp_path / folder / plugin).touch(mode=0o755)
     assert plugin_folder((str(tmp_path / "one"), str(tmp_path / "two"))) == tmp_path / "two"
     assert plugin_folder((str(tmp_path / "one"),)) is None
+
+
+@pytest.mark.parametrize("version", [(1, 6), (2, 1)])
+def test_state_may_lie_elsewhere(version: tuple[int, int]) -> None:
+    """The bundles, and what runc keeps, follow the state's folder; what persists stays."""
+    text = render(replace(CONFIG, state_folder=Path("/run/minikube-py/x")), version)
+    lines = [line for line in text.splitlines() if line.startswith(("state =", "Root =", "root ="))]
+    assert lines == [
+        f"root = {json.dumps(str(CONFIG.root))}",
+        'state = "/run/minikube-py/x"',
+        'Root = "/run/minikube-py/x/runc"',
+    ]

@@ -34,7 +34,7 @@ async def config(tmp_path: Path) -> AsyncIterator[ContainerdConfig]:
     )
     yield config
     await ContainerdProcess(config).stop()
-    leftovers.remove_all([config.folder], socket=config.socket)
+    leftovers.remove_all([config.folder, config.state], socket=config.socket)
 
 
 async def test_it_starts_is_adopted_and_stops(config: ContainerdConfig) -> None:

@@ -32,7 +32,7 @@ def sandbox(folder: Path, results: Path, id: str, *, bundle: bool) -> list[Path]
     result.write_text(json.dumps({"containerId": id, "result": answer}))
     if bundle:
         spec = {"linux": {"namespaces": [{"type": "network", "path": str(namespace)}, {"type": "pid"}]}}
-        home = folder / leftovers.SHIM_BUNDLES / id
+        home = folder / "state" / leftovers.SHIM_BUNDLES / id
         home.mkdir(parents=True)
         (home / "config.json").write_text(json.dumps(spec))
     return [namespace, lease, result]
@@ -46,10 +46,11 @@ def test_half_made_sandboxes_are_given_back(tmp_path: Path) -> None:
     kept = sandbox(folder, results, "whole", bundle=True)
     lost = sandbox(folder, results, "half-made", bundle=False)
     others = sandbox(tmp_path / "other", results, "elsewhere", bundle=False)
-    assert sorted(give_back(folder, results)) == sorted(lost)
+    state = folder / "state"
+    assert sorted(give_back(folder, state, results)) == sorted(lost)
     assert [path.exists() for path in (*kept, *lost, *others)] == [True] * 3 + [False] * 3 + [True] * 3
-    assert [owner for _, owner in network_results(folder, results)] == ["whole"]
-    assert give_back(folder, results) == []
+    assert [owner for _, owner in network_results(state, results)] == ["whole"]
+    assert give_back(folder, state, results) == []
 
 
 @root
@@ -57,7 +58,7 @@ def test_a_mounted_namespace_is_unmounted(tmp_path: Path) -> None:
     """A network namespace that nobody holds is unmounted before its file goes."""
     [namespace, *_] = sandbox(tmp_path, tmp_path / "results", "half-made", bundle=False)
     subprocess.run(["mount", "--bind", "/proc/self/ns/net", str(namespace)], check=True)
-    give_back(tmp_path, tmp_path / "results")
+    give_back(tmp_path, tmp_path / "state", tmp_path / "results")
     assert not namespace.exists()
     assert str(namespace) not in Path("/proc/self/mountinfo").read_text()
 
@@ -67,12 +68,14 @@ def test_a_bundle_goes_with_what_runs_from_it(tmp_path: Path) -> None:
     """All that is kept of a bundle goes; a process that only has its number is spared."""
     spared = subprocess.Popen(["sleep", "60"])
     try:
-        kept = [tmp_path / part / "stray" for part in (leftovers.SHIM_BUNDLES, leftovers.RUNC_STATE)]
+        state = tmp_path / "state"
+        kept = [state / leftovers.SHIM_BUNDLES, state / leftovers.RUNC_STATE, tmp_path / leftovers.SHIM_WORK]
+        kept = [folder / "stray" for folder in kept]
         for folder in kept:
             folder.mkdir(parents=True)
         (kept[0] / "init.pid").write_text(str(spared.pid))
-        remove_bundle("stray", tmp_path / "c.sock", tmp_path)
-        assert [folder.exists() for folder in kept] == [False, False]
+        remove_bundle("stray", tmp_path / "c.sock", tmp_path, state)
+        assert [folder.exists() for folder in kept] == [False] * 3
         assert spared.poll() is None
     finally:
         spared.kill()
@@ -91,9 +94,9 @@ async def test_strays_of_a_real_containerd(tmp_path: Path) -> None:
                 "a", "default", "u", cgroup_parent=f"{private.cgroup}/pod", log_directory=str(tmp_path)
             )
         )
-        stray = config.folder / leftovers.SHIM_BUNDLES / "stray"
+        stray = config.state / leftovers.SHIM_BUNDLES / "stray"
         stray.mkdir()
-        strays = Strays(config.socket, config.folder)
+        strays = Strays(config)
         assert await strays.look(every=False) == set()
         assert await strays.look(every=False) == {"stray"}
         assert not stray.exists()
@@ -102,4 +105,4 @@ async def test_strays_of_a_real_containerd(tmp_path: Path) -> None:
             assert await records.unknown([known, "stray"]) == {"stray"}
         await ContainerdProcess(config).stop()
         await ContainerdProcess(config).start()
-        assert known in os.listdir(config.folder / leftovers.SHIM_BUNDLES)
+        assert known in os.listdir(config.state / leftovers.SHIM_BUNDLES)

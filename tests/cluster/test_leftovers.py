@@ -118,7 +118,7 @@ def test_the_root_cgroup_is_never_removed() -> None:
 def test_the_sockets_of_shims_go(tmp_path: Path) -> None:
     """The bundles tell where they are: containerd 1.x in a line of text, 2.x in JSON; what is damaged tells
     nothing."""
-    bundles, sockets = tmp_path / "state/io.containerd.runtime.v2.task/k8s.io", tmp_path / "s"
+    bundles, sockets = tmp_path / "io.containerd.runtime.v2.task/k8s.io", tmp_path / "s"
     sockets.mkdir()
     params = {"version": 3, "address": f"unix://{sockets / 'new'}", "protocol": "ttrpc"}
     for id, name, text in (
@@ -146,7 +146,7 @@ input()
 def test_shims_without_a_bundle_are_ended(tmp_path: Path) -> None:
     """A shim whose container was given up is ended, and its socket goes; one with a bundle serves on."""
     socket, started = tmp_path / "c.sock", []
-    (tmp_path / "state/io.containerd.runtime.v2.task/k8s.io/kept").mkdir(parents=True)
+    (tmp_path / "io.containerd.runtime.v2.task/k8s.io/kept").mkdir(parents=True)
     for id in ("kept", "stray"):
         argv = ["containerd-shim-test", "-c", LISTEN, str(tmp_path / id), "-id", id, "-address", str(socket)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}

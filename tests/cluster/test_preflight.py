@@ -2,11 +2,12 @@
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from minikube_py.cluster.preflight import Machine, Missing, busy_ports, missing
+from minikube_py.cluster.preflight import Machine, Missing, busy_ports, load_overlay, missing
 
 
 @pytest.fixture
@@ -70,6 +71,26 @@ def test_an_old_kernel(kernel: Path) -> None:
     found = missing(machine(kernel, has=ALL))
     assert [item.what for item in found] == ["overlayfs", "cgroups", "net namespaces"]
     assert all("None" not in str(item) for item in found)
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_overlayfs_is_loaded(kernel: Path, loaded: bool) -> None:
+    """A machine whose own containerd does not run has the module but not loaded; one that has it is left be."""
+    program, calls = kernel / "modprobe", kernel / "calls"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {calls}\n')
+    program.chmod(0o755)
+    (kernel / "proc" / "filesystems").write_text("nodev\toverlay\n" if loaded else "\text4\n")
+    subject = replace(machine(kernel, has=ALL), which=lambda name: str(program) if name == "modprobe" else None)
+    load_overlay(subject)
+    assert (calls.read_text() if calls.exists() else "") == ("" if loaded else "overlay\n")
+
+
+def test_read_only_cgroups(kernel: Path) -> None:
+    """In a container without privileges cgroups can be seen but not made."""
+    for controller in ("cpu", "memory", "pids"):
+        (kernel / "cgroup" / controller).rmdir()
+        (kernel / "cgroup" / controller).symlink_to("/proc/self")  # where nobody can make anything
+    assert [item.what for item in missing(machine(kernel, has=ALL))] == ["writable cgroups"]
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_two_profiles_share_nothing(tmp_path: Path) -> None:
     nets = [ipaddress.IPv4Network(cidr) for n in (one, two) for cidr in (n.pod_cidr, n.service_cidr)]
     assert not any(a.overlaps(b) for i, a in enumerate(nets) for b in nets[i + 1 :])
     assert not {one.api_port, one.kubelet_port, one.dns_port} & {two.api_port, two.kubelet_port, two.dns_port}
-    for name in ("bridge", "nft_table", "cgroup_root", "containerd_socket", "pid_file"):
+    for name in ("bridge", "nft_table", "cgroup_root", "containerd_socket", "containerd_state", "pid_file"):
         assert getattr(first, name) != getattr(second, name)
     assert names(tmp_path) == ["dev", "minikube-py"]
 
@@ -139,15 +139,20 @@ def test_a_long_home_still_gives_a_usable_socket(tmp_path: Path) -> None:
 
 
 def test_folders_are_the_owners() -> None:
-    """Folders are made with mode 0700, again and again; through two others may pass."""
+    """Folders are made with mode 0700, again and again."""
     with tempfile.TemporaryDirectory(prefix="mkpy") as short:  # a long home's socket would be in /run
         profile = Profile("dev", Path(short) / "home")
         profile.make_folders()
         profile.make_folders()
-        made = (profile.pki, profile.logs, profile.pod_logs, profile.kubelet, profile.storage)
-        passed = (profile.folder, profile.containerd)
-        assert {stat.S_IMODE(folder.stat().st_mode) for folder in made} == {0o700}
-        assert {stat.S_IMODE(folder.stat().st_mode) for folder in passed} == {0o711}
+        made = (profile.folder, profile.pki, profile.logs, profile.pod_logs, profile.kubelet, profile.storage)
+        assert {stat.S_IMODE(folder.stat().st_mode) for folder in (*made, profile.containerd)} == {0o700}
+
+
+def test_bundles_lie_where_others_may_pass() -> None:
+    """Users of pods' own user namespaces reach containerd's bundles, whatever the home: root's, say."""
+    profile = Profile("dev", Path("/root/.minikube-py"))
+    assert profile.containerd_state.parent == Path("/run/minikube-py")
+    assert profile.containerd_state != Profile("dev", Path("/root/other")).containerd_state
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"network": {"pods": 1}}'])

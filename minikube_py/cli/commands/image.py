@@ -147,7 +147,10 @@ def save(session: Session, images: tuple[str, ...]) -> None:
             made = folder / "saved.tar"
             with made.open("wb") as out:
                 await asyncio.to_thread(write_saved, out, found, folder)
-            await asyncio.to_thread(_deliver, made, archive)
+            try:
+                await asyncio.to_thread(_deliver, made, archive)
+            except OSError as error:
+                raise Failure(f'cannot write "{archive}": {error.strerror}') from error
 
     with_runtime(session, work)
 
@@ -205,4 +208,4 @@ def _parse(image: str) -> Any:
     try:
         return parse(image)
     except BadReference as error:
-        raise Failure(str(error)) from error
+        raise Failure(f'"{image}" names no image: {error}') from error
