@@ -91,16 +91,16 @@ SUPPORT: Mapping[str, Fields] = {
         "readinessGates "
         "resources restartPolicy securityContext serviceAccountName setHostnameAsFQDN shareProcessNamespace "
         "subdomain terminationGracePeriodSeconds volumes",
-        "enforced: false needs containerd 2.x with user namespaces, and a MINIKUBE_PY_HOME that others "
-        "may pass through, else FailedCreatePodSandBox says so": "hostUsers",
+        "enforced: false needs containerd 2.x with user namespaces, "
+        "else FailedCreatePodSandBox says so": "hostUsers",
         "enforced: the API server adds the class' overhead, the runtime refuses an "
         "unknown handler": "runtimeClassName",
         "scheduler: and by the node's admission for a pod that names its "
         "node": "affinity nodeSelector tolerations",
         SCHEDULER: "nodeName preemptionPolicy priority schedulerName schedulingGates topologySpreadConstraints",
         SERVER: "automountServiceAccountToken priorityClassName serviceAccount",
-        "refused: the scheduler keeps the pod pending, there is no driver of dynamic "
-        "resources": "resourceClaims",
+        "scheduler: allocates devices; the pod waits on this machine's node, with which no "
+        "driver of devices can register": "resourceClaims",
         ALPHA: "hostnameOverride",
     },
     "Affinity": {

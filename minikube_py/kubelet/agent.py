@@ -7,7 +7,7 @@ their labels and goes on; those whose pods are gone are removed. A slow relist c
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.node import Node
 from minikube_py.kinds.core.persistentvolume import PersistentVolume
 from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
-from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.core.pod import BY_NODE, Pod, node_of
 from minikube_py.kinds.core.secret import Secret
 from minikube_py.kinds.node.runtimeclass import RuntimeClass
 from minikube_py.kubelet.admission.gate import Gate, node_with
@@ -124,7 +124,7 @@ class Kubelet:
         pressure = self._pressure(shared)
         self._node.recorder = recorder
         self._node.tell("Normal", "Starting", "Starting kubelet.")
-        unsubscribe = []
+        unsubscribe: list[Callable[[], None]] = []
         try:
             async with recorder, self._tasks:
                 await asyncio.to_thread(shared.cgroups.make_tiers, shared.allocatable)
@@ -133,15 +133,15 @@ class Kubelet:
                 await pressure.evictor.look()
                 await self._node.register(machine)
                 plugins = await self._watch_plugins(shared.storage)
+                await self._client.cache.file(Pod, BY_NODE, node_of)
                 self._gate.remember(filter(self._is_ours, self._client.cache.list(Pod)), view.uids())
-                unsubscribe += [
-                    self._client.cache.subscribe(Node, self._on_node),
-                    self._client.cache.subscribe(Pod, lambda change: self._on_pod(change, shared)),
-                    self._client.cache.subscribe(ConfigMap, self._on_object),
-                    self._client.cache.subscribe(Secret, self._on_object),
-                    self._client.cache.subscribe(PersistentVolumeClaim, self._on_object),
-                    self._client.cache.subscribe(PersistentVolume, self._on_volume),
-                ]
+                follow, keep = self._client.cache.follow, unsubscribe.append
+                keep(await follow(Node, self._on_node))
+                keep(await follow(Pod, lambda change: self._on_pod(change, shared)))
+                keep(await follow(ConfigMap, self._on_object))
+                keep(await follow(Secret, self._on_object))
+                keep(await follow(PersistentVolumeClaim, self._on_object))
+                keep(await follow(PersistentVolume, self._on_volume))
                 orphans = Orphans(shared, lambda: self._workers.keys())
                 await self._serve(shared, [*self._lasting(shared, orphans, pressure), plugins], pressure, ready)
         finally:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from minikube_py.kubelet.cm.resize import read_back
+from minikube_py.kubelet.kuberuntime.security import is_recursive
 from minikube_py.kubelet.plan import is_sidecar
 from minikube_py.meta.objects import Obj, dig, timestamp
 from minikube_py.runtime.base import Container, User
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 MESSAGES = 12 * 1024  # bytes of termination messages in one pod's status, shared evenly by its containers
 UNKNOWN, LOST = "ContainerStatusUnknown", "The container could not be located when the pod was terminated"
+VANISHED = "The container could not be located when the pod was deleted.  The container used to be Running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,21 @@ def container_statuses(pod: Obj, specs: Sequence[Obj], name: str, facts: Facts) 
     """One entry per container of `specs`; `name` is the field of the status that holds them."""
     old = {entry["name"]: entry for entry in dig(pod, f"status.{name}", [])}
     init = name == "initContainerStatuses"
-    return [_entry(pod, spec, old.get(spec["name"], {}), facts, init) for spec in specs]
+    entries = [_entry(pod, spec, old.get(spec["name"], {}), facts, init) for spec in specs]
+    return entries if name != "ephemeralContainerStatuses" else [_bystander(entry) for entry in entries]
+
+
+def _bystander(entry: Obj) -> Obj:
+    """An ephemeral container's entry: it has no part in the pod's readiness, and never runs again."""
+    del entry["started"]
+    last = entry["lastState"].get("terminated") or {}
+    if "waiting" in entry["state"] and last.get("message") == VANISHED:
+        entry |= {"state": entry["lastState"], "lastState": {}}
+    return entry | {"ready": False}
 
 
 def _entry(pod: Obj, spec: Obj, old: Obj, facts: Facts, init: bool) -> Obj:
-    runs = facts.containers.get(spec["name"], ())
+    runs = [run for run in facts.containers.get(spec["name"], ()) if run.container.state != "created"]
     entry: Obj = {
         "name": spec["name"],
         "image": spec.get("image", ""),
@@ -52,7 +64,7 @@ def _entry(pod: Obj, spec: Obj, old: Obj, facts: Facts, init: bool) -> Obj:
     }
     waiting = facts.waiting.get(spec["name"])
     if runs:
-        _from_runs(entry, runs, old)
+        _from_runs(entry, runs, old, facts)
     elif old:
         _from_memory(entry, old, facts)
     if not entry["state"] or (waiting and "running" not in entry["state"]):
@@ -60,15 +72,20 @@ def _entry(pod: Obj, spec: Obj, old: Obj, facts: Facts, init: bool) -> Obj:
     newest = runs[0] if runs else None
     running = newest is not None and newest.container.state == "running"
     if newest is not None and running:
-        entry["started"] = newest.started if not init or is_sidecar(spec) else False
-        entry["ready"] = newest.ready and newest.started if not init or is_sidecar(spec) else False
+        once = init and not is_sidecar(spec)
+        entry["started"] = once or newest.started
+        entry["ready"] = newest.ready and newest.started and not once
     if init and not is_sidecar(spec):
         entry["ready"] = (entry["state"].get("terminated") or {}).get("exitCode") == 0
     now, last = (entry[field].get("terminated") or {} for field in ("state", "lastState"))
     if now and now.get("containerID") == last.get("containerID"):  # told as past while another start was due
         entry["lastState"] = {}
-    allocated = facts.allocated.get(spec["name"]) or spec.get("resources") or {}
-    _resources(entry, spec, allocated, newest if running else None)
+    if newest is not None:
+        _resources(entry, facts.allocated.get(spec["name"]) or spec.get("resources") or {}, newest)
+    elif "terminated" in entry["state"]:
+        entry |= {field: old[field] for field in ("allocatedResources", "resources", "user") if field in old}
+    if mounts := spec.get("volumeMounts"):
+        entry["volumeMounts"] = old.get("volumeMounts") or [_mount(one, facts.recursive) for one in mounts]
     return entry
 
 
@@ -111,7 +128,7 @@ def limit_messages(status: Obj) -> None:
                 entry[field] = {"terminated": cut}
 
 
-def _from_runs(entry: Obj, runs: Sequence[Known], old: Obj) -> None:
+def _from_runs(entry: Obj, runs: Sequence[Known], old: Obj, facts: Facts) -> None:
     newest = runs[0].container
     entry["state"] = _state(runs[0])
     if old.get("containerID", "").endswith(newest.id) and newest.state == "running":
@@ -128,8 +145,10 @@ def _from_runs(entry: Obj, runs: Sequence[Known], old: Obj) -> None:
         entry["lastState"] = old.get("lastState") or {}
     elif "terminated" in (old.get("state") or {}):
         entry["lastState"] = old["state"]
-    if not entry["state"]:  # created, not started
-        entry.pop("containerID")
+    elif "running" in (old.get("state") or {}):
+        entry["lastState"] = {"terminated": _lost(old, VANISHED, facts)}
+    else:
+        entry["lastState"] = old.get("lastState") or {}
 
 
 def _from_memory(entry: Obj, old: Obj, facts: Facts) -> None:
@@ -142,18 +161,22 @@ def _from_memory(entry: Obj, old: Obj, facts: Facts) -> None:
     if "terminated" in state:
         entry["state"] = state
     elif "running" in state:
-        ended = {
-            "exitCode": 137,
-            "reason": UNKNOWN,
-            "message": LOST,
-            "startedAt": state["running"].get("startedAt"),
-            "finishedAt": timestamp(facts.now),
-            "containerID": old.get("containerID", ""),
-        }
         if facts.terminal:
-            entry["state"] = {"terminated": ended}
+            entry["state"] = {"terminated": _lost(old, LOST, facts)}
         else:
-            entry["lastState"] = {"terminated": ended}
+            entry["lastState"] = {"terminated": _lost(old, VANISHED, facts)}
+
+
+def _lost(old: Obj, why: str, facts: Facts) -> Obj:
+    """The end of a container that was told as running and is not to be found any more."""
+    return {
+        "exitCode": 137,
+        "reason": UNKNOWN,
+        "message": why,
+        "startedAt": old["state"]["running"].get("startedAt"),
+        "finishedAt": timestamp(facts.now),
+        "containerID": old.get("containerID", ""),
+    }
 
 
 def _state(run: Known) -> Obj:
@@ -188,19 +211,16 @@ def _default_wait(pod: Obj, init: bool) -> tuple[str, str]:
     return ("PodInitializing" if waits_for_init else "ContainerCreating", "")
 
 
-def _resources(entry: Obj, spec: Obj, allocated: Obj, running: Known | None) -> None:
-    """What the container was allocated, what is applied to it, and its mounts while it runs."""
+def _resources(entry: Obj, allocated: Obj, run: Known) -> None:
+    """What the container was allocated, what is applied to it while it runs, and whom it runs as."""
     if requests := allocated.get("requests"):
         entry["allocatedResources"] = requests
     applied = allocated
-    if running is not None:
-        applied = allocated if running.resources is None else running.resources
-        applied = read_back(applied, running.container.applied)
-        if user := running.container.user:
-            entry["user"] = {"linux": _user(user)}
-        if mounts := spec.get("volumeMounts"):
-            deep = {mount.container_path for mount in running.container.mounts if mount.recursive}
-            entry["volumeMounts"] = [_mount(mount, deep) for mount in mounts]
+    if run.container.state == "running":
+        applied = allocated if run.resources is None else run.resources
+        applied = read_back(applied, run.container.applied)
+    if user := run.container.user:
+        entry["user"] = {"linux": _user(user)}
     entry["resources"] = {side: applied[side] for side in ("limits", "requests") if applied.get(side)}
 
 
@@ -209,10 +229,10 @@ def _user(user: User) -> Obj:
     return ids | ({"supplementalGroups": list(user.groups)} if user.groups else {})
 
 
-def _mount(mount: Obj, deep: set[str]) -> Obj:
+def _mount(mount: Obj, able: bool) -> Obj:
     seen: Obj = {"name": mount["name"], "mountPath": mount["mountPath"]}
     if mount.get("readOnly"):
-        state = "Enabled" if mount["mountPath"] in deep else "Disabled"
+        state = "Enabled" if able and is_recursive(mount) else "Disabled"
         seen |= {"readOnly": True, "recursiveReadOnly": state}
     return seen
 

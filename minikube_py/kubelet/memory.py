@@ -3,7 +3,7 @@
 It turns the view of the runtime into what plan.py and status.py ask for.
 """
 
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Collection, Iterable, Sequence, Set
 from pathlib import Path
 
 from minikube_py.kubelet.backoff import Backoff
@@ -12,18 +12,25 @@ from minikube_py.kubelet.container_status import Known
 from minikube_py.kubelet.kuberuntime.containers import MESSAGE_PATH, MESSAGE_POLICY, message_file
 from minikube_py.kubelet.kuberuntime.start import StartRefused
 from minikube_py.kubelet.logs.reading import tail_text
-from minikube_py.kubelet.plan import Kill, Seen
+from minikube_py.kubelet.plan import Kill, Seen, container_hash
 from minikube_py.kubelet.prober.probes import FIELDS, PodProbes
 from minikube_py.kubelet.shared import Shared
 from minikube_py.kubelet.status import Facts
 from minikube_py.meta.objects import Obj, containers_of, dig, name_of, namespace_of
 from minikube_py.runtime.base import Container
 
+STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 CRASH_BACKOFF = (10.0, 300.0)  # seconds: first, longest
 MESSAGE_LIMIT = 4096  # bytes
 FALLBACK_LINES, FALLBACK_BYTES = 80, 2048
 TRIED = ("", "CrashLoopBackOff", "RunContainerError", "PostStartHookError")
 """What a container waits for whose last start got as far as its process: starting it again is a restart."""
+
+
+def _exit_code(status: Obj) -> int:
+    """How a container ended of which only its status is known; 137 where that does not tell."""
+    ends = (status[field].get("terminated") for field in ("state", "lastState") if status.get(field))
+    return next((int(end["exitCode"]) for end in ends if end), 137)
 
 
 def go_duration(seconds: float) -> str:
@@ -45,7 +52,10 @@ class PodMemory:
         self._announced: dict[str, float] = {}
         self._last_words: dict[str, str] = {}
         self._replaced: set[str] = set()
+        self._given_up: set[str] = set()
         self.terminal = False
+        self.hooked: Set[str] = frozenset()
+        """Ids of containers whose postStart hook is not over: they are not told as running yet."""
 
     def seen(self, pod: Obj, probes: PodProbes, now: float, resized: Set[str] = frozenset()) -> Seen:
         """What the plan is made from; `resized` are the containers to be restarted for their new resources."""
@@ -54,13 +64,10 @@ class PodMemory:
         not_before = dict(self._retry_at)
         for name, runs in containers.items():
             if runs[0].state == "exited" and name not in self._replaced:
-                ended = runs[0].finished_at or runs[0].created_at
-                until = ended + self._backoff.delay(name, ended)
-                not_before[name] = max(until, not_before.get(name, 0.0))
-        statuses = [
-            *dig(pod, "status.containerStatuses", []),
-            *dig(pod, "status.initContainerStatuses", []),
-        ]
+                not_before[name] = max(self._backed_off(name, runs), not_before.get(name, 0.0))
+        known = {
+            s["name"]: s for field in STATUSES for s in dig(pod, f"status.{field}", []) if s.get("containerID")
+        }
         return Seen(
             now=now,
             sandboxes=view.newest_sandboxes(),
@@ -70,16 +77,28 @@ class PodMemory:
             not_before=not_before,
             resized=resized,
             replaced=frozenset(self._replaced),
-            restarts={s["name"]: s["restartCount"] for s in statuses if s.get("containerID")},
+            restarts={name: status["restartCount"] for name, status in known.items()},
+            lost={name: _exit_code(status) for name, status in known.items() if name not in containers},
         )
 
+    def _backed_off(self, name: str, runs: Sequence[Container]) -> float:
+        """When the backoff after the newest run ends. What a probe has given up is started anew at once where
+        it has run for longer than the backoff lasts, counted from the end of the run before."""
+        ended = runs[0].finished_at or runs[0].created_at
+        delay = self._backoff.delay(name, ended)
+        if runs[0].id in self._given_up and (len(runs) < 2 or runs[1].finished_at + delay <= ended):
+            return 0.0
+        return ended + delay
+
     def running(self, pod: Obj, killing: Collection[str]) -> dict[str, tuple[Container, Obj]]:
-        """The running containers that are not being stopped, with their specs, by id."""
+        """The running containers that are not being stopped, with their specs, by id; none whose postStart
+        hook is not over."""
         specs = {c["name"]: c for c in containers_of(pod["spec"])}
         return {
             id: (container, specs[container.name])
             for id, container in self._shared.view.of(self._uid).containers.items()
-            if container.state == "running" and id not in killing and container.name in specs
+            if container.state == "running" and container.name in specs
+            if id not in killing and id not in self.hooked
         }
 
     def grace(self, pod: Obj, kill: Kill) -> float:
@@ -114,11 +133,28 @@ class PodMemory:
         """A container is stopped to be started anew at once: no failure of its own."""
         self._replaced.add(name)
 
+    def note_given_up(self, id: str) -> None:
+        """A container is stopped because of a probe."""
+        self._given_up.add(id)
+
+    def note_changed(self, before: Obj, after: Obj) -> None:
+        """The pod's spec has changed: a container with another image has nothing to wait for."""
+        hashes = {c["name"]: container_hash(c) for c in containers_of(before["spec"])}
+        for container in containers_of(after["spec"]):
+            name = container["name"]
+            if name in hashes and hashes[name] != container_hash(container):
+                self._retry_at.pop(name, None)
+                self._backoff.forget(name)
+
     def note_start(self, name: str, attempt: int) -> None:
-        """A container is about to start; a restart counts for the backoff."""
+        """A container is about to start; a restart counts for the backoff, but for the first that a probe
+        has asked for."""
         self._retry_at.pop(name, None)
         if name in self._replaced:
             self._replaced.discard(name)
+            return
+        runs = self._shared.view.of(self._uid).by_name().get(name, ())
+        if len(runs) == 1 and runs[0].id in self._given_up:
             return
         if attempt > 0 and self._waiting.get(name, ("",))[0] in TRIED:
             self._backoff.next(name, self._shared.epoch())
@@ -149,9 +185,11 @@ class PodMemory:
         """What the status is made from."""
         view = self._shared.view.of(self._uid)
         self._last_words = {id: words for id, words in self._last_words.items() if id in view.containers}
+        self._given_up &= view.containers.keys()
         runs: dict[str, list[Known]] = {}
         for name, containers in view.by_name().items():
-            runs[name] = [self._known(container, probes, resizer) for container in containers]
+            told = [container for container in containers if container.id not in self.hooked]
+            runs[name] = [self._known(container, probes, resizer) for container in told]
         return Facts(
             now=self._shared.clock.now(),
             containers=runs,

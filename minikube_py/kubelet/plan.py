@@ -35,6 +35,8 @@ class Seen:
     """Names of containers stopped to be started anew, whatever the pod's restart policy."""
     restarts: Mapping[str, int] = field(default_factory=dict)
     """Container name > restarts that the API knows of, where the runtime has forgotten the container."""
+    lost: Mapping[str, int] = field(default_factory=dict)
+    """Container name > exit code of a container that ran and that the runtime has forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +97,18 @@ def plan(pod: Obj, seen: Seen) -> Plan:
 def _new_sandbox(spec: Obj, seen: Seen, newest: Sandbox | None) -> Plan:
     attempt = 0 if newest is None else newest.attempt + 1
     running = tuple(
-        Kill(container, "Pod sandbox changed, it will be killed and re-created.")
+        Kill(container)
         for runs in seen.containers.values()
         for container in runs
         if container.state == "running"
     )
     ready = tuple(sandbox.id for sandbox in seen.sandboxes if sandbox.state == "ready")
-    if seen.containers and not _wanted(spec, seen):
+    if (seen.containers or seen.lost) and not _wanted(spec, seen):
         return Plan(finished=True)
     if running or ready:
         return Plan(kill=running, stop_sandboxes=ready)
+    if spec.get("restartPolicy") == "Never" and (seen.lost or _has_run(seen)):
+        return Plan(finished=True)  # what has run once does not run again
     fresh = replace(seen, containers={})
     first = _in_sandbox(spec, fresh, "")
     wanted = set(_wanted(spec, seen)) | {c["name"] for c in spec.get("initContainers") or ()}
@@ -117,12 +121,23 @@ def _wanted(spec: Obj, seen: Seen) -> list[str]:
     return [c["name"] for c in spec["containers"] if not _is_final(spec, c["name"], seen)]
 
 
+def _has_run(seen: Seen) -> bool:
+    return any(run.state != "created" for runs in seen.containers.values() for run in runs)
+
+
 def _is_final(spec: Obj, name: str, seen: Seen) -> bool:
-    runs = seen.containers.get(name)
-    if not runs or runs[0].state != "exited" or name in seen.replaced:
+    code = _end(name, seen)
+    if code is None or name in seen.replaced:
         return False
     policy = spec.get("restartPolicy", "Always")
-    return policy == "Never" or (policy == "OnFailure" and runs[0].exit_code == 0)
+    return policy == "Never" or (policy == "OnFailure" and code == 0)
+
+
+def _end(name: str, seen: Seen) -> int | None:
+    """The exit code of a container's newest run; None where it runs, or never ran."""
+    if runs := seen.containers.get(name):
+        return runs[0].exit_code if runs[0].state == "exited" else None
+    return seen.lost.get(name)
 
 
 def _in_sandbox(spec: Obj, seen: Seen, sandbox: str) -> Plan:
@@ -134,7 +149,8 @@ def _in_sandbox(spec: Obj, seen: Seen, sandbox: str) -> Plan:
     due, blocked, failed = _init(spec, here, seen, begun)
     if failed:
         return Plan(finished=True)
-    due += [c["name"] for c in spec.get("ephemeralContainers") or () if not seen.containers.get(c["name"])]
+    debuggers = [c["name"] for c in spec.get("ephemeralContainers") or ()]
+    due += [name for name in debuggers if not seen.containers.get(name) and name not in seen.lost]
     kills = list(_kills(spec, here, seen))
     killed = {kill.container.name for kill in kills}
     if not blocked:

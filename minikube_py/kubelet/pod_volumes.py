@@ -14,6 +14,7 @@ from pathlib import Path
 from minikube_py.collect import classes
 from minikube_py.kubelet.kuberuntime.containers import message_file
 from minikube_py.kubelet.kuberuntime.environment import ConfigRefused, expand
+from minikube_py.kubelet.kuberuntime.security import is_recursive
 from minikube_py.kubelet.volumes.base import (
     Mounted,
     NotProcessed,
@@ -22,6 +23,7 @@ from minikube_py.kubelet.volumes.base import (
     VolumeFailed,
     VolumeKind,
     no_plugin,
+    words,
 )
 from minikube_py.kubelet.volumes.storage import Storage
 from minikube_py.kubelet.volumes.subpath import SubpathRefused, bind_subpath
@@ -51,7 +53,8 @@ def told(name: str, failure: VolumeFailed | OSError) -> str:
     """A failure to mount the volume `name`, as events say it."""
     step = failure.step if isinstance(failure, VolumeFailed) else "MountVolume.SetUp"
     mounted = (failure.name if isinstance(failure, VolumeFailed) else "") or name
-    return f'{step} failed for volume "{mounted}" : {failure}'
+    why = words(failure) if isinstance(failure, OSError) else failure
+    return f'{step} failed for volume "{mounted}" : {why}'
 
 
 def not_processed(missing: Sequence[str], failures: Mapping[str, NotProcessed]) -> str:
@@ -62,11 +65,6 @@ def not_processed(missing: Sequence[str], failures: Mapping[str, NotProcessed]) 
         f"Unable to attach or mount volumes: unmounted volumes=[{' '.join(sorted(missing))}], "
         f"unattached volumes=[], failed to process volumes=[{' '.join(sorted(failures))}]: {reasons}"
     )
-
-
-def is_recursive(mount: Obj) -> bool:
-    """Whether a mount is to be read-only with all that is mounted below it, where that can be."""
-    return mount.get("recursiveReadOnly") in ("Enabled", "IfPossible")
 
 
 def refuse_recursion(container: Obj, able: bool) -> None:
@@ -99,17 +97,28 @@ class PodVolumes:
             if kind := self._kinds.get(_source(volume)):
                 yield from kind.needs(self.context.pod, volume)
 
+    @property
+    def _missing(self) -> list[Obj]:
+        return [volume for volume in self._volumes if volume["name"] not in self._mounted]
+
+    def are_at_hand(self) -> bool:
+        """Whether all is there that the volumes are made from which are not made yet."""
+        found = ((self._kinds.get(_source(volume)), volume) for volume in self._missing)
+        return all(kind is not None and kind.is_at_hand(self.context, volume) for kind, volume in found)
+
     async def prepare(self) -> None:
-        """Make every volume that is not made yet, all at once. Errors: VolumeFailed, for the first in order."""
+        """Make every volume that is not made yet, all at once. Errors: VolumeFailed, for the first in order;
+        the others are told in events."""
         async with self._lock:
-            missing = [volume for volume in self._volumes if volume["name"] not in self._mounted]
-            failures = await self._each(missing, self._make)
+            failures = await self._each(self._missing, self._make)
         waiting = {name: one for name, one in failures.items() if isinstance(one, NotProcessed)}
-        for name, failure in failures.items():
-            if name not in waiting:
-                raise VolumeFailed(told(name, failure)) from failure
+        said = [told(name, failure) for name, failure in failures.items() if name not in waiting]
         if waiting:
-            raise VolumeFailed(not_processed(list(failures), waiting))
+            said.append(not_processed(list(failures), waiting))
+        for message in said[1:]:
+            self.context.tell("Warning", "FailedMount", message)
+        for message in said[:1]:
+            raise VolumeFailed(message) from next(iter(failures.values()))
 
     async def _each(self, volumes: list[Obj], work: Work) -> dict[str, VolumeFailed | OSError]:
         """Do `work` for all volumes at once; the failures by name, in order."""

@@ -51,12 +51,10 @@ class Shared:
         return self.client.cache.get(ConfigMap if kind == "ConfigMap" else Secret, Key(namespace, name))
 
     def services(self, pod: Obj) -> list[Obj]:
-        """The Services whose variables the pod's containers may get."""
-        found = list(self.client.cache.list(Service, namespace_of(pod)))
-        if namespace_of(pod) != MASTER_SERVICE[0]:
-            master = self.client.cache.get(Service, Key(*MASTER_SERVICE))
-            found += [master] if master is not None else []
-        return found
+        """The Services whose variables the pod's containers may get; a later one's win."""
+        own = list(self.client.cache.list(Service, namespace_of(pod)))
+        master = self.client.cache.get(Service, Key(*MASTER_SERVICE))
+        return own if master is None or namespace_of(pod) == MASTER_SERVICE[0] else [master, *own]
 
     def facts(self, ips: tuple[str, ...] = ()) -> PodFacts:
         """What the downward API can ask of a pod with these addresses."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from minikube_py.kubelet.cm.qos import qos_class
 from minikube_py.kubelet.container_status import Known, container_statuses, end_lost, limit_messages
 from minikube_py.kubelet.plan import is_sidecar
 from minikube_py.meta.objects import Obj, dig, timestamp, with_condition
@@ -15,6 +16,8 @@ from minikube_py.meta.objects import Obj, dig, timestamp, with_condition
 OURS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 RESIZE = ("PodResizePending", "PodResizeInProgress")
 FINAL = ("Succeeded", "Failed")
+OTHERS = ("resourceClaimStatuses", "extendedResourceClaimStatus")
+"""What others own in a pod's status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,10 @@ class Facts:
     """The conditions that tell of a resize under way; none where there is none."""
     allocated: Mapping[str, Obj] = field(default_factory=dict)
     """Container name > the resources it was allocated, where they can be resized."""
+    recursive: bool = False
+    """Whether mounts can be read-only with all that is mounted below them."""
+    acknowledged: datetime | None = None
+    """When the kubelet has first seen the pod; None: now."""
 
 
 def pod_status(pod: Obj, facts: Facts) -> Obj:
@@ -54,13 +61,14 @@ def pod_status(pod: Obj, facts: Facts) -> Obj:
     if debuggers := spec.get("ephemeralContainers"):
         name = "ephemeralContainerStatuses"
         status[name] = container_statuses(pod, debuggers, name, facts)
+        status[name].sort(key=lambda entry: entry["name"])
     if facts.terminal:
         end_lost(status)
     limit_messages(status)
     status["phase"] = phase(spec, status, facts, old.get("phase", ""))
     if facts.reason and status["phase"] == "Failed":
         status["reason"], status["message"] = facts.reason, facts.message
-    status.setdefault("startTime", timestamp(facts.now))
+    status.setdefault("startTime", timestamp(facts.acknowledged or facts.now))
     _addresses(spec, status, facts)
     if generation := dig(pod, "metadata.generation"):
         status["observedGeneration"] = generation
@@ -161,10 +169,10 @@ def _containers_ready(spec: Obj, status: Obj) -> Obj:
         return _flag("ContainersReady", False, "PodCompleted")
     if status["phase"] == "Failed":
         return _flag("ContainersReady", False, "PodFailed")
-    sidecars = {c["name"] for c in spec.get("initContainers") or () if is_sidecar(c)}
-    entries = [e for e in status.get("initContainerStatuses") or () if e["name"] in sidecars]
-    unready = [e["name"] for e in [*entries, *status["containerStatuses"]] if not e["ready"]]
-    if unready:
+    entries = [*(status.get("initContainerStatuses") or ()), *status["containerStatuses"]]
+    ready = {entry["name"] for entry in entries if entry["ready"]}
+    counted = [*(c for c in spec.get("initContainers") or () if is_sidecar(c)), *spec["containers"]]
+    if unready := [c["name"] for c in counted if c["name"] not in ready]:
         text = f"containers with unready status: [{' '.join(unready)}]"
         return _flag("ContainersReady", False, "ContainersNotReady", text)
     return _flag("ContainersReady", True)
@@ -185,6 +193,25 @@ def _ready(spec: Obj, status: Obj, conditions: Sequence[Obj]) -> Obj:
     if missing:
         return _flag("Ready", False, "ReadinessGatesNotReady", ", ".join(missing))
     return _flag("Ready", True)
+
+
+def rejected_status(pod: Obj, reason: str, message: str, now: datetime) -> Obj:
+    """The status of a pod that is refused: Failed, and nothing of containers; of what was told before, what
+    others own. As the kubelet's status manager merges it, PodScheduled goes too."""
+    before = pod.get("status") or {}
+    status = {name: before[name] for name in OTHERS if name in before}
+    if "conditions" in before:
+        status["conditions"] = [one for one in before["conditions"] if one["type"] not in OURS]
+    status |= {
+        "startTime": before.get("startTime") or timestamp(now),
+        "phase": "Failed",
+        "qosClass": qos_class(pod),
+        "reason": reason,
+        "message": f"Pod was rejected: {message}",
+    }
+    if generation := dig(pod, "metadata.generation"):
+        status["observedGeneration"] = generation
+    return status
 
 
 def status_patch(old: Obj, new: Obj) -> Obj:

@@ -16,7 +16,7 @@ from functools import partial
 
 from minikube_py.aio.clock import within
 from minikube_py.aio.tasks import Tasks
-from minikube_py.kubelet.admission.admission import Rejection, rejected_status
+from minikube_py.kubelet.admission.admission import Rejection
 from minikube_py.kubelet.admission.preemption import MESSAGE, REASON
 from minikube_py.kubelet.cm.resizer import Resizer
 from minikube_py.kubelet.kuberuntime.kills import Kills
@@ -31,7 +31,7 @@ from minikube_py.kubelet.prober.probes import PodProbes, Watcher
 from minikube_py.kubelet.publish import StatusPublisher, is_echo, newer
 from minikube_py.kubelet.removal import delete_object, remove_traces, take_down
 from minikube_py.kubelet.shared import Shared
-from minikube_py.kubelet.status import FINAL, pod_status
+from minikube_py.kubelet.status import FINAL, pod_status, rejected_status
 from minikube_py.kubelet.volumes.base import Mounted, ObjectRef, VolumeContext, VolumeFailed
 from minikube_py.meta.objects import (
     Obj,
@@ -75,6 +75,7 @@ class PodWorker:
         self._stopped = asyncio.Event()
         self._told: Obj = {}
         self._wake = asyncio.Event()
+        self._acknowledged = shared.clock.now()
         self._tasks = Tasks(f"kubelet/{self._name}")
         self._refreshing: asyncio.Task[None] | None = None
         self._stale_volumes = True
@@ -88,6 +89,7 @@ class PodWorker:
             self._name, shared.runtime.streams, shared.clock, Watcher(self.wake, self._probed)
         )
         self._starter = Starter(shared, self._volumes, self._tasks)
+        self._memory.hooked = self._starter.hooked
         self._stopper = Stopper(shared)
         told = (shared.client, shared.clock, shared.starting)
         self._publisher = StatusPublisher(told, self._compute, self._stored)
@@ -99,6 +101,8 @@ class PodWorker:
         before, self.pod = self.pod, newer(self.pod, pod)
         self._volumes.context.pod = self.pod
         grown = dig(before, "metadata.generation") != dig(pod, "metadata.generation")
+        if grown:
+            self._memory.note_changed(before, self.pod)
         if grown or labels_of(before) != labels_of(pod) or annotations_of(before) != annotations_of(pod):
             self._stale_volumes = True
         if not is_echo(before, self.pod, self._told):
@@ -320,9 +324,12 @@ class PodWorker:
         if status.get("phase") in FINAL:
             return status  # told for good; what it was made from may be gone
         if self._rejection is not None:
-            return rejected_status(self.pod, self._rejection, self._shared.clock.now())
+            why = self._rejection
+            return rejected_status(self.pod, why.reason, why.message, self._shared.clock.now())
         facts = self._memory.facts(self._probes, self._ips(), self._ended, self._resizer)
-        return pod_status(self.pod, replace(facts, disrupted=self._disrupted))
+        recursive = self._shared.isolation.recursive_read_only(self.pod)
+        facts = replace(facts, acknowledged=self._acknowledged, disrupted=self._disrupted)
+        return pod_status(self.pod, replace(facts, recursive=recursive))
 
     def _stored(self, pod: Obj) -> None:
         if self._mirror is None:

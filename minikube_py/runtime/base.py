@@ -12,7 +12,15 @@ from typing import Protocol
 
 
 class RuntimeFailed(Exception):
-    """The runtime refused or failed; the message is the runtime's own, without gRPC decoration."""
+    """The runtime refused or failed; the message is the runtime's own, without gRPC decoration. `code` is its
+    gRPC code as Go names it; '' where the runtime was not asked."""
+
+    code = ""
+
+    @property
+    def decorated(self) -> str:
+        """The message as a gRPC client of Go shows it."""
+        return f"rpc error: code = {self.code} desc = {self}" if self.code else str(self)
 
 
 class RuntimeNotFound(RuntimeFailed):

@@ -31,6 +31,10 @@ _OPTIONS = (
     ("grpc.enable_retries", 0),
 )
 
+CODES = {code: "".join(part.capitalize() for part in code.name.split("_")) for code in grpc.StatusCode}
+CODES |= {grpc.StatusCode.OK: "OK", grpc.StatusCode.CANCELLED: "Canceled"}
+"""The codes of gRPC as Go names them."""
+
 
 class AlreadyThere(RuntimeFailed):
     """What should be made exists already (content, a snapshot, an image, a reserved name)."""
@@ -122,7 +126,14 @@ def _metadata(headers: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
 
 
 def translate(error: grpc.aio.AioRpcError) -> Exception:
-    """The room's own error for a gRPC one, with the runtime's message and nothing of gRPC's."""
+    """The room's own error for a gRPC one, with the runtime's message and gRPC's code."""
+    failure = _translated(error)
+    if isinstance(failure, RuntimeFailed):
+        failure.code = CODES[error.code()]
+    return failure
+
+
+def _translated(error: grpc.aio.AioRpcError) -> Exception:
     message = error.details() or error.code().name
     match error.code():
         case grpc.StatusCode.NOT_FOUND:

@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from minikube_py.runtime.calls import CODES
 from minikube_py.runtime.proto import csi_pb2 as csi
 
 DEADLINE = 120.0
@@ -22,9 +23,6 @@ LONGEST_PATH = 107  # bytes of a unix socket's path (unix(7))
 NODE, REGISTRATION = "/csi.v1.Node/", "/pluginregistration.Registration/"
 STAGE, STATS, EXPAND = "STAGE_UNSTAGE_VOLUME", "GET_VOLUME_STATS", "EXPAND_VOLUME"
 SINGLE_WRITER, MOUNT_GROUP = "NODE_SINGLE_NODE_MULTI_WRITER", "VOLUME_MOUNT_GROUP"
-
-_CODES = {code: "".join(part.capitalize() for part in code.name.split("_")) for code in grpc.StatusCode}
-_CODES |= {grpc.StatusCode.OK: "OK", grpc.StatusCode.CANCELLED: "Canceled"}
 
 
 class CsiFailed(Exception):
@@ -112,7 +110,7 @@ class _Channel:
         try:
             return await stub(request, timeout=deadline)
         except grpc.aio.AioRpcError as error:
-            raise CsiFailed(_CODES[error.code()], error.details() or "") from error
+            raise CsiFailed(CODES[error.code()], error.details() or "") from error
 
     async def close(self) -> None:
         """End the connection."""

@@ -64,8 +64,7 @@ class CriMonitor:
         if not self._told:
             self._told = True
             log.warning(
-                "no pod can have users of its own (hostUsers: false): others may not pass through %s;"
-                " a MINIKUBE_PY_HOME elsewhere, such as /var/lib/minikube-py, allows it",
+                "no pod can have users of its own (hostUsers: false): others may not pass through %s",
                 self._shut,
             )
         return convert.without_users(info)

@@ -60,6 +60,7 @@ class ContainerdProcess:
         self._calls, self._wanted, self._id, self._tasks = calls, wanted, id, tasks
         self._container = wanted.container
         self._fifos: dict[str, Fifo] = {}
+        self._ending: asyncio.Task[int | Exception] | None = None
         self._over = False
 
     async def read(self, stream: str) -> bytes:
@@ -93,8 +94,18 @@ class ContainerdProcess:
 
     async def wait(self) -> int:
         """The command's exit code, once it has ended."""
-        answer = await self._ask("Wait", containerd.WaitResponse, deadline=None)
+        assert self._ending is not None
+        code = await asyncio.shield(self._ending)
+        if isinstance(code, Exception):
+            raise RuntimeFailed(str(code)) from code
         self._over = True
+        return code
+
+    async def _ended(self) -> int | Exception:
+        try:
+            answer = await self._ask("Wait", containerd.WaitResponse, deadline=None)
+        except (RuntimeFailed, TimeoutError) as error:
+            return error
         return int(answer.exit_status)
 
     async def close(self) -> None:
@@ -113,6 +124,8 @@ class ContainerdProcess:
         except RuntimeFailed as error:
             await self.forget()
             raise RuntimeFailed(f'failed to start exec "{self._id}": {error}') from error
+        # asked at once: where the container goes with it, nobody can tell its exit code afterwards
+        self._ending = self._tasks.spawn(self._ended(), f"exec/{self._id[:12]}/end")
         for name in self._wanted.ignored:
             self._tasks.spawn(self._drain(name), f"exec/{self._id[:12]}/{name}")
 

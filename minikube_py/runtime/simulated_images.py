@@ -34,7 +34,7 @@ class SimulatedImages:
         try:
             full = str(references.parse(reference))
         except references.BadReference as error:
-            raise ImagePullFailed(str(error)) from error
+            raise ImagePullFailed(f'failed to parse image reference "{reference}": {error}') from error
         self.pulled.append((full, credentials))
         why = self.pulls.get(full, "not found")
         if why:

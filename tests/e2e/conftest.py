@@ -68,7 +68,10 @@ class Cluster:
 
 def leftovers(folder: Path) -> list[str]:
     """What a deleted cluster has left on the machine: mounts, interfaces, nft tables, cgroups, processes."""
-    found = [line for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line]
+    state = Profile(PROFILE, folder.parents[1]).containerd_state
+    mounts = Path("/proc/mounts").read_text().splitlines()
+    found = [line for line in mounts if str(folder) in line or str(state) in line]
+    found += [str(state)] if state.exists() else []
     found += [link for link in os.listdir("/sys/class/net") if link == Profile(PROFILE).bridge]
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
     found += [line for line in tables.splitlines() if line.endswith(Profile(PROFILE).nft_table)]
@@ -91,7 +94,6 @@ def cluster() -> Iterator[Cluster]:
     if not shutil.which("kubectl"):
         pytest.skip("kubectl is not installed")
     home = Path(tempfile.mkdtemp(prefix="mkpy-e2e-"))
-    home.chmod(0o711)  # users of pods with hostUsers: false pass through
     made = Cluster(home)
     try:
         made.run("start")

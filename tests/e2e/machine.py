@@ -46,19 +46,23 @@ class Machine:
 
     def traces(self) -> dict[str, set[str]]:
         """All that pods leave on a machine, by kind."""
-        containerd, kubelet = self.profile.containerd, self.profile.kubelet
-        mounts = leftovers.mounts_under([containerd, kubelet], Path("/proc/self/mountinfo").read_text())
+        containerd, kubelet, state = (
+            self.profile.containerd,
+            self.profile.kubelet,
+            self.profile.containerd_state,
+        )
+        mounts = leftovers.mounts_under([containerd, kubelet, state], Path("/proc/self/mountinfo").read_text())
         return {
             "shims": set(self.shims()),
-            "bundles": _names(containerd / leftovers.SHIM_BUNDLES),
-            "runc": _names(containerd / leftovers.RUNC_STATE) | _names(containerd / leftovers.SHIM_WORK),
+            "bundles": _names(state / leftovers.SHIM_BUNDLES),
+            "runc": _names(state / leftovers.RUNC_STATE) | _names(containerd / leftovers.SHIM_WORK),
             "mounts": {str(path) for path in mounts},
-            "network namespaces": _names(containerd / "state/io.containerd.grpc.v1.cri/netns"),
+            "network namespaces": _names(state / "io.containerd.grpc.v1.cri/netns"),
             "interfaces": _names(Path("/sys/class/net") / self.profile.bridge / "brif"),
             "addresses": {
                 name for name in _names(containerd / "cni-data" / "minikube-py") if name[0].isdigit()
             },
-            "network results": {path.name for path in RESULTS.glob("*") if str(containerd) in _text(path)},
+            "network results": {path.name for path in RESULTS.glob("*") if str(state) in _text(path)},
             "cgroups": _pod_cgroups(self.profile.cgroup_root),
             "folders": _names(kubelet / "pods") | _names(self.profile.pod_logs),
             "rules": set(self._nft().splitlines()),

@@ -97,8 +97,8 @@ def test_statistics_and_top(cluster: Cluster, namespace: str) -> None:
     assert [e["message"].startswith("New size: 2; reason: cpu resource utilization") for e in events] == [True]
 
 
-def ask(cluster: Cluster, path: str, token: str) -> int:
-    """The code of the kubelet's own answer to a bearer of this token."""
+def ask(cluster: Cluster, path: str, token: str) -> tuple[int, str]:
+    """The code and the text of the kubelet's own answer to a bearer of this token."""
     node = cluster.get("node", node_name(cluster))
     port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
     tls = ssl.create_default_context()
@@ -107,9 +107,9 @@ def ask(cluster: Cluster, path: str, token: str) -> int:
     request = urllib.request.Request(f"https://127.0.0.1:{port}{path}", headers=headers)
     try:
         with urllib.request.urlopen(request, context=tls, timeout=20) as answer:
-            return int(answer.status)
+            return int(answer.status), answer.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code
+        return error.code, error.read().decode()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,12 @@ def test_rights_on_the_kubelet(cluster: Cluster, namespace: str, right: str, exp
     )
     token = cluster.kubectl("create", "token", "reader", "-n", namespace).strip()
     try:
-        assert {path: ask(cluster, path, token) for path in expected} == expected
-        assert {path: ask(cluster, path, "") for path in expected} == dict.fromkeys(expected, 401)
+        assert {path: ask(cluster, path, token)[0] for path in expected} == expected
+        for nobody in ("", "nonsense"):
+            seen = {path: ask(cluster, path, nobody) for path in expected}
+            assert seen == dict.fromkeys(expected, (401, "Unauthorized"))
+        who = f"user=system:serviceaccount:{namespace}:reader"
+        refusal = f"Forbidden ({who}, verb=get, resource=nodes, subresource(s)=[proxy])\n"
+        assert right == "nodes/proxy" or ask(cluster, "/nowhere", token) == (403, refusal)
     finally:
         cluster.kubectl("delete", "clusterrole,clusterrolebinding", role)

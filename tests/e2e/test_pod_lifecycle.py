@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -125,6 +126,20 @@ def test_hooks(cluster: Cluster, namespace: str, testbox: str) -> None:
         cluster.kubectl("delete", "pod", "polite", "-n", namespace, "--wait=false")
         assert first + logs.stdout.read() == "ready\nhttp GET /from-hook\nsignal TERM\n"
     assert events(cluster, namespace, "polite")["FailedPreStopHook"] == "PreStopHook failed"
+
+
+def test_a_post_start_hook_holds_back(cluster: Cluster, namespace: str, testbox: str) -> None:
+    """A container counts as running, and the next one is started, once its postStart hook is over."""
+    hook = {"postStart": {"exec": {"command": ["/bin/sleep", "3"]}}}
+    apply(cluster, namespace, made("slow", box("first", "wait", lifecycle=hook), box("second", "wait")))
+    cluster.wait("pod/slow", "condition=Ready", "-n", namespace)
+    first, second = (
+        datetime.fromisoformat(states(cluster, namespace, "slow")[name]["state"]["running"]["startedAt"])
+        for name in ("first", "second")
+    )
+    assert second - first >= timedelta(seconds=2)  # times are told in whole seconds
+    begun = cluster.get("pod", "slow", "-n", namespace)["status"]["startTime"]
+    assert datetime.fromisoformat(begun) <= first
 
 
 @pytest.mark.parametrize(

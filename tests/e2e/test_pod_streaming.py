@@ -54,11 +54,15 @@ def kubectl(
 
 @TRANSPORTS
 def test_exec(cluster: Cluster, box: str, transport: str) -> None:
-    """Input reaches the command to its end; output, errors and the exit code come back apart."""
+    """Input reaches the command to its end; output, errors and the exit code come back apart; a long argument
+    is no matter."""
     script = "cat; echo wrong >&2; exit 7"
     done = kubectl(cluster, transport, "exec", "-i", box, "--", "/bin/sh", "-c", script, input=b"\xff\x00in\n")
     assert (done.returncode, done.stdout) == (7, b"\xff\x00in\n")
     assert done.stderr == b"wrong\ncommand terminated with exit code 7\n"
+    long = "a" * 100_000
+    done = kubectl(cluster, transport, "exec", box, "--", "/bin/sh", "-c", "echo ${#1}", "sh", long)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"100000\n", b"")
 
 
 @TRANSPORTS
@@ -250,6 +254,9 @@ def test_logs_that_cannot_be_read(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(body))
     reason = "jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImageNeverPull"
     cluster.wait("pod/waiting", reason, "-n", namespace)
+    nowhere = pod("nowhere", ["x"], nodeSelector={"no": "node"})
+    cluster.kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(nowhere))
+    assert cluster.kubectl("logs", "nowhere", "-n", namespace) == ""
     for arguments, words in (
         ((), 'container "main" in pod "waiting" is waiting to start: ErrImageNeverPull'),
         (("--previous",), 'previous terminated container "main" in pod "waiting" not found'),

@@ -123,11 +123,16 @@ FAILURES = (
     ({"secret": {"secretName": "no"}}, 'secret "no" not found'),
     (
         {"configMap": {"name": "cfg", "items": [{"key": "no", "path": "p"}]}},
-        "references non-existent config key: no",
+        "configmap references non-existent config key: no",
     ),
     (
         {"hostPath": {"path": "/etc/passwd", "type": "Directory"}},
         "hostPath type check failed: /etc/passwd is not a directory",
+    ),
+    (
+        {"gitRepo": {"repository": "r"}},
+        "git-repo volume plugin has been disabled; if necessary, it may be "
+        "re-enabled by enabling the feature-gate `GitRepoVolumeDriver`",
     ),
     (
         {"csi": {"driver": "no.such"}},
@@ -181,7 +186,7 @@ def test_empty_dirs_and_propagation(kubectl: Kubectl, create: Objects) -> None:
     web["spec"]["containers"] += [mounter, seer]
     create(web)
     kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=30s")
-    assert kubectl("logs", "web", "-c", "main").split() == ["2777", "77", "2777", "77", "1", "hi"]
+    assert kubectl("logs", "web", "-c", "main").split() == ["2777", "77", "3777", "77", "1", "hi"]
     seen = "until [ -e /d/m/seen ]; do sleep 0.1; done"
     kubectl("exec", "web", "-c", "seer", "--", "/bin/sh", "-c", seen)
     kubectl("delete", "pod", "web", "--timeout=30s")

@@ -22,7 +22,7 @@ from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.secret import Secret
 from minikube_py.kubelet.agent import Kubelet
 from minikube_py.kubelet.config import KubeletConfig, ServerConfig
-from minikube_py.kubelet.server.access import AccessRequest
+from minikube_py.kubelet.server.access import AccessRequest, Decision
 from minikube_py.kubelet.server.spdy import spdy_over
 from minikube_py.kubelet.volumes.mounts import mounts_below
 from minikube_py.meta.objects import Key, Obj, dig
@@ -39,8 +39,8 @@ pytestmark = [
 class ApiServerOnly:
     """An Access that lets the API server in, and nobody else."""
 
-    async def allowed(self, request: AccessRequest) -> bool:
-        return request.user == "kube-apiserver-kubelet-client"
+    async def decide(self, request: AccessRequest) -> Decision:
+        return Decision(request.user == "kube-apiserver-kubelet-client", request.user)
 
 
 @dataclass
@@ -197,11 +197,13 @@ async def test_logs_exec_and_port_forward(node: RealNode) -> None:
     script = (
         "echo one; echo two >&2; mkdir -p /tmp/w; echo hello >/tmp/w/index.html; httpd -f -p 8080 -h /tmp/w"
     )
-    await node.run("web", script, container={"ports": [{"containerPort": 8080}]})
+    probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+    await node.run("web", script, container={"ports": [{"containerPort": 8080}], "readinessProbe": probe})
     async with aiohttp.ClientSession() as session:
         logs = f"{node.url}/containerLogs/default/web/main"
-        async with session.get(logs, ssl=node.tls) as answer:
-            assert sorted((await answer.text()).splitlines()) == ["one", "two"]
+        async with session.get(logs, params={"follow": "true"}, ssl=node.tls) as answer:
+            # the runtime writes the two streams to the log in its own time
+            assert sorted([await answer.content.readline() for _ in range(2)]) == [b"one\n", b"two\n"]
         async with session.get(logs, params={"tailLines": "1"}, ssl=node.tls) as answer:
             assert len((await answer.text()).splitlines()) == 1
         async with session.get(logs, params={"stream": "Stderr"}, ssl=node.tls) as answer:

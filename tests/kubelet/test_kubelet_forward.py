@@ -105,6 +105,32 @@ async def test_a_server_that_ends_first(client: SpdyConnection) -> None:
         assert await whole(lasting) == b""
 
 
+async def test_what_nobody_reads_holds_nobody_up(client: SpdyConnection) -> None:
+    """A server that ends its answer and reads no further costs its own connection only, whatever is sent."""
+    done = asyncio.Event()
+
+    async def deaf(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write_eof()
+        await done.wait()
+        writer.close()
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read(1000))
+        writer.close()
+
+    (one, first), (two, second) = await served(deaf), await served(echo)
+    async with one, two:
+        data, _ = await opened(client, first, "1")
+        sending = asyncio.ensure_future(data.write(b"x" * 20_000_000))
+        assert await whole(data) == b""
+        async with asyncio.timeout(10):
+            await sending
+            heard, _ = await opened(client, second, "2")
+            await heard.write(b"me")
+            assert await whole(heard) == b"me"
+        done.set()
+
+
 async def test_a_port_that_refuses(client: SpdyConnection) -> None:
     """The error stream tells which port of which pod, and why."""
     with socket.socket() as taken:

@@ -173,7 +173,7 @@ def test_what_the_machine_can_limit(tmp_path: Path) -> None:
 
 
 def test_allocatable() -> None:
-    """Allocatable is capacity without what is reserved; huge pages are no ordinary memory."""
+    """Allocatable is capacity without what is reserved, or kept free by evictions, and without huge pages."""
     config = KubeletConfig(
         "node-1",
         "10.0.0.1",
@@ -187,8 +187,8 @@ def test_allocatable() -> None:
     assert whole["memory"] == "8388608Ki"
     assert allocatable(config, whole) == {
         "cpu": "3250m",
-        "memory": "6Gi",
-        "ephemeral-storage": "90Gi",
+        "memory": "6044Mi",
+        "ephemeral-storage": "80Gi",
         "hugepages-1Gi": "0",
         "hugepages-2Mi": "1Gi",
         "pods": "110",

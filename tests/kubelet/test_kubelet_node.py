@@ -37,6 +37,15 @@ async def test_node_and_lease(node: Node) -> None:
     assert later["metadata"]["resourceVersion"] == found["metadata"]["resourceVersion"]
 
 
+async def test_a_cordon_is_told(node: Node) -> None:
+    """Whoever cordons the node, or takes that back, finds an event of it."""
+    for cordoned in (True, False):
+        await node.client.patch(NodeKind, Key("", NODE), {"spec": {"unschedulable": cordoned}})
+        await settle()
+    told = [reason for reason, _ in node.events(about="Node") if "Schedulable" in reason]
+    assert told == ["NodeNotSchedulable", "NodeSchedulable"]
+
+
 class Silent:
     """A runtime's monitor that does not answer."""
 

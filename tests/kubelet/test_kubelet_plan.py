@@ -81,7 +81,7 @@ TABLE = {
     "a dead sandbox: first its containers are stopped": (
         pod(),
         seen(run(), sandbox=DEAD),
-        Plan(kill=(Kill(run(), "Pod sandbox changed, it will be killed and re-created."),)),
+        Plan(kill=(Kill(run()),)),
     ),
     "a dead sandbox is replaced": (
         pod(),
@@ -177,3 +177,29 @@ def test_two_ready_sandboxes_are_one_too_many() -> None:
     """Where two sandboxes are ready, both are stopped before one is made."""
     newer = Sandbox("s1", "web", "default", "u", 1, "ready", 2.0)
     assert plan(pod(), Seen(NOW, [newer, READY])) == Plan(stop_sandboxes=("s1", "s0"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "lost", "expected"),
+    [
+        ("Always", {"main": 0}, ["main"]),
+        ("OnFailure", {"main": 1}, ["main"]),
+        ("OnFailure", {"main": 0}, []),
+        ("Never", {"main": 1}, []),
+        ("Never", {"first": 0}, []),
+        ("Never", {}, ["first"]),
+    ],
+    ids=["always", "failed", "succeeded", "never", "never-in-init", "never-ran"],
+)
+def test_what_the_runtime_has_forgotten(policy: str, lost: dict[str, int], expected: list[str]) -> None:
+    """What ran before the runtime forgot it runs again only where the pod's policy says so."""
+    inits = [{"name": "first", "image": "init:1"}] if policy == "Never" else []
+    subject = {"spec": {"restartPolicy": policy, "containers": [{"name": "main"}], "initContainers": inits}}
+    todo = plan(subject, Seen(lost=lost))
+    assert ([start.name for start in todo.start], todo.finished) == (expected, not expected)
+
+
+def test_ephemeral_containers_run_once() -> None:
+    """An ephemeral container that ran is not started again, though the runtime has forgotten it."""
+    subject = pod(ephemeralContainers=[{"name": "dbg"}, {"name": "fresh"}])
+    assert plan(subject, seen(run(), lost={"dbg": 137})).start == (Start("fresh", 0),)

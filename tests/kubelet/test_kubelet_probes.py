@@ -2,15 +2,25 @@
 
 import asyncio
 import contextlib
+import re
+import struct
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from socket import SO_LINGER, SOL_SOCKET
 
 import pytest
 from kubelet_node import Node, pod_object, settle
 
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kubelet.prober.exchange import HttpAnswer, read_answer
-from minikube_py.kubelet.prober.handlers import Answer, HttpRequest, http_get, tcp_connect
+from minikube_py.kubelet.prober.handlers import (
+    Answer,
+    HttpRequest,
+    http_get,
+    http_request,
+    question,
+    tcp_connect,
+)
 from minikube_py.meta.objects import Obj
 
 
@@ -35,8 +45,13 @@ async def serving() -> AsyncIterator[Server]:
             status, more = server.status, ""
             if path == "/away":
                 status, more = "302 Found", "Location: http://elsewhere.invalid/\r\n"
-            if path == "/near":
-                status, more = "302 Found", "Location: /here\r\n"
+            if path in ("/near", "/round"):
+                status, more = "302 Found", f"Location: {'/here' if path == '/near' else path}\r\n"
+            if path == "/reset" and (socket := writer.get_extra_info("socket")):
+                socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+            if path in ("/reset", "/silent"):
+                writer.close()
+                return
             writer.write(f"HTTP/1.1 {status}\r\n{more}Content-Length: 0\r\n\r\n".encode())
         writer.close()
 
@@ -44,6 +59,9 @@ async def serving() -> AsyncIterator[Server]:
     server.port = listener.sockets[0].getsockname()[1]
     async with listener:
         yield server
+
+
+RESET = 'Get "http://HERE/reset": read tcp FROM->HERE: read: connection reset by peer'
 
 
 def get(port: int, path: str = "/") -> HttpRequest:
@@ -59,13 +77,20 @@ def get(port: int, path: str = "/") -> HttpRequest:
         ("/near", "200 OK", Answer(True)),
         ("/near", "503 Later", Answer(False, "HTTP probe failed with statuscode: 503")),
         ("/away", "200 OK", Answer(True, "Probe terminated redirects, Response body: ", doubtful=True)),
+        ("/round", "200 OK", Answer(False, 'Get "/round": stopped after 10 redirects')),
+        ("/reset", "200 OK", Answer(False, RESET)),
+        ("/silent", "200 OK", Answer(False, 'Get "http://HERE/silent": EOF')),
     ],
 )
 async def test_http_answers(path: str, status: str, expected: Answer) -> None:
     """200 to 399 succeed; redirects are followed on the same host only."""
     async with serving() as server:
         server.status = status
-        assert await http_get(get(server.port, path)) == expected
+        found = await http_get(get(server.port, path))
+        here = f"127.0.0.1:{server.port}"
+        assert replace(found, message=re.sub(r"127\.0\.0\.1:\d+->", "FROM->", found.message)) == replace(
+            expected, message=expected.message.replace("HERE", here)
+        )
 
 
 async def test_refused_connections(unused_tcp_port: int) -> None:
@@ -77,6 +102,42 @@ async def test_refused_connections(unused_tcp_port: int) -> None:
     assert await http_get(get(unused_tcp_port)) == Answer(
         False, f'Get "http://{where}/": dial tcp {where}: connect: connection refused'
     )
+
+
+def headers(*pairs: tuple[str, str]) -> list[Obj]:
+    return [{"name": name, "value": value} for name, value in pairs]
+
+
+@pytest.mark.parametrize(
+    ("action", "path", "sent"),
+    [
+        ({}, "/", {"Host": "10.0.0.5:80", "User-Agent": "kube-probe/1.34", "Accept": "*/*"}),
+        ({"path": "healthz"}, "/healthz", {"Host": "10.0.0.5:80"}),
+        ({"path": "/a b/\u00e9?q=x y&r=%20#part"}, "/a%20b/%C3%A9?q=x%20y&r=%20", {}),
+        ({"httpHeaders": headers(("host", "web.example"))}, "/", {"Host": "web.example"}),
+        ({"httpHeaders": headers(("user-agent", "mine"))}, "/", {"User-Agent": "mine"}),
+        (
+            {"httpHeaders": headers(("User-Agent", ""), ("accept", ""))},
+            "/",
+            {"User-Agent": None, "Accept": None},
+        ),
+        (
+            {"httpHeaders": headers(("X-Two", "a"), ("x-two", "b"), ("X-None", ""))},
+            "/",
+            {"X-Two": "a,b", "X-None": ""},
+        ),
+    ],
+    ids=str,
+)
+async def test_what_an_http_probe_sends(action: Obj, path: str, sent: dict[str, str | None]) -> None:
+    """Headers of the probe take the place of the usual ones, whatever their case; the path is escaped."""
+    request = http_request({"port": 80, **action}, {}, "10.0.0.5")
+    first, *lines = question(request).decode().removesuffix("\r\n\r\n").split("\r\n")
+    found: dict[str, str] = {}
+    for name, value in (line.split(": ", 1) for line in lines):
+        found[name] = f"{found[name]},{value}" if name in found else value
+    assert (first, found["Connection"]) == (f"GET {path} HTTP/1.1", "close")
+    assert {name: found.get(name) for name in sent} == sent
 
 
 def probed(**probes: Obj) -> Obj:
@@ -158,7 +219,8 @@ async def test_probe_that_cannot_be_tried_does_not_count(node: Node) -> None:
     await node.clock.advance(5)
     await settle()
     assert entry(await node.pod())["restartCount"] == 0
-    told = "Liveness probe errored and resulted in unknown state: couldn't find port: nowhere"
+    why = 'strconv.Atoi: parsing "nowhere": invalid syntax'
+    told = f"Liveness probe errored and resulted in unknown state: {why}"
     assert node.events("Unhealthy") == [("Unhealthy", told)]
 
 
@@ -168,18 +230,26 @@ async def test_probe_that_cannot_be_tried_does_not_count(node: Node) -> None:
         (b"HTTP/1.1 204 No Content\r\nA: b\r\n\r\n", False, HttpAnswer(204)),
         (b"HTTP/1.0 200\r\n\r\nbody", False, HttpAnswer(200)),
         (b"HTTP/1.1 500 Oops\r\n", False, None),
-        (b"HTTP/1.1 500 Oops\r\n\r\n", False, None),
-        (b"HTTP/1.1 500 Oops\r\n\r\n", True, HttpAnswer(500)),
-        (b"HTTP/1.1 500 Oops\r\n\r\nwhy\xff", False, HttpAnswer(500, "", "why\ufffd")),
+        (b"HTTP/1.1 500 Oops\r\n\r\n", False, HttpAnswer(500)),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", False, HttpAnswer(200)),
+        (b"HTTP/1.1 302 Found\r\n\r\n", False, None),
+        (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", False, HttpAnswer(302)),
+        (b"HTTP/1.1 302 Found\r\nContent-Length: 5\r\n\r\nwhy", False, None),
+        (b"HTTP/1.1 302 Found\r\n\r\nwhy\xff", False, HttpAnswer(302, "", "why\ufffd")),
         (b"HTTP/1.1 302 Found\r\nLOCATION:  /b \r\n\r\n", True, HttpAnswer(302, "/b")),
-        (b"HTTP/1.1 404 X\r\n\r\n" + b"b" * 20_000, False, HttpAnswer(404, "", "b" * 10_240)),
+        (b"HTTP/1.1 304 Same\r\n\r\n", False, HttpAnswer(304)),
+        (b"HTTP/1.1 301 X\r\n\r\n" + b"b" * 20_000, False, HttpAnswer(301, "", "b" * 10_240)),
         (b"", True, "EOF"),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", False, 'malformed HTTP response "SSH-2.0-OpenSSH"'),
+        (
+            b"SSH-2.0-OpenSSH\r\n\r\n",
+            False,
+            'net/http: HTTP/1.x transport connection broken: malformed HTTP response "SSH-2.0-OpenSSH"',
+        ),
         (b"H" * 70_000, False, "EOF"),
     ],
 )
 def test_the_beginning_of_an_answer(data: bytes, ended: bool, expected: HttpAnswer | str | None) -> None:
-    """A success needs no body; any other answer is read up to the beginning of its body, or its end."""
+    """Only a redirect needs a body; read to its length or limit, or as far as it came."""
     try:
         found: HttpAnswer | str | None = read_answer(data, ended=ended)
     except ValueError as error:

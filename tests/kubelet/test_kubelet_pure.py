@@ -1,6 +1,5 @@
-"""The kubelet's pure parts: environment, DNS and hosts, quality of service, status, credentials, node."""
+"""The kubelet's pure parts: DNS and hosts, quality of service, status, credentials, node."""
 
-from base64 import b64encode
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from minikube_py.kubelet.cm.cgroups import Hierarchies, find
 from minikube_py.kubelet.cm.qos import cgroup_path, container_resources, pod_resources, qos_class
 from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.container_status import Known
-from minikube_py.kubelet.kuberuntime.environment import ConfigRefused, PodFacts, environment, expand
+from minikube_py.kubelet.kuberuntime.environment import ConfigRefused
 from minikube_py.kubelet.kuberuntime.sandbox import (
     Resolver,
     hosts_file,
@@ -29,105 +28,12 @@ from minikube_py.meta.objects import Obj, dig
 from minikube_py.runtime.base import Container, Image, RuntimeInfo
 
 CONFIG = KubeletConfig("node-1", "10.0.0.1", Path("/k"), Path("/l"))
-FACTS = PodFacts("node-1", "10.0.0.1", ("10.244.0.5",), {"cpu": "4", "memory": "8Gi"})
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-SERVICES = [
-    {
-        "metadata": {"name": "my-db", "namespace": "default"},
-        "spec": {"clusterIP": "10.96.0.7", "ports": [{"name": "sql", "port": 5432}, {"port": 81}]},
-    },
-    {
-        "metadata": {"name": "none", "namespace": "default"},
-        "spec": {"clusterIP": "None", "ports": [{"port": 1}]},
-    },
-]
 
 
 def pod(**spec: Any) -> dict[str, Any]:
     meta = {"name": "web", "namespace": "default", "uid": "u1", "labels": {"a": 'b"c'}, "generation": 2}
     return {"metadata": meta, "spec": {"containers": [{"name": "main", "image": "app:1"}], **spec}}
-
-
-def env_of(container: dict[str, Any], objects: dict[str, Any] | None = None, **spec: Any) -> dict[str, str]:
-    def lookup(kind: str, namespace: str, name: str) -> dict[str, Any] | None:
-        return (objects or {}).get(f"{kind}/{name}")
-
-    return dict(environment(pod(**spec), {"name": "main", **container}, FACTS, SERVICES, lookup))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("$(A)", "1"),
-        ("$$(A)", "$(A)"),
-        ("$(B)", "$(B)"),
-        ("x$(A)y$", "x1y$"),
-        ("$A", "$A"),
-        ("$$$(A)", "$1"),
-    ],
-)
-def test_expand(text: str, expected: str) -> None:
-    """$(NAME) is replaced where known; $$ is a dollar sign."""
-    assert expand(text, {"A": "1"}) == expected
-
-
-def test_service_variables() -> None:
-    """Services of the namespace give variables, and the kubernetes Service always does."""
-    env = env_of({})
-    assert env["MY_DB_SERVICE_HOST"] == "10.96.0.7"
-    assert env["MY_DB_SERVICE_PORT_SQL"] == "5432"
-    assert env["MY_DB_PORT_81_TCP_ADDR"] == "10.96.0.7"
-    assert env["MY_DB_PORT"] == "tcp://10.96.0.7:5432"
-    assert (env["KUBERNETES_SERVICE_HOST"], env["KUBERNETES_SERVICE_PORT"]) == ("10.96.0.1", "443")
-    assert "NONE_SERVICE_HOST" not in env
-    alone = env_of({}, enableServiceLinks=False)
-    assert "MY_DB_SERVICE_HOST" not in alone and "KUBERNETES_SERVICE_HOST" in alone
-
-
-def test_environment_sources() -> None:
-    """env wins over envFrom, which wins over services; references are resolved."""
-    objects = {
-        "ConfigMap/cfg": {"data": {"A": "1", "B": "2"}},
-        "Secret/key": {"data": {"S": b64encode(b"x").decode()}},
-    }
-    container = {
-        "envFrom": [{"configMapRef": {"name": "cfg"}, "prefix": "P_"}, {"secretRef": {"name": "key"}}],
-        "env": [
-            {"name": "P_B", "value": "mine"},
-            {"name": "TEXT", "value": "$(P_A)$(S)$(MY_DB_SERVICE_HOST)"},
-            {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-            {"name": "LABEL", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['a']"}}},
-            {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
-            {"name": "MEM", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Gi"}}},
-            {"name": "NO", "valueFrom": {"secretKeyRef": {"name": "gone", "key": "k", "optional": True}}},
-        ],
-    }
-    env = env_of(container, objects)
-    assert [env[name] for name in ("P_A", "P_B", "TEXT", "NAME", "LABEL", "CPU", "MEM")] == [
-        "1",
-        "mine",
-        "1x10.96.0.7",
-        "web",
-        'b"c',
-        "4",
-        "8",
-    ]
-    assert "NO" not in env
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ({"configMapKeyRef": {"name": "gone", "key": "k"}}, 'configmap "gone" not found'),
-        ({"secretKeyRef": {"name": "gone", "key": "k"}}, 'secret "gone" not found'),
-        ({"configMapKeyRef": {"name": "cfg", "key": "k"}}, "couldn't find key k in ConfigMap default/cfg"),
-    ],
-)
-def test_environment_refusals(source: dict[str, Any], message: str) -> None:
-    """A missing object or key is refused in Kubernetes' words."""
-    with pytest.raises(ConfigRefused) as refusal:
-        env_of({"env": [{"name": "X", "valueFrom": source}]}, {"ConfigMap/cfg": {"data": {}}})
-    assert str(refusal.value) == message
 
 
 HOST = Resolver(("1.1.1.1",), ("lan",), ("edns0",))
@@ -161,8 +67,8 @@ def test_resolver(spec: dict[str, Any], expected: Resolver) -> None:
 
 def test_resolv_conf_is_read() -> None:
     """The last search line counts, comments do not."""
-    text = "# c\nnameserver 1.1.1.1\nsearch a\nsearch b c\noptions ndots:1 edns0\nnameserver ::1\n"
-    assert parse_resolv_conf(text) == Resolver(["1.1.1.1", "::1"], ["b", "c"], ["ndots:1", "edns0"])
+    text = "# c\nnameserver 1.1.1.1\nsearch a\nsearch b. c .\noptions ndots:1 edns0\nnameserver ::1\n"
+    assert parse_resolv_conf(text) == Resolver(["1.1.1.1", "::1"], ["b", "c", "."], ["ndots:1", "edns0"])
 
 
 def test_hosts_file() -> None:

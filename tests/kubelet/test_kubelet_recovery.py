@@ -202,10 +202,12 @@ async def test_a_runtime_that_is_back_is_noticed_at_once(idle_node: Node) -> Non
             await idle_node.clock.advance(2)
             await settle()
         assert (await idle_node.pod())["status"]["phase"] == "Pending"
+        assert idle_node.events("Pulled") == []
         sandboxes.away = False
         await idle_node.clock.advance(2)
         await idle_node.running()
-        assert len(idle_node.events("FailedCreatePodSandBox")) == 1
+        await settle()
+        assert [len(idle_node.events(reason)) for reason in ("FailedCreatePodSandBox", "Pulled")] == [1, 1]
 
 
 class Absent:

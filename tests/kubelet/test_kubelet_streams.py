@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.logs.reading import LogOptions, read_log, split_lines
 from minikube_py.kubelet.logs.rotation import put_back, set_aside
 from minikube_py.kubelet.server.channels import failure_of
+from minikube_py.kubelet.server.find import kept_log
 
 FIRST = b"2026-01-01T00:00:00.5Z stdout F one\rstill one\n"
 PART = b"2026-01-01T00:00:01.123456789Z stdout P begin \n"
@@ -93,6 +95,36 @@ def test_a_rotation_is_undone(tmp_path: Path) -> None:
     path.write_bytes(b"new")
     put_back(path, aside)
     assert (path.read_bytes(), aside.read_bytes()) == (b"new", b"old")
+
+
+ENDED = {"terminated": {"containerID": "containerd://one"}}
+RUNNING = {"running": {}}
+WAITING = {"waiting": {"reason": "CrashLoopBackOff"}}
+
+
+@pytest.mark.parametrize(
+    ("entry", "previous", "expected"),
+    [
+        ({"state": ENDED}, False, ("one", "0.log")),
+        ({"state": ENDED, "restartCount": 2}, False, ("one", "2.log")),
+        ({"state": RUNNING, "restartCount": 2}, False, ("", "")),
+        ({"state": RUNNING, "lastState": ENDED, "restartCount": 2}, True, ("one", "1.log")),
+        ({"state": WAITING, "lastState": ENDED, "restartCount": 2}, False, ("one", "1.log")),
+        ({"state": ENDED}, True, ("", "")),
+        ({}, False, ("", "")),
+    ],
+    ids=str,
+)
+def test_logs_of_what_the_runtime_has_forgotten(
+    tmp_path: Path, entry: dict[str, object], previous: bool, expected: tuple[str, str]
+) -> None:
+    """The status tells which run of a container has ended, and so which file is its log."""
+    config = KubeletConfig("n", "127.0.0.1", tmp_path, tmp_path)
+    meta = {"name": "web", "namespace": "default", "uid": "u"}
+    pod = {"metadata": meta, "status": {"containerStatuses": [{"name": "main", **entry}]}}
+    id, path = kept_log(config, pod, "main", previous=previous)
+    assert (id, path.rpartition("/")[2]) == expected
+    assert not path or Path(path).parent == tmp_path / "default_web_u" / "main"
 
 
 @pytest.mark.parametrize(

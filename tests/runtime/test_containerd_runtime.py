@@ -280,6 +280,18 @@ async def test_each_stream_of_a_command_lives_for_itself(real: Subject) -> None:
         await process("/bin/nothing")
 
 
+async def test_a_command_that_ends_with_its_container(real: Subject) -> None:
+    """Its exit code is known, though the container's task is gone."""
+    id = await real.start(real.container(ENDLESS))
+    process = await real.runtime.streams.exec(
+        id, ["/bin/busybox", "sleep", "60"], stdin=False, stdout=True, stderr=True, tty=False
+    )
+    await real.runtime.containers.stop(id, 0)
+    assert await process.read("stdout") == b""
+    assert await process.wait() == 137
+    await process.close()
+
+
 async def test_pid_namespace_shared_by_the_pod(real: Subject) -> None:
     """With share_pid the container sees the pause process as pid 1; without, itself."""
     shared = NamespaceOptions(share_pid=True)
@@ -331,7 +343,8 @@ async def test_leftovers_of_a_killed_containerd_go(private: PrivateContainerd, r
     sockets = [path.read_text() for path in bundles.glob("*/address")]
     sockets += [orjson.loads(path.read_bytes())["address"] for path in bundles.glob("*/bootstrap.json")]
     os.kill(await private.process.start(), signal.SIGKILL)
-    await asyncio.to_thread(leftovers.remove_all, [config.folder], socket=config.socket, cgroup=private.cgroup)
+    places = [config.folder, config.state]
+    await asyncio.to_thread(leftovers.remove_all, places, socket=config.socket, cgroup=private.cgroup)
     assert leftovers.shims(config.socket) == []
     assert leftovers.mounts_under([config.folder], Path("/proc/self/mountinfo").read_text()) == []
     assert list(Path("/sys/fs/cgroup").glob(f"*/{private.cgroup.strip('/')}")) == []

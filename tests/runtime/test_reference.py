@@ -33,24 +33,34 @@ def test_the_parts_of_a_reference() -> None:
     assert parse("ghcr.io/a/b:1") == Reference("ghcr.io", "a/b", "1", "")
 
 
+MALFORMED = "invalid reference format"
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "words"),
     [
-        "",
-        ":",
-        "web:",
-        "Web",
-        "a//b",
-        "/web",
-        "web@sha256:12",
-        "web:-x",
-        "web:" + "a" * 129,
-        "a b",
-        "web/",
-        "../x",
+        ("", MALFORMED),
+        (":", MALFORMED),
+        ("web:", MALFORMED),
+        ("Web", f"{MALFORMED}: repository name (library/Web) must be lowercase"),
+        ("ghcr.io/Team/web:1", f"{MALFORMED}: repository name (Team/web) must be lowercase"),
+        ("a//b", MALFORMED),
+        ("/web", MALFORMED),
+        ("web:1:2", MALFORMED),
+        ("https://ghcr.io/web", MALFORMED),
+        ("web@sha256:12", MALFORMED),
+        ("web@sha256:" + "a" * 40, "invalid checksum digest length"),
+        ("web@md5:" + "a" * 32, "unsupported digest algorithm"),
+        ("web:-x", MALFORMED),
+        ("web:" + "a" * 129, MALFORMED),
+        ("a b", MALFORMED),
+        ("web/", MALFORMED),
+        ("../x", MALFORMED),
+        ("x" * 256, "repository name must not be more than 255 characters"),
     ],
 )
-def test_what_is_no_reference_is_refused(text: str) -> None:
-    """The message names the text."""
-    with pytest.raises(BadReference, match="invalid reference"):
+def test_what_is_no_reference_is_refused(text: str, words: str) -> None:
+    """The reason is told in the words that clients of registries use."""
+    with pytest.raises(BadReference) as refused:
         parse(text)
+    assert str(refused.value) == words

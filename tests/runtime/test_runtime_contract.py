@@ -276,7 +276,7 @@ async def test_a_pull_that_fails_says_why(subject: Subject) -> None:
     """A registry that does not answer gives ImagePullFailed with the image's name."""
     with pytest.raises(ImagePullFailed, match="nothing"):
         await subject.runtime.images.pull("127.0.0.1:1/nothing:1")
-    with pytest.raises(ImagePullFailed, match="invalid reference"):
+    with pytest.raises(ImagePullFailed, match="parse image reference"):
         await subject.runtime.images.pull("UPPER//case")
 
 

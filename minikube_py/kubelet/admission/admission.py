@@ -7,12 +7,10 @@ since. A pod that is refused is Failed for good; its controller makes another on
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from minikube_py.kinds.podspec.nodefit import NO_EXECUTE, selects, taints_of, untolerated
 from minikube_py.kinds.podspec.totals import pod_requests
 from minikube_py.kubelet.cm.allocatable import is_extended
-from minikube_py.kubelet.cm.qos import qos_class
 from minikube_py.kubelet.kuberuntime.security import apparmor_profile
 from minikube_py.kubelet.kuberuntime.sysctls import forbidden
 from minikube_py.kubelet.plan import is_sidecar
@@ -23,7 +21,6 @@ from minikube_py.meta.objects import (
     dig,
     labels_of,
     name_of,
-    timestamp,
     uid_of,
 )
 from minikube_py.meta.quantity import int_value, milli_value
@@ -153,9 +150,6 @@ def _impossible(pod: Obj, around: Surroundings) -> Rejection | None:
     if dig(spec, "securityContext.supplementalGroupsPolicy") == "Strict" and not around.strict_groups:
         told = "SupplementalGroupsPolicy=Strict is not supported in this node"
         return Rejection("SupplementalGroupsPolicyNotSupported", told)
-    if spec.get("resourceClaims"):
-        told = "Allocate failed due to dynamic resources, which this node does not have, which is unexpected"
-        return Rejection("UnexpectedAdmissionError", told)
     return None
 
 
@@ -205,18 +199,3 @@ def _conflict(left: HostPort, right: HostPort) -> bool:
 def _wants_apparmor(pod: Obj) -> bool:
     profiles = (apparmor_profile(pod, container) for container in containers_of(pod["spec"]))
     return any(profile.get("type", "Unconfined") != "Unconfined" for profile in profiles)
-
-
-def rejected_status(pod: Obj, rejection: Rejection, now: datetime) -> Obj:
-    """The status of a pod that is refused: Failed, and nothing of containers."""
-    status = {
-        "startTime": timestamp(now),
-        **(pod.get("status") or {}),
-        "phase": "Failed",
-        "qosClass": qos_class(pod),
-        "reason": rejection.reason,
-        "message": f"Pod was rejected: {rejection.message}",
-    }
-    if generation := dig(pod, "metadata.generation"):
-        status["observedGeneration"] = generation
-    return status

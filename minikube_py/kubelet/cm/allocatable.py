@@ -1,7 +1,8 @@
 """What the node has, and what of it pods may ask for. Pure.
 
 Allocatable is capacity less what is reserved for the system and for Kubernetes' own processes, as the kubelet's
---system-reserved and --kube-reserved say; huge pages are no ordinary memory. Extended resources are told by
+--system-reserved and --kube-reserved say, and less what a hard eviction threshold keeps free: pods that use all
+of it are evicted; huge pages are no ordinary memory. Extended resources are told by
 whoever patches the node's status.capacity, and are kept.
 """
 
@@ -9,9 +10,11 @@ from collections.abc import Mapping
 
 from minikube_py.kubelet.cm.qos import HUGEPAGES
 from minikube_py.kubelet.config import KubeletConfig
+from minikube_py.kubelet.eviction.thresholds import MEMORY, NODEFS, amount, is_off
 from minikube_py.kubelet.node.machine import Machine
 from minikube_py.meta.amounts import Amounts, minus, only
 from minikube_py.meta.objects import Obj
+from minikube_py.meta.quantity import int_value
 
 
 def capacity(config: KubeletConfig, machine: Machine) -> Amounts:
@@ -24,6 +27,16 @@ def capacity(config: KubeletConfig, machine: Machine) -> Amounts:
         **machine.hugepages,
         "memory": f"{machine.memory // 1024}Ki",
         "pods": str(config.max_pods),
+    }
+
+
+def _kept_free(config: KubeletConfig, whole: Mapping[str, str]) -> Amounts:
+    """What pods never get of memory and disk, as they are evicted first."""
+    hard = config.eviction.hard
+    return {
+        resource: str(amount(hard[signal], int_value(whole[resource])))
+        for signal, resource in ((MEMORY, "memory"), (NODEFS, "ephemeral-storage"))
+        if signal in hard and not is_off(hard[signal])
     }
 
 
@@ -46,8 +59,8 @@ def withdrawn(status: Obj) -> list[str]:
 
 def allocatable(config: KubeletConfig, whole: Mapping[str, str]) -> Amounts:
     """What of the capacity `whole` is for pods."""
-    result = minus(minus(whole, config.system_reserved), config.kube_reserved)
-    for name, amount in whole.items():
+    result = minus(minus(minus(whole, config.system_reserved), config.kube_reserved), _kept_free(config, whole))
+    for name, pages in whole.items():
         if name.startswith(HUGEPAGES):
-            result |= minus(only(result, ("memory",)), {"memory": amount})
+            result |= minus(only(result, ("memory",)), {"memory": pages})
     return result

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from minikube_py.kubelet.cm import unified
 from minikube_py.kubelet.cm.qos import (
     MIN_SHARES,
     HostLimits,
@@ -28,8 +29,6 @@ from minikube_py.meta.quantity import int_value, parse_quantity
 from minikube_py.runtime.base import Resources
 
 log = logging.getLogger(__name__)
-
-V2_CONTROLLERS = ("cpu", "memory", "pids", "cpuset", "io", "hugetlb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +122,10 @@ class PodCgroups:
         made when its shim was killed); how many processes."""
         if not self._root:
             return 0
-        folders = (tier / f"pod{uid}" for tier in self._tiers())
+        folders = [tier / f"pod{uid}" for tier in self._tiers()]
         pids = {pid for folder in folders for file in folder.glob("**/cgroup.procs") for pid in _pids(file)}
+        for folder in folders:
+            unified.kill(folder)
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -142,8 +143,8 @@ class PodCgroups:
 
     def _limit(self, path: str, limits: Resources) -> None:
         try:
-            if self._at.v2:
-                self._limit_v2(path, limits)
+            if self._at.v2 and self._at.unified is not None:
+                unified.limit(unified.make(self._at.unified, path), limits)
             else:
                 self._limit_v1(path, limits)
         except OSError as error:
@@ -162,27 +163,7 @@ class PodCgroups:
                 directory = mounted / path.strip("/")
                 directory.mkdir(parents=True, exist_ok=True)
                 for name, value in values.items():
-                    _write(directory / name, str(value))
-
-    def _limit_v2(self, path: str, limits: Resources) -> None:
-        assert self._at.unified is not None
-        directory = self._at.unified
-        available = (directory / "cgroup.controllers").read_text().split()
-        wanted = " ".join(f"+{name}" for name in V2_CONTROLLERS if name in available)
-        for part in path.strip("/").split("/"):
-            _write(directory / "cgroup.subtree_control", wanted)
-            directory = directory / part
-            directory.mkdir(exist_ok=True)
-        weight = 1 + ((limits.cpu_shares - 2) * 9999) // 262142
-        _write(directory / "cpu.weight", str(weight))
-        if limits.cpu_quota:
-            _write(directory / "cpu.max", f"{limits.cpu_quota} {limits.cpu_period}")
-        if limits.memory:
-            _write(directory / "memory.max", str(limits.memory))
-        if limits.pids:
-            _write(directory / "pids.max", str(limits.pids))
-        for size, most in limits.hugepages.items():
-            _write(directory / f"hugetlb.{size}.max", str(most))
+                    unified.write(directory / name, str(value))
 
 
 def _pids(file: Path) -> list[int]:
@@ -190,13 +171,6 @@ def _pids(file: Path) -> list[int]:
         return [int(word) for word in file.read_text().split()]
     except OSError:
         return []
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text)
-    except OSError as error:
-        log.warning("cannot write %r to %s: %s", text, file, error.strerror)
 
 
 def _remove_tree(directory: Path) -> None:

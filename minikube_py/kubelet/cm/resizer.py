@@ -12,7 +12,7 @@ from typing import Any
 
 from minikube_py.aio.tasks import Tasks
 from minikube_py.kinds.core.node import Node
-from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.core.pod import BY_NODE, Pod
 from minikube_py.kubelet.admission.admission import Load
 from minikube_py.kubelet.cm import resize
 from minikube_py.kubelet.cm.qos import container_resources
@@ -119,9 +119,8 @@ class Resizer:
 
     def _others(self, pod: Obj) -> Load:
         load, node = Load(), self._shared.config.node_name
-        for other in self._shared.client.cache.list(Pod):
-            here = dig(other, "spec.nodeName") == node and dig(other, "status.phase") not in FINAL
-            if here and uid_of(other) != uid_of(pod):
+        for other in self._shared.client.cache.indexed(Pod, BY_NODE, node):
+            if dig(other, "status.phase") not in FINAL and uid_of(other) != uid_of(pod):
                 load.put(resize.with_resources(other, resize.told(other)))
         return load
 
@@ -148,7 +147,9 @@ class Resizer:
             used = {s.container_id: s.memory_working_set for s in await shared.runtime.monitor.stats()}
             for container, spec in containers:
                 resources = self._allocated[spec["name"]]
-                limits = container_resources(pod, {**spec, "resources": resources}, shared.memory)
+                limits = container_resources(
+                    pod, {**spec, "resources": resources}, shared.memory, shared.host_limits
+                )
                 if fault := resize.memory_fault(spec["name"], limits.memory, used.get(container.id, 0)):
                     raise RuntimeFailed(fault)
                 await shared.runtime.monitor.update_resources(container.id, limits)

@@ -70,7 +70,7 @@ class ImagePuller:
         try:
             reference = parse(text)
         except BadReference as error:
-            why = f'Failed to apply default image tag "{text}": couldn\'t parse image name: {error}'
+            why = f'Failed to apply default image tag "{text}": couldn\'t parse image name "{text}": {error}'
             tell("Warning", "InspectFailed", why)
             raise ImageRefused("InvalidImageName", why) from error
         policy = container.get("imagePullPolicy") or (

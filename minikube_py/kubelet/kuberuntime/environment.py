@@ -15,8 +15,10 @@ from fractions import Fraction
 from minikube_py.meta.objects import Obj, annotations_of, dig, labels_of, name_of, namespace_of, uid_of
 from minikube_py.meta.quantity import parse_quantity
 
-_REFERENCE = re.compile(r"\$(\$|\(([^()]*)\))")
+_REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))")
+_DEFAULTED = ("cpu", "memory", "ephemeral-storage")
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']*)'\]")
+_ESCAPES = {char: f"\\{letter}" for char, letter in zip('\\"\a\b\f\n\r\t\v', '\\"abfnrtv', strict=True)}
 MASTER_SERVICE = ("default", "kubernetes")
 
 
@@ -152,20 +154,29 @@ def field_value(path: str, pod: Obj, facts: PodFacts) -> str:
 
 def quoted(text: str) -> str:
     """`text` in double quotes, as Go's %q prints it."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'
+    return f'"{"".join(map(_escaped, text))}"'
+
+
+def _escaped(char: str) -> str:
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    if char.isprintable():
+        return char
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def resource_value(ref: Obj, pod: Obj, container: Obj, facts: PodFacts) -> str:
     """The number that a resourceFieldRef asks for, in units of its divisor, rounded up.
-    A limit that is not set is the node's allocatable."""
+    A limit that is not set (or 0) is the pod's, or else the node's allocatable."""
     if name := ref.get("containerName"):
         every = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
         container = next((c for c in every if c["name"] == name), container)
     side, _, resource = ref["resource"].partition(".")
     amount = dig(container, f"resources.{side}", {}).get(resource)
-    if amount is None and side == "limits":
-        amount = facts.allocatable.get(resource, "0")
+    if side == "limits" and resource in _DEFAULTED and not parse_quantity(amount or "0"):
+        whole = dig(pod, "spec.resources.limits", {}).get(resource)
+        amount = whole if parse_quantity(whole or "0") else facts.allocatable.get(resource, amount)
     divisor = ref.get("divisor") or "1"
     if parse_quantity(divisor) == 0:
         divisor = "1"

@@ -63,9 +63,12 @@ class Isolation:
         return bool(self._handlers())
 
     def recursive_read_only(self, pod: Obj) -> bool:
-        """Whether the pod's handler can make mounts read-only with all that is mounted below them.
-        Errors: RuntimeFailed."""
-        known = self._handlers().get(runtime_handler(pod, self._lookup))
+        """Whether the pod's handler can make mounts read-only with all that is mounted below them; one that is
+        not known cannot."""
+        try:
+            known = self._handlers().get(runtime_handler(pod, self._lookup))
+        except RuntimeFailed:
+            return False
         return known is not None and known.recursive_read_only_mounts
 
     async def apply(self, pod: Obj, config: SandboxConfig) -> SandboxConfig:

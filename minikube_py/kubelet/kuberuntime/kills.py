@@ -39,6 +39,8 @@ class Kills:
     async def _do(self, pod: Obj, kill: Kill) -> None:
         if kill.at_once:
             self._memory.note_replaced(kill.container.name)
+        elif kill.probe:
+            self._memory.note_given_up(kill.container.id)
         try:
             how = Stopping(self._memory.grace(pod, kill), kill.message)
             await self._stopper.container(pod, kill.container, how)

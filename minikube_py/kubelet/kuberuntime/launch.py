@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from minikube_py.aio.tasks import Tasks
 from minikube_py.kubelet.backoff import Backoff
+from minikube_py.kubelet.kuberuntime.devices import DevicesUnprepared, prepare_devices
 from minikube_py.kubelet.kuberuntime.start import Starter, StartRefused
 from minikube_py.kubelet.kuberuntime.stop import Stopper
 from minikube_py.kubelet.memory import PodMemory
@@ -24,6 +25,8 @@ from minikube_py.runtime.base import Container, RuntimeFailed, RuntimeUnavailabl
 
 log = logging.getLogger(__name__)
 
+SANDBOX_CHANGED = "Pod sandbox changed, it will be killed and re-created."
+TOO_LATE = "rpc error: code = DeadlineExceeded desc = context deadline exceeded"
 AWAY = 2.0  # seconds between attempts while the runtime does not answer
 
 
@@ -91,10 +94,14 @@ class Launch:
             self._retry.forget("start")
         except VolumeFailed as failure:
             self._failed("FailedMount", str(failure))
+        except DevicesUnprepared as failure:
+            told = f"Failed to prepare dynamic resources: {failure}"
+            self._failed("FailedPrepareDynamicResources", told)
         except RuntimeUnavailable as failure:
             self._failed("FailedCreatePodSandBox", f"Failed to create pod sandbox: {failure}", self._away)
         except (RuntimeFailed, TimeoutError) as failure:
-            self._failed("FailedCreatePodSandBox", f"Failed to create pod sandbox: {failure}")
+            why = failure.decorated if isinstance(failure, RuntimeFailed) else TOO_LATE
+            self._failed("FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}")
         finally:
             self._task = None
             self._follower.ended()
@@ -113,6 +120,9 @@ class Launch:
         for id in todo.stop_sandboxes:
             await means.stopper.sandbox(id)
         if todo.sandbox is not None:
+            await prepare_devices(pod, self._shared.client)
+            if todo.sandbox > 0:
+                self._shared.recorder.record(pod, "Normal", "SandboxChanged", SANDBOX_CHANGED)
             names = {start.name for start in todo.start}
             first = [c for c in containers_of(pod["spec"]) if c["name"] in names]
             return await means.starter.sandbox(pod, todo.sandbox, first)

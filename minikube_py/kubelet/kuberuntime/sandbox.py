@@ -34,7 +34,7 @@ class Resolver:
 
 
 def parse_resolv_conf(text: str) -> Resolver:
-    """nameserver, search and options lines; the last search counts (resolv.conf(5))."""
+    """nameserver, search and options lines; the last search counts (resolv.conf(5)), without trailing dots."""
     servers: list[str] = []
     searches: list[str] = []
     options: list[str] = []
@@ -45,7 +45,7 @@ def parse_resolv_conf(text: str) -> Resolver:
         if words[0] == "nameserver":
             servers.append(words[1])
         elif words[0] in ("search", "domain"):
-            searches = words[1:]
+            searches = [word if word == "." else word.removesuffix(".") for word in words[1:]]
         elif words[0] == "options":
             options += words[1:]
     return Resolver(servers, searches, options)

@@ -88,6 +88,11 @@ def apparmor_profile(pod: Obj, spec: Obj) -> Obj:
     return merged.get("appArmorProfile") or {}
 
 
+def is_recursive(mount: Obj) -> bool:
+    """Whether a mount is to be read-only with all that is mounted below it, where that can be."""
+    return mount.get("recursiveReadOnly") in ("Enabled", "IfPossible")
+
+
 def _require_non_root(pod: Obj, spec: Obj, user: int | None, image: Image) -> None:
     """Errors: ConfigRefused where the container would run as root, or may."""
     where = f'(pod: "{name_of(pod)}_{namespace_of(pod)}({uid_of(pod)})", container: {spec["name"]})'

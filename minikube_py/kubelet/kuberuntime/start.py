@@ -1,7 +1,8 @@
 """Starting a pod's sandbox and containers: the effect side, in as few steps one after another as possible.
 
-Volumes and images are made ready while the sandbox starts. What was created is recorded in the view at once,
-and a cancelled start never leaves a container or sandbox that the view does not know.
+Images, and volumes made of what is there, are made ready while the sandbox starts; all other volumes before it.
+What was created is recorded in the view at once, and a cancelled start never leaves a container or sandbox that
+the view does not know.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from minikube_py.runtime.base import Container, ContainerConfig, Image, RuntimeF
 
 T = TypeVar("T")
 Work = Callable[[], Awaitable[T]]
+Tell = Callable[[str, str, str], None]
 
 CONFIG_RETRY = 10.0  # seconds until a container that could not be configured is tried again
 HOOK_LIMIT = 24 * 3600.0  # a postStart hook has no time limit of its own
@@ -38,24 +40,54 @@ class StartRefused(Exception):
         self.reason, self.message, self.retry_at = reason, message, retry_at
 
 
+class HeldEvents:
+    """Events of pulls that begin while the sandbox starts: they are told once it is there, or never."""
+
+    def __init__(self) -> None:
+        self._held: list[Callable[[], None]] | None = []
+
+    def through(self, tell: Tell) -> Tell:
+        """`tell`, held back."""
+
+        def hold(type: str, reason: str, message: str) -> None:
+            if self._held is None:
+                tell(type, reason, message)
+            else:
+                self._held.append(partial(tell, type, reason, message))
+
+        return hold
+
+    def release(self) -> None:
+        """Tell what was held, and all else at once."""
+        held, self._held = self._held or [], None
+        for event in held:
+            event()
+
+
 class Starter:
     """Starts one pod's parts."""
 
     def __init__(self, shared: Shared, volumes: PodVolumes, tasks: Tasks) -> None:
         self._shared, self._volumes, self._tasks = shared, volumes, tasks
         self._images: dict[str, asyncio.Task[Any]] = {}
+        self.hooked: set[str] = set()
+        """The id of the container whose postStart hook is not over, where there is one."""
 
     async def sandbox(self, pod: Obj, attempt: int, first: Sequence[Obj]) -> Sandbox:
         """A new sandbox, with its volumes made and the images of the containers `first` on their way.
         Errors: RuntimeFailed, TimeoutError, VolumeFailed."""
         await self.finish(partial(asyncio.to_thread, self._make_room, pod), "room")
+        if not self._volumes.are_at_hand():
+            await self._volumes.prepare()  # what is not there yet holds back the sandbox, and pulls
+        config = await self._sandbox_config(pod, attempt)
+        events = HeldEvents()
         for container in first:
-            self._prefetch(pod, container)
+            self._prefetch(pod, container, events)
         volumes = self._tasks.spawn(_answer(self._volumes.prepare), "volumes")
         for warning in dns_warnings(pod, self._shared.config, self._shared.host_resolver):
             self._shared.recorder.record(pod, "Warning", "DNSConfigForming", warning)
-        config = await self._sandbox_config(pod, attempt)
         sandbox = await self.finish(partial(self._run_sandbox, config), "sandbox")
+        events.release()
         failure = await volumes
         if isinstance(failure, Exception):
             raise failure
@@ -82,15 +114,16 @@ class Starter:
         config.pod_log_dir(meta["namespace"], meta["name"], uid).mkdir(parents=True, exist_ok=True)
         self._shared.cgroups.make(pod)
 
-    def _prefetch(self, pod: Obj, container: Obj) -> None:
+    def _prefetch(self, pod: Obj, container: Obj, events: HeldEvents) -> None:
+        tell = events.through(self._shared.teller(pod, container))
         self._images[container["name"]] = self._tasks.spawn(
-            _answer(partial(self._image, pod, container)), f"image/{container['name']}"
+            _answer(partial(self._image, pod, container, tell)), f"image/{container['name']}"
         )
 
-    async def _image(self, pod: Obj, container: Obj) -> Image:
+    async def _image(self, pod: Obj, container: Obj, tell: Tell) -> Image:
         shared = self._shared
         secrets = namespace_secrets(pod, shared.lookup, partial(shared.recorder.record, pod))
-        return await shared.images.ensure(pod, container, secrets, shared.teller(pod, container))
+        return await shared.images.ensure(pod, container, secrets, tell)
 
     async def container(self, pod: Obj, spec: Obj, attempt: int, sandbox: Sandbox) -> Container:
         """A running container, its postStart hook done. Errors: StartRefused."""
@@ -107,15 +140,18 @@ class Starter:
             tell("Warning", "Failed", f"Error: {refusal}")
             retry = self._shared.epoch() + CONFIG_RETRY
             raise StartRefused("CreateContainerConfigError", str(refusal), retry) from refusal
-        container = await self.finish(
-            partial(self._create_and_start, pod, spec, config, (image, sandbox)), f"start/{spec['name']}"
-        )
-        await self._after_start(pod, spec, container, sandbox)
+        work = partial(self._create_and_start, pod, spec, config, (image, sandbox))
+        try:
+            container = await self.finish(work, f"start/{spec['name']}")
+            await self._after_start(pod, spec, container, sandbox)
+        finally:
+            self.hooked.clear()
         return container
 
     async def _ready_image(self, pod: Obj, spec: Obj) -> Image:
         task = self._images.pop(spec["name"], None)
-        answer = await task if task is not None else await _answer(partial(self._image, pod, spec))
+        tell = self._shared.teller(pod, spec)
+        answer = await task if task is not None else await _answer(partial(self._image, pod, spec, tell))
         if isinstance(answer, ImageRefused):
             raise answer
         return answer
@@ -185,8 +221,11 @@ class Starter:
             wait = CONFIG_RETRY if await self._still_ready(sandbox) else 0.0
             raise StartRefused("CreateContainerError", str(error), shared.epoch() + wait) from error
         container = _record(id, "created", config, (image, sandbox), shared.epoch(), whole.log_directory)
+        if (spec.get("lifecycle") or {}).get("postStart"):
+            self.hooked.add(id)
         shared.view.record_container(container)
         tell("Normal", "Created", f"Created container: {spec['name']}")
+        begun = shared.epoch()  # before the start itself, and so before any end
         try:
             await shared.runtime.containers.start(id)
         except (RuntimeFailed, TimeoutError) as error:
@@ -197,7 +236,7 @@ class Starter:
         known = shared.view.find(id)
         if known is not None and known.state == "exited":
             return known  # it has ended already, and the event came first
-        container = _record(id, "running", config, (image, sandbox), shared.epoch(), whole.log_directory)
+        container = _record(id, "running", config, (image, sandbox), begun, whole.log_directory)
         shared.view.record_container(container)
         if shared.isolation.tells_users():
             return await self._with_user(container)

@@ -22,6 +22,7 @@ from minikube_py.kubelet.node.node_status import (
     node_annotations,
     node_object,
     node_status,
+    schedulable,
     told,
     without_heartbeats,
 )
@@ -49,6 +50,7 @@ class NodeReporter:
         self._client, self._runtime, self._clock, self._config = client, runtime, clock, config
         self._machine: Machine | None = None
         self._changed = asyncio.Event()
+        self._cordoned = False
         self._written: Obj = {}
         self._written_at = 0.0
         self._info: RuntimeInfo | None = None
@@ -67,7 +69,10 @@ class NodeReporter:
 
     def seen(self, node: Obj) -> None:
         """The Node in the API: somebody may have told it of an extended resource, which is then allocatable, or
-        have taken one away."""
+        have taken one away, or have cordoned it."""
+        if (cordoned := bool(dig(node, "spec.unschedulable"))) != self._cordoned:
+            self._cordoned = cordoned
+            self.tell(*schedulable(name_of(node), cordoned=cordoned))
         status = node.get("status") or {}
         given = status.get("allocatable") or {}
         if withdrawn(status) or any(given.get(name) != amount for name, amount in extended(status).items()):

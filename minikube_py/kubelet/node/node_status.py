@@ -197,6 +197,12 @@ def told(name: str, old: Obj, new: Obj) -> Iterator[tuple[str, str, str]]:
         yield "Normal", reason, f"Node {name} status is now: {reason}"
 
 
+def schedulable(name: str, *, cordoned: bool) -> tuple[str, str, str]:
+    """The event that tells whether the node `name` takes pods: type, reason, message."""
+    reason = "NodeNotSchedulable" if cordoned else "NodeSchedulable"
+    return "Normal", reason, f"Node {name} status is now: {reason}"
+
+
 def _standing(status: Obj, kind: str) -> str:
     """The status of a condition; empty where there is none."""
     return next((c["status"] for c in status.get("conditions") or () if c.get("type") == kind), "")

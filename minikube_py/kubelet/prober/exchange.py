@@ -11,6 +11,7 @@ from typing import cast
 
 HEAD_LIMIT = 64 * 1024
 BODY_LIMIT = 10 * 1024
+SWITCHING, NOT_MODIFIED = 101, 304
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,11 @@ class HttpAnswer:
     status: int
     location: str = ""
     body: str = ""
+
+
+def endpoint(host: str, port: int) -> str:
+    """host:port, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def exchange(request: bytes, host: str, port: int, tls: ssl.SSLContext | None = None) -> HttpAnswer:
@@ -33,8 +39,8 @@ async def exchange(request: bytes, host: str, port: int, tls: ssl.SSLContext | N
 
 
 def read_answer(data: bytes, *, ended: bool) -> HttpAnswer | None:
-    """What the beginning of an answer says; None where more must come. Only an answer that tells of a failure
-    or leads elsewhere is worth the beginning of its body. Errors: ValueError."""
+    """What the beginning of an answer says; None where more must come. Only one that leads elsewhere is worth
+    the beginning of its body. Errors: ValueError."""
     head, found, body = data.partition(b"\r\n\r\n")
     if not found:
         if ended or len(data) > HEAD_LIMIT:
@@ -43,13 +49,18 @@ def read_answer(data: bytes, *, ended: bool) -> HttpAnswer | None:
     lines = head.decode("latin-1").split("\r\n")
     words = lines[0].split(" ", 2)
     if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
-        raise ValueError(f'malformed HTTP response "{lines[0][:80]}"')
+        broken = "net/http: HTTP/1.x transport connection broken"
+        raise ValueError(f'{broken}: malformed HTTP response "{lines[0][:80]}"')
     status = int(words[1])
-    if 200 <= status < 300:
+    if 100 <= status < 200 and status != SWITCHING:
+        return read_answer(body, ended=ended)
+    if not 300 <= status < 400:
         return HttpAnswer(status)
-    if not body and not ended:
-        return None
     fields = {name.strip().lower(): value.strip() for name, _, value in (h.partition(":") for h in lines[1:])}
+    length = fields.get("content-length", "")
+    wanted = min(int(length), BODY_LIMIT) if length.isdigit() else status != NOT_MODIFIED
+    if len(body) < wanted and not ended:
+        return None
     return HttpAnswer(status, fields.get("location", ""), body[:BODY_LIMIT].decode(errors="replace"))
 
 
@@ -74,8 +85,16 @@ class _Exchange(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and not self.answer.done():
-            self.answer.set_exception(exc)
+            self.answer.set_exception(self._in_words(exc))
         self._look(ended=True)
+
+    def _in_words(self, error: Exception) -> Exception:
+        """A connection that broke off after it had come about, in Go's words."""
+        if self._transport is None or not isinstance(error, ConnectionResetError) or not error.errno:
+            return error
+        ends = (self._transport.get_extra_info(name) for name in ("sockname", "peername"))
+        between = "->".join(endpoint(*end[:2]) for end in ends if end)
+        return ValueError(f"read tcp {between}: read: connection reset by peer")
 
     def _look(self, *, ended: bool) -> None:
         if self.answer.done():

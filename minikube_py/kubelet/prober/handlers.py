@@ -5,20 +5,27 @@ which closes with the answer. HTTPS certificates are not verified, as Kubernetes
 """
 
 import asyncio
+import os
 import ssl
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from urllib.parse import urljoin, urlsplit
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from socket import gaierror
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from minikube_py.aio.clock import Clock, within
-from minikube_py.kubelet.prober.exchange import BODY_LIMIT, HttpAnswer, exchange
+from minikube_py.kubelet.prober.exchange import BODY_LIMIT, HttpAnswer, endpoint, exchange
 from minikube_py.meta.objects import Obj
 from minikube_py.runtime.base import RuntimeFailed, Streams
 from minikube_py.runtime.health import Health, check
 
 USER_AGENT = "kube-probe/1.34"
 MAX_REDIRECTS = 10
+REDIRECTS = frozenset((301, 302, 303, 307, 308))
+NOT_SENT = frozenset(("Host", "Content-Length", "Transfer-Encoding", "Trailer"))
+"""Headers that are not the prober's to add to the request's own."""
+URL_SAFE = "%/?&=+,;:@!$'()*~[]"
+"""What stands in a path and its query as it is, besides letters, digits and `_.-`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +39,31 @@ class Answer:
     doubtful: bool = False
 
 
+Headers = tuple[tuple[str, str], ...]
+"""Names in Go's spelling, such as X-Asked, with values; a name may come more than once."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One GET."""
+    """One GET. `path` has the query, and stands in the request as it is."""
 
     scheme: str
     host: str
     port: int
     path: str = "/"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Headers = ()
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}{self.path}"
+        return f"{self.scheme}://{endpoint(self.host, self.port)}{self.path}"
+
+
+class GetFailed(Exception):
+    """A request without an answer, in Go's words. `is_plain`: HTTPS was asked for where HTTP is spoken."""
+
+    def __init__(self, url: str, why: str, *, is_plain: bool = False) -> None:
+        super().__init__(f'Get "{url}": {why}')
+        self.is_plain = is_plain
 
 
 @cache
@@ -65,53 +83,79 @@ def port_of(value: int | str, container: Obj) -> int:
             return int(port["containerPort"])
     if value.isdigit():
         return int(value)
-    raise ValueError(f"couldn't find port: {value}")
+    raise ValueError(f'strconv.Atoi: parsing "{value}": invalid syntax')  # what kubelets say of an unknown name
 
 
-def http_request(action: Obj, container: Obj, ip: str) -> HttpRequest:
+def http_request(action: Obj, container: Obj, ip: str, agent: str = USER_AGENT) -> HttpRequest:
     """The request that an httpGet action stands for. Errors: ValueError."""
-    headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
-    headers |= {entry["name"]: entry.get("value", "") for entry in action.get("httpHeaders") or ()}
-    path = action.get("path") or "/"
+    given = [(_spelled(entry["name"]), entry.get("value", "")) for entry in action.get("httpHeaders") or ()]
+    usual = {"User-Agent": agent, "Accept": "*/*"}
+    names = {name for name, _ in given}
+    headers = [(name, value) for name, value in usual.items() if name not in names]
+    headers += [(name, value) for name, value in given if value or name not in usual]
+    path = (action.get("path") or "/").partition("#")[0]
     return HttpRequest(
         (action.get("scheme") or "HTTP").lower(),
         action.get("host") or ip,
         port_of(action["port"], container),
-        path if path.startswith("/") else f"/{path}",
-        headers,
+        quote(path if path.startswith("/") else f"/{path}", safe=URL_SAFE),
+        tuple(headers),
     )
+
+
+def _spelled(name: str) -> str:
+    return "-".join(part.capitalize() for part in name.split("-"))
+
+
+@lru_cache(1024)
+def question(request: HttpRequest) -> bytes:
+    """A request as it is sent."""
+    host = next((value for name, value in request.headers if name == "Host" and value), "")
+    lines = [f"GET {request.path} HTTP/1.1", f"Host: {host or endpoint(request.host, request.port)}"]
+    lines += [f"{name}: {value}" for name, value in request.headers if name not in NOT_SENT]
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1", "replace")
 
 
 async def fetch(request: HttpRequest) -> HttpAnswer:
     """One request, without following redirects. Errors: OSError, ValueError."""
-    names = {name.lower() for name in request.headers}
-    host = f"[{request.host}]" if ":" in request.host else request.host
-    lines = [f"GET {request.path} HTTP/1.1"]
-    if "host" not in names:
-        lines.append(f"Host: {host}:{request.port}")
-    lines += [f"{name}: {value}" for name, value in request.headers.items() if value]
-    asked = "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1", "replace")
     tls = _unverified() if request.scheme == "https" else None
-    return await exchange(asked, request.host, request.port, tls)
+    return await exchange(question(request), request.host, request.port, tls)
 
 
-async def http_get(request: HttpRequest) -> Answer:
-    """200 to 399 succeed; redirects are followed on the same host."""
+async def follow(request: HttpRequest) -> HttpAnswer:
+    """The answer to a request, redirects on the same host followed. Errors: GetFailed."""
     for _ in range(MAX_REDIRECTS):
         try:
             answer = await fetch(request)
         except (OSError, ValueError) as error:
-            return Answer(False, f'Get "{request.url}": {reason_of(error, request.host, request.port)}')
-        if not (300 <= answer.status < 400 and answer.location):
-            break
+            is_plain = isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER"
+            why = reason_of(error, request.host, request.port)
+            raise GetFailed(request.url, why, is_plain=is_plain) from error
+        if answer.status not in REDIRECTS or not answer.location:
+            return answer
         target = urlsplit(urljoin(request.url, answer.location))
-        if target.hostname != request.host:
-            return Answer(True, f"Probe terminated redirects, Response body: {answer.body}", doubtful=True)
-        path = (target.path or "/") + (f"?{target.query}" if target.query else "")
-        port = target.port or (443 if target.scheme == "https" else 80)
-        request = HttpRequest(target.scheme, request.host, port, path, request.headers)
-    else:
-        return Answer(False, f"stopped after {MAX_REDIRECTS} redirects")
+        if target.hostname != request.host.lower():
+            return answer
+        request = _redirected(request, target, is_absolute=bool(urlsplit(answer.location).netloc))
+    raise GetFailed(answer.location, f"stopped after {MAX_REDIRECTS} redirects")
+
+
+def _redirected(request: HttpRequest, target: SplitResult, *, is_absolute: bool) -> HttpRequest:
+    """The request that a redirect asks for; a Host of the probe's own is for what stays on the server."""
+    headers = request.headers
+    if is_absolute:
+        headers = tuple((name, value) for name, value in headers if name != "Host")
+    path = (target.path or "/") + (f"?{target.query}" if target.query else "")
+    port = target.port or (443 if target.scheme == "https" else 80)
+    return HttpRequest(target.scheme, request.host, port, path, headers)
+
+
+async def http_get(request: HttpRequest) -> Answer:
+    """200 to 399 succeed; redirects are followed on the same host."""
+    try:
+        answer = await follow(request)
+    except GetFailed as failure:
+        return Answer(False, str(failure))
     if 300 <= answer.status < 400:
         return Answer(True, f"Probe terminated redirects, Response body: {answer.body}", doubtful=True)
     if 200 <= answer.status < 300:
@@ -120,16 +164,18 @@ async def http_get(request: HttpRequest) -> Answer:
 
 
 def reason_of(error: Exception, host: str, port: int) -> str:
-    """A failed connection in Go's words."""
-    if isinstance(error, ConnectionRefusedError):
-        return f"dial tcp {_endpoint(host, port)}: connect: connection refused"
-    if isinstance(error, OSError) and error.strerror:
-        return f"dial tcp {_endpoint(host, port)}: {error.strerror.lower()}"
+    """Why nothing came of a connection, in Go's words."""
+    if isinstance(error, ssl.SSLError):
+        if error.reason == "WRONG_VERSION_NUMBER":
+            return "http: server gave HTTP response to HTTPS client"
+        return f"tls: {(error.reason or str(error)).lower().replace('_', ' ')}"
+    if isinstance(error, gaierror):
+        return f"dial tcp: lookup {host}: no such host"
+    if isinstance(error, OSError) and error.errno:
+        return f"dial tcp {endpoint(host, port)}: connect: {os.strerror(error.errno).lower()}"
+    if isinstance(error, ConnectionResetError):
+        return "EOF"
     return str(error) or repr(error)
-
-
-def _endpoint(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def tcp_connect(host: str, port: int) -> Answer:
@@ -171,7 +217,7 @@ async def execute(streams: Streams, id: str, command: Sequence[str], timeout: fl
         text = " ".join(command)
         return Answer(False, f'command timed out: "{text}" timed out after {timeout:g}s')
     except RuntimeFailed as error:
-        return Answer(False, str(error), known=False)
+        return Answer(False, error.decorated, known=False)
     output = (result.stdout + result.stderr).decode(errors="replace")
     return Answer(result.exit_code == 0, output[:BODY_LIMIT])
 
@@ -192,7 +238,7 @@ async def act(action: Obj, target: Target, timeout: float) -> Answer:
     if "exec" in action:
         return await execute(target.streams, target.id, action["exec"].get("command") or [], timeout)
     if grpc := action.get("grpc"):
-        address = _endpoint(target.ip, int(grpc["port"]))
+        address = endpoint(target.ip, int(grpc["port"]))
         health = await check(address, grpc.get("service") or "", timeout, USER_AGENT)
         return grpc_answer(health, address, timeout)
     try:
@@ -208,7 +254,7 @@ async def act(action: Obj, target: Target, timeout: float) -> Answer:
             try:
                 return await within(target.clock, timeout, tcp_connect(host, port))
             except TimeoutError:
-                return Answer(False, f"dial tcp {_endpoint(host, port)}: i/o timeout")
+                return Answer(False, f"dial tcp {endpoint(host, port)}: i/o timeout")
     except ValueError as error:
         return Answer(False, str(error), known=False)
     return Answer(False, f"the action {', '.join(action)} is not supported by this node")

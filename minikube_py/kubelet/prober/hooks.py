@@ -4,13 +4,12 @@ An HTTP hook succeeds with any response, whatever its status; one that asks for 
 back to it. The words of a failure may hold secrets: they are for the container's status, not for events.
 """
 
-import ssl
 from collections.abc import Callable
 from dataclasses import replace
 
 from minikube_py.aio.clock import within
 from minikube_py.kubelet.kuberuntime.environment import quoted
-from minikube_py.kubelet.prober.handlers import HttpRequest, Target, fetch, http_request, reason_of
+from minikube_py.kubelet.prober.handlers import GetFailed, Target, follow, http_request
 from minikube_py.meta.objects import Obj, name_of, namespace_of, uid_of
 from minikube_py.runtime.base import ExecResult, RuntimeFailed
 
@@ -51,7 +50,7 @@ async def _command(command: list[str], target: Target, limit: float) -> str:
     except TimeoutError:
         return f'command {quoted(" ".join(command))} timed out, message: ""'
     except RuntimeFailed as error:
-        return f'{error}, message: ""'
+        return f'{error.decorated}, message: ""'
     return _exit(command, result) if result.exit_code else ""
 
 
@@ -65,27 +64,17 @@ def _exit(command: list[str], result: ExecResult) -> str:
 async def _request(action: Obj, target: Target, tell: Tell) -> str:
     """What failed, empty where there was a response."""
     try:
-        request = http_request(action, target.spec, target.ip)
+        request = http_request(action, target.spec, target.ip, USER_AGENT)
     except ValueError as error:
         return str(error)
-    names = {entry["name"].lower() for entry in action.get("httpHeaders") or ()}
-    if "user-agent" not in names:
-        request = replace(request, headers={**request.headers, "User-Agent": USER_AGENT})
     try:
-        await fetch(request)
-    except ssl.SSLError as error:
-        if error.reason != "WRONG_VERSION_NUMBER":
-            return _words(request, error)
-        plain = replace(request, scheme="http")
+        await follow(request)
+    except GetFailed as failure:
+        if not failure.is_plain:
+            return str(failure)
         try:
-            await fetch(plain)
-        except (OSError, ValueError) as failure:
-            return _words(plain, failure)
+            await follow(replace(request, scheme="http"))
+        except GetFailed as plain:
+            return str(plain)
         tell("Warning", "LifecycleHTTPFallback", FALLBACK)
-    except (OSError, ValueError) as error:
-        return _words(request, error)
     return ""
-
-
-def _words(request: HttpRequest, error: Exception) -> str:
-    return f'Get "{request.url}": {reason_of(error, request.host, request.port)}'

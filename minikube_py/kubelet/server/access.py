@@ -18,8 +18,16 @@ class AccessRequest:
     groups: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a request may be served, and whose it is."""
+
+    is_allowed: bool
+    user: str
+
+
 class Access(Protocol):
     """Decides by the cluster's authentication and authorization."""
 
-    async def allowed(self, request: AccessRequest) -> bool:
-        """Whether the request may be served. Errors: Unauthorized where the token proves nothing."""
+    async def decide(self, request: AccessRequest) -> Decision:
+        """Who asks, and whether they may. Errors: Unauthorized where the token proves nothing."""

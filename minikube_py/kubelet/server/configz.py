@@ -37,6 +37,8 @@ def configuration(config: KubeletConfig) -> Obj:
         "imageGCLowThresholdPercent": images.low,
         "cgroupRoot": config.cgroup_root or "/",
         "cgroupDriver": "cgroupfs",
+        "failSwapOn": False,
+        "memorySwap": {},
         "maxPods": config.max_pods,
         "podPidsLimit": config.pod_pids_limit or -1,
         "resolvConf": str(config.resolv_conf),

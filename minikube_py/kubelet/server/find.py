@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from minikube_py.kinds.core.pod import Pod
+from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.logs.reading import LogOptions
 from minikube_py.kubelet.shared import Shared
 from minikube_py.kubelet.static.manifests import as_run
@@ -33,6 +34,17 @@ def find_pod(shared: Shared, parts: Sequence[str]) -> Obj:
     if pod is None or dig(pod, "spec.nodeName") != shared.config.node_name:
         raise Refused(404, f'pod "{parts[1]}" does not exist')
     return as_run(pod)
+
+
+def running_pod(pod: Obj) -> Obj:
+    """A pod as the runtime alone would tell of it: who it is, and its containers' names and images."""
+    meta = pod["metadata"]
+    containers = [
+        {"name": container["name"], "image": container.get("image", ""), "resources": {}}
+        for container in pod["spec"].get("containers") or ()
+    ]
+    named = {field: meta[field] for field in ("name", "namespace", "uid")}
+    return {"metadata": named, "spec": {"containers": containers}, "status": {}}
 
 
 def find_container(shared: Shared, parts: Sequence[str]) -> tuple[Obj, str]:
@@ -70,6 +82,20 @@ def picked_run(
     return begun[0]
 
 
+def kept_log(config: KubeletConfig, pod: Obj, name: str, *, previous: bool) -> tuple[str, str]:
+    """The id and the log of the run of a container that its status tells of, for where the runtime has
+    forgotten it (the machine was restarted, say); empty where there was none."""
+    entry, place = _entry(pod, name), pod["metadata"]
+    attempt, state = int(entry.get("restartCount") or 0), entry.get("state") or {}
+    ended = state.get("terminated") or {}
+    if previous or "waiting" in state:
+        attempt, ended = attempt - 1, (entry.get("lastState") or {}).get("terminated") or {}
+    if not ended.get("containerID") or attempt < 0:
+        return "", ""
+    folder = config.pod_log_dir(place["namespace"], place["name"], uid_of(pod))
+    return ended["containerID"].rpartition("/")[2], str(folder / name / f"{attempt}.log")
+
+
 def attached_run(shared: Shared, pod: Obj, name: str) -> Container:
     """The run of a container that an attach means: the newest that has begun. Errors: Refused."""
     runs = shared.view.of(uid_of(pod)).by_name().get(name, [])
@@ -80,13 +106,18 @@ def attached_run(shared: Shared, pod: Obj, name: str) -> Container:
     return begun
 
 
-def _state(pod: Obj, name: str) -> Obj:
-    """The state of a container as the API tells it, or an empty dict."""
+def _entry(pod: Obj, name: str) -> Obj:
+    """What the API tells of a container, or an empty dict."""
     for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
         for entry in dig(pod, f"status.{field}", []):
             if entry["name"] == name:
-                return entry.get("state") or {}
+                return dict(entry)
     return {}
+
+
+def _state(pod: Obj, name: str) -> Obj:
+    """The state of a container as the API tells it, or an empty dict."""
+    return _entry(pod, name).get("state") or {}
 
 
 def _waiting_reason(pod: Obj, name: str) -> str:

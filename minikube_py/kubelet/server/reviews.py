@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from minikube_py.aio.clock import Clock
 from minikube_py.client.base import Client
 from minikube_py.errors import ApiError, InternalError, Unauthorized
-from minikube_py.kubelet.server.access import AccessRequest
+from minikube_py.kubelet.server.access import AccessRequest, Decision
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj, dig
 
@@ -65,8 +65,8 @@ class ReviewAccess:
         self._users: Answers[Obj] = Answers(clock)
         self._decisions: Answers[bool] = Answers(clock)
 
-    async def allowed(self, request: AccessRequest) -> bool:
-        """Whether the request may be served. Errors: Unauthorized; InternalError where nobody decides."""
+    async def decide(self, request: AccessRequest) -> Decision:
+        """Who asks, and whether they may. Errors: Unauthorized; InternalError where nobody decides."""
         user: Obj = {"username": request.user, "groups": list(request.groups)}
         if request.token:
             user = await self._user(request.token)
@@ -74,9 +74,9 @@ class ReviewAccess:
         question = (name, request.verb, request.subresource, request.node, *groups)
         known = self._decisions.get(question)
         if known is None:
-            known = await self._decide(user, request)
+            known = await self._reviewed(user, request)
             self._decisions.keep(question, known, ALLOWED_SECONDS if known else DENIED_SECONDS)
-        return known
+        return Decision(known, name)
 
     async def _user(self, token: str) -> Obj:
         question = (hashlib.sha256(token.encode()).hexdigest(),)
@@ -93,7 +93,7 @@ class ReviewAccess:
             raise Unauthorized("Unauthorized")
         return user
 
-    async def _decide(self, user: Obj, request: AccessRequest) -> bool:
+    async def _reviewed(self, user: Obj, request: AccessRequest) -> bool:
         asked = {
             "verb": request.verb,
             "version": "v1",

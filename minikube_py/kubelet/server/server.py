@@ -24,22 +24,27 @@ from minikube_py.kubelet.server.access import Access, AccessRequest
 from minikube_py.kubelet.server.find import (
     Refused,
     find_container,
+    kept_log,
     log_options,
     picked_run,
+    running_pod,
 )
 from minikube_py.kubelet.server.spdy import SpdyFailed
 from minikube_py.kubelet.server.stats_handlers import StatsHandlers
 from minikube_py.kubelet.server.stream_handlers import StreamHandlers
 from minikube_py.kubelet.server.upgrade import UpgradeRefused
 from minikube_py.kubelet.shared import Shared
-from minikube_py.meta.objects import Obj, dig
+from minikube_py.meta.objects import Obj, dig, uid_of
 from minikube_py.runtime.base import RuntimeFailed
 
 log = logging.getLogger(__name__)
 
 MASTERS = "system:masters"
 EXEC_LIMIT = 120.0  # seconds for /run
+MAX_LINE = 1 << 20  # bytes of a request line or header, as in Go's server: commands of exec stand in the line
 Handler = Callable[[web.BaseRequest, list[str]], Awaitable[web.StreamResponse]]
+CHECKS = ("ping", "log", "syncloop")
+"""What /healthz consists of; each can be asked for by itself."""
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 SUBRESOURCES = {
     "stats": ("stats",),
@@ -76,7 +81,8 @@ class KubeletServer:
     async def __aenter__(self) -> "KubeletServer":
         config = self._config
         context = await asyncio.to_thread(_tls, config)
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=1.0)
+        server = web.Server(self._handle, access_log=None, max_line_size=MAX_LINE, max_field_size=MAX_LINE)
+        self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
         for address in config.addresses:
             await web.TCPSite(self._runner, address, config.port, ssl_context=context).start()
@@ -118,7 +124,7 @@ class KubeletServer:
         if not user and not token:
             raise Unauthorized("Unauthorized")
         verb = VERBS.get(request.method, "get")
-        subresources = SUBRESOURCES.get(parts[0] if parts else "", ("proxy",))
+        user_name, subresources = user, SUBRESOURCES.get(parts[0] if parts else "", ("proxy",))
         for subresource in subresources:
             asked = AccessRequest(
                 node=self._shared.config.node_name,
@@ -129,14 +135,21 @@ class KubeletServer:
                 user=user,
                 groups=groups,
             )
-            if await self._access.allowed(asked):
+            decision = await self._access.decide(asked)
+            if decision.is_allowed:
                 return
-        who = f"user={user}" if user else "this user"
+            user_name = decision.user
         names = " ".join(subresources)
-        raise Refused(403, f"Forbidden ({who}, verb={verb}, resource=nodes, subresource(s)=[{names}])\n")
+        raise Refused(
+            403, f"Forbidden (user={user_name}, verb={verb}, resource=nodes, subresource(s)=[{names}])\n"
+        )
 
     async def _healthz(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
-        return web.Response(text="ok")
+        if rest and (len(rest) > 1 or rest[0] not in CHECKS):
+            raise Refused(404, "404 page not found\n")
+        if rest or "verbose" not in request.query:
+            return web.Response(text="ok")
+        return web.Response(text="".join(f"[+]{name} ok\n" for name in CHECKS) + "healthz check passed\n")
 
     def _own_pods(self) -> list[Obj]:
         name = self._shared.config.node_name
@@ -150,17 +163,22 @@ class KubeletServer:
         live = {
             uid for uid in view.uids() if any(c.state == "running" for c in view.of(uid).containers.values())
         }
-        items = [pod for pod in self._own_pods() if pod["metadata"]["uid"] in live]
+        items = [running_pod(pod) for pod in self._own_pods() if pod["metadata"]["uid"] in live]
         return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
 
     async def _logs(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
         pod, name = find_container(self._shared, rest)
         options = log_options(request.query, self._shared.clock.now())
-        run = picked_run(self._shared, pod, name, previous=request.query.get("previous") in ("true", "1"))
-        path, view = await asyncio.to_thread(_existing, run.log_path), self._shared.view
+        previous = request.query.get("previous") in ("true", "1")
+        id, kept = kept_log(self._shared.config, pod, name, previous=previous)
+        view = self._shared.view
+        if not kept or view.of(uid_of(pod)).by_name().get(name):
+            run = picked_run(self._shared, pod, name, previous=previous)
+            id, kept = run.id, run.log_path
+        path = await asyncio.to_thread(_existing, kept)
 
         def is_running() -> bool:
-            found = view.find(run.id)
+            found = view.find(id)
             return found is not None and found.state == "running"
 
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})

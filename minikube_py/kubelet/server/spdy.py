@@ -194,6 +194,7 @@ class SpdyConnection:
         """Streams that nobody uses any more; what the peer still sends on them is dropped."""
         for stream in streams:
             self._streams.pop(stream.id, None)
+            stream.end()  # else the connection may wait for room on it, and nobody is served any more
 
     async def send(self, frame: bytes) -> None:
         """Write one frame. Errors: SpdyFailed once the connection is gone."""

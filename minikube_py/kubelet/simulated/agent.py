@@ -10,7 +10,7 @@ time however many pods wait. The node that has a real kubelet is never simulated
 import asyncio
 import logging
 import platform
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 from minikube_py.aio.clock import Clock
 from minikube_py.aio.tasks import Tasks
@@ -19,13 +19,13 @@ from minikube_py.client.base import Change, Client
 from minikube_py.client.events import EventRecorder
 from minikube_py.errors import ApiError, Conflict, NotFound
 from minikube_py.kinds.core.node import Node, is_simulated
-from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.core.pod import BY_NODE, Pod, node_of
 from minikube_py.kubelet.node.lease import renew
 from minikube_py.kubelet.simulated.addresses import Addresses
 from minikube_py.kubelet.simulated.course import Place, restarts_of, stage_of, stay, step
 from minikube_py.kubelet.simulated.nodes import RANGE, completed, internal_ip, machine_of
 from minikube_py.kubelet.simulated.rules import BadRules, Rules, rules_of
-from minikube_py.meta.objects import Key, Obj, dig, key_of, name_of, uid_of
+from minikube_py.meta.objects import Key, Obj, condition_is, dig, key_of, name_of, uid_of
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +34,6 @@ LEASE_SECONDS, RENEW_SECONDS = 40, 20.0
 """How long a Lease holds, and after how long it is renewed: half as often as by a kubelet."""
 TOGETHER = 1.0
 """Leases due within the same so many seconds are renewed at once, so that the store commits them together."""
-BY_NODE = "kubelet/simulated-node"
-
-
-def _node_of(pod: Obj) -> Iterable[str]:
-    node = dig(pod, "spec.nodeName")
-    return (node,) if node else ()
 
 
 class SimulatedKubelets:
@@ -79,9 +73,9 @@ class SimulatedKubelets:
             Tasks(self.name) as tasks,
         ):
             try:
-                self._client.cache.add_index(Pod, BY_NODE, _node_of)
-                stops.append(self._client.cache.subscribe(Node, self._node_changed))
-                stops.append(self._client.cache.subscribe(Pod, self._pod_changed))
+                await self._client.cache.file(Pod, BY_NODE, node_of)
+                stops.append(await self._client.cache.follow(Node, self._node_changed))
+                stops.append(await self._client.cache.follow(Pod, self._pod_changed))
                 for number in range(WORKERS):
                     tasks.spawn(self._work(self._pods, self._pod), f"pods-{number}")
                 for number in range(NODE_WORKERS):
@@ -120,7 +114,16 @@ class SimulatedKubelets:
             return
         if change.type == "ADDED":
             self._addresses.claim(uid, dig(pod, "status.podIP", ""))
+            if self._stands(pod):
+                self._written[uid] = pod["metadata"]["resourceVersion"]
         self._pods.add(key_of(pod))
+
+    def _stands(self, pod: Obj) -> bool:
+        """Whether a pod that is new here, as all are after a restart, is as it was: ready, at its address."""
+        if not condition_is(pod, "Ready"):
+            return False
+        shared = bool(dig(pod, "spec.hostNetwork"))
+        return shared or dig(pod, "status.podIP") == self._addresses.of(uid_of(pod))
 
     async def _work(self, queue: WorkQueue[Key], act: Callable[[Key], Awaitable[float | None]]) -> None:
         while True:

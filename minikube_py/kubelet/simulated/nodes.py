@@ -14,6 +14,7 @@ from minikube_py.client.base import Change, Client
 from minikube_py.errors import AlreadyExists
 from minikube_py.kinds.core.node import SIMULATED, Node
 from minikube_py.kubelet.config import KubeletConfig
+from minikube_py.kubelet.eviction.thresholds import EvictionConfig
 from minikube_py.kubelet.node.machine import ARCHITECTURES, Machine
 from minikube_py.kubelet.node.node_status import Observation, node_labels, node_status, without_heartbeats
 from minikube_py.meta.objects import Obj, condition_is, dig, labels_of, name_of, uid_of
@@ -48,7 +49,7 @@ def completed(node: Obj, address: str, machine: Machine, now: datetime) -> tuple
     """The labels that the node lacks, and its status (None: it is as it should be). What its maker says of its
     capacity, what is allocatable and its addresses stays."""
     name, old = name_of(node), node.get("status") or {}
-    config = KubeletConfig(name, address, Path(), Path())
+    config = KubeletConfig(name, address, Path(), Path(), eviction=EvictionConfig(hard={}))
     labels = {k: v for k, v in node_labels(config, machine).items() if k not in labels_of(node)}
     seen = Observation(RuntimeInfo("simulated", "1.0.0"), (), frozenset(), now)
     status = node_status(config, machine, seen, old)

@@ -17,6 +17,7 @@ from minikube_py.kubelet.eviction.ranking import PodUse
 from minikube_py.kubelet.eviction.thresholds import Observations
 from minikube_py.kubelet.node.machine import cpu_seconds, uptime
 from minikube_py.kubelet.shared import Shared
+from minikube_py.kubelet.stats.pressure import read_pressures
 from minikube_py.kubelet.stats.summary import NodeUsage, PodRecord, disk_total
 from minikube_py.kubelet.stats.usage import Interface, PodUsage, Use, interfaces, read_use
 from minikube_py.kubelet.stats.usage_reader import FRESH, UsageReader
@@ -108,6 +109,7 @@ class Measuring:
             _network(),
             images,
             {"kubelet": own_use()} | ({"pods": whole} if whole else {}),
+            read_pressures(self._at.unified) if self._at.v2 and self._at.unified is not None else {},
         )
 
 

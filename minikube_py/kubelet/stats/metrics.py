@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from minikube_py.kubelet.eviction.disk_use import PodDisk
 from minikube_py.kubelet.eviction.thresholds import MEMORY
 from minikube_py.kubelet.stats.exposition import Labels, Metric
+from minikube_py.kubelet.stats.pressure import Pressure, Stall
 from minikube_py.kubelet.stats.summary import NodeUsage, claim_of_volume
 from minikube_py.kubelet.stats.usage import ContainerUse, Interface, PodUsage, Use
 from minikube_py.kubelet.volumes.usage import VolumeUsage
@@ -165,10 +166,34 @@ def cadvisor_metrics(node: NodeUsage, used: Sequence[PodUsage], cores: int, kern
         found.append(Metric(f"container_network_{name}", COUNTER, text, counters, at))
     return [
         *found,
+        *_pressure_metrics(used, at),
         Metric("machine_cpu_cores", GAUGE, "Number of logical CPU cores.", [({}, cores)]),
         Metric("machine_memory_bytes", GAUGE, "Amount of memory installed.", [({}, memory.capacity)]),
         Metric("container_scrape_error", GAUGE, "1 if there was an error, 0 otherwise", [({}, 0.0)]),
     ]
+
+
+_CONGESTED = {"cpu": "CPU", "io": "IO", "memory": "memory"}
+_STALLS: Sequence[tuple[str, str, Callable[[Pressure], Stall]]] = (
+    ("stalled", "no tasks in the container could make progress", lambda pressure: pressure.full),
+    ("waiting", "tasks in the container have waited", lambda pressure: pressure.some),
+)
+
+
+def _pressure_metrics(used: Sequence[PodUsage], at: int) -> list[Metric]:
+    """How long pods and containers were stalled, in seconds; where the kernel tells it."""
+    each = [(_of_pod(usage), usage.use.pressures) for usage in used]
+    each += [(_of_container(usage, c), c.use.pressures) for usage in used for c in usage.containers]
+    found = []
+    for resource, congested in _CONGESTED.items():
+        for kind, text, stall in _STALLS:
+            samples = [(ls, stall(known[resource]).total / 1e6) for ls, known in each if resource in known]
+            name, help = (
+                f"container_pressure_{resource}_{kind}_seconds_total",
+                f"Total time duration {text} due to",
+            )
+            found.append(Metric(name, COUNTER, f"{help} {congested} congestion.", samples, at))
+    return found
 
 
 def _whole(usage: PodUsage) -> ContainerUse:

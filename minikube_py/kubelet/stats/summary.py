@@ -18,6 +18,7 @@ from minikube_py.kubelet.eviction.thresholds import (
     Observations,
     Observed,
 )
+from minikube_py.kubelet.stats.pressure import Pressures
 from minikube_py.kubelet.stats.usage import ContainerUse, Interface, PodUsage, Use
 from minikube_py.kubelet.volumes.usage import VolumeUsage
 from minikube_py.meta.objects import Obj, timestamp
@@ -39,6 +40,7 @@ class NodeUsage:
     images_bytes: int = 0
     system: Mapping[str, Use] = field(default_factory=dict)
     """What system containers use: kubelet (this process) and pods (all of them)."""
+    pressures: Pressures = field(default_factory=dict)
 
     def signal(self, name: str) -> Observed:
         """A signal as it was read; zeros where it could not be."""
@@ -70,7 +72,7 @@ def _node(node: NodeUsage) -> Obj:
             for name, use in node.system.items()
         ],
         "startTime": timestamp(node.booted),
-        "cpu": _cpu(int(node.cpu_seconds * 1e9), node.cpu_rate, time),
+        "cpu": _cpu(int(node.cpu_seconds * 1e9), node.cpu_rate, time) | _psi(node.pressures, "cpu"),
         "memory": {
             "time": time,
             "availableBytes": memory.available,
@@ -79,7 +81,9 @@ def _node(node: NodeUsage) -> Obj:
             "rssBytes": pods.rss,
             "pageFaults": pods.page_faults,
             "majorPageFaults": pods.major_faults,
+            **_psi(node.pressures, "memory"),
         },
+        **_io(node.pressures, time),
         "fs": _disk(node, NODEFS, NODEFS_INODES),
         "runtime": {
             "imageFs": {**_disk(node, IMAGEFS, IMAGEFS_INODES), "usedBytes": node.images_bytes},
@@ -123,7 +127,20 @@ def _memory(use: Use, time: str) -> Obj:
 
 
 def _use(use: Use, time: str, rate: int | None = None) -> Obj:
-    return {"cpu": _cpu(use.cpu, rate, time), "memory": _memory(use, time)}
+    found = use.pressures
+    return {
+        "cpu": _cpu(use.cpu, rate, time) | _psi(found, "cpu"),
+        "memory": _memory(use, time) | _psi(found, "memory"),
+        **_io(found, time),
+    }
+
+
+def _psi(found: Pressures, resource: str) -> Obj:
+    return {"psi": found[resource].document()} if resource in found else {}
+
+
+def _io(found: Pressures, time: str) -> Obj:
+    return {"io": {"time": time, **_psi(found, "io")}} if "io" in found else {}
 
 
 def _pod(record: PodRecord, node: NodeUsage) -> Obj:

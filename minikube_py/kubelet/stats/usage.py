@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minikube_py.kubelet.cm.cgroups import Hierarchies
+from minikube_py.kubelet.stats.pressure import Pressures, read_pressures
 from minikube_py.runtime.base import Container
 
 NO_LIMIT = 1 << 60
@@ -30,6 +31,7 @@ class Use:
     major_faults: int = 0
     processes: int = 0
     memory_limit: int = 0
+    pressures: Pressures = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ def _v2(at: Hierarchies, path: str) -> Use | None:
         major_faults=stat.get("pgmajfault", 0),
         processes=_number(pids) if pids.exists() else 0,
         memory_limit=_number(limit) if limit.exists() else 0,
+        pressures=read_pressures(folder),
     )
 
 

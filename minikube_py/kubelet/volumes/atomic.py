@@ -32,15 +32,19 @@ def write_files(directory: Path, files: Mapping[str, File], now: datetime, group
     """Make `files` (path > content) the content of `directory`, which belongs to `group`; whether anything
     changed. Blocking. Errors: VolumeFailed, OSError."""
     directory.mkdir(parents=True, exist_ok=True)
-    if group is not None and not belongs(directory.stat(), group, read_only=True):
-        _give(directory, 0o777, group)
+    if group is not None and not belongs(found := directory.stat(), group, read_only=True):
+        _give(directory, stat.S_IMODE(found.st_mode) | 0o777, group)
     wanted = {check_path(path): _owned(file, group) for path, file in files.items()}
     link = directory / DATA
     old = os.readlink(link) if link.is_symlink() else None
     if old is not None and _same(directory / old, wanted):
         return False
     target = directory / f"..{now:%Y_%m_%d_%H_%M_%S}.{secrets.token_hex(4)}"
-    _fill(target, wanted, group)
+    try:
+        _fill(target, wanted, group)
+    except OSError:
+        remove_tree(target)
+        raise
     fresh = directory / f"{DATA}_tmp"
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target.name)

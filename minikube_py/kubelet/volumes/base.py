@@ -5,6 +5,7 @@ taken down (`teardown`), so that a kubelet that has just started needs no memory
 `VolumeFailed`, whose message becomes the FailedMount event.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,13 @@ class VolumeFailed(Exception):
     def __init__(self, message: str, *, step: str = SET_UP, name: str = "") -> None:
         super().__init__(message)
         self.step, self.name = step, name
+
+
+def words(error: OSError) -> str:
+    """What the machine says of a path, in the order in which Go tells it."""
+    if error.strerror is None or error.filename is None:
+        return str(error)
+    return f"{os.fsdecode(error.filename)}: {error.strerror.lower()}"
 
 
 class NotProcessed(VolumeFailed):
@@ -119,6 +127,10 @@ class VolumeKind(ABC):
     @abstractmethod
     async def make(self, context: VolumeContext, volume: Obj) -> Mounted:
         """Make the volume, or find it made. Errors: VolumeFailed, OSError."""
+
+    def is_at_hand(self, context: VolumeContext, volume: Obj) -> bool:
+        """Whether all is there that it is made from, so that making it takes no time to speak of."""
+        return False
 
     def forget(self, uid: str) -> None:
         """A pod is gone: drop what is remembered of it."""

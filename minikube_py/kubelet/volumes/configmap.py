@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from minikube_py.kubelet.volumes.base import File, ObjectRef, VolumeContext
-from minikube_py.kubelet.volumes.content import ContentVolume, keyed_files, mode_of
+from minikube_py.kubelet.volumes.content import ContentVolume, known_files, mode_of
 from minikube_py.meta.objects import Obj, namespace_of
 
 
@@ -14,6 +14,7 @@ class ConfigMapVolume(ContentVolume):
         yield ObjectRef("ConfigMap", namespace_of(pod), volume["configMap"].get("name", ""))
 
     async def files(self, context: VolumeContext, volume: Obj) -> Mapping[str, File]:
-        source = volume["configMap"]
-        found = context.needed("ConfigMap", source, source.get("name", ""))
-        return keyed_files("ConfigMap", source, found, mode_of(source))
+        return known_files(context, volume, mode_of(volume["configMap"]))
+
+    def sources(self, volume: Obj) -> list[Obj]:
+        return [volume]

@@ -9,12 +9,16 @@ from pathlib import Path
 from minikube_py.kubelet.kuberuntime.environment import ConfigRefused, field_value, resource_value
 from minikube_py.kubelet.volumes.atomic import check_path, write_files
 from minikube_py.kubelet.volumes.base import File, Mounted, VolumeContext, VolumeFailed, VolumeKind
+from minikube_py.kubelet.volumes.emptydir import memory_size
 from minikube_py.kubelet.volumes.mounts import is_mounted, mount_tmpfs
 from minikube_py.kubelet.volumes.ownership import group_of
 from minikube_py.meta.objects import Obj
 
 DEFAULT_MODE = 0o644
-WORDS = {"ConfigMap": "config", "Secret": "secret"}
+MISSING = {
+    "ConfigMap": "configmap references non-existent config key",
+    "Secret": "references non-existent secret key",
+}
 
 
 class ContentVolume(VolumeKind):
@@ -25,6 +29,18 @@ class ContentVolume(VolumeKind):
     @abstractmethod
     async def files(self, context: VolumeContext, volume: Obj) -> Mapping[str, File]:
         """The content: path > file. Errors: VolumeFailed."""
+
+    @abstractmethod
+    def sources(self, volume: Obj) -> list[Obj]:
+        """What it is made from, as the sources of a projected volume."""
+
+    def is_at_hand(self, context: VolumeContext, volume: Obj) -> bool:
+        try:
+            for source in self.sources(volume):
+                known_files(context, source, DEFAULT_MODE)
+        except VolumeFailed:
+            return False
+        return True
 
     def directory_kind(self) -> str:
         """The kind in the volume's directory name."""
@@ -43,7 +59,7 @@ class ContentVolume(VolumeKind):
         in_memory = self.in_memory and context.config.memory_volumes
         is_new = _made(directory)
         if in_memory and (is_new or not is_mounted(directory)):
-            mount_tmpfs(directory)
+            mount_tmpfs(directory, memory_size(context.pod, {}, context.facts.allocatable))
         if (directory.stat().st_mode & 0o777) != 0o777:
             directory.chmod(0o777)
         write_files(directory, files, context.clock.now(), group_of(context.pod))
@@ -77,7 +93,7 @@ def keyed_files(kind: str, source: Obj, found: Obj | None, mode: int) -> dict[st
         if item["key"] in data:
             files[check_path(item["path"])] = File(data[item["key"]], mode_of(item, mode, "mode"))
         elif not source.get("optional"):
-            raise VolumeFailed(f"references non-existent {WORDS[kind]} key: {item['key']}")
+            raise VolumeFailed(f"{MISSING[kind]}: {item['key']}")
     return files
 
 
@@ -87,6 +103,17 @@ def _payload(kind: str, found: Obj) -> dict[str, bytes]:
         return {key: b64decode(value or "") for key, value in data.items()}
     binary = {key: b64decode(value) for key, value in (found.get("binaryData") or {}).items()}
     return {key: value.encode() for key, value in data.items()} | binary
+
+
+def known_files(context: VolumeContext, source: Obj, mode: int) -> dict[str, File]:
+    """The files of a source that is a ConfigMap, a Secret or the downward API; none of another. Errors:
+    VolumeFailed."""
+    for field, kind in (("configMap", "ConfigMap"), ("secret", "Secret")):
+        if (ref := source.get(field)) is not None:
+            return keyed_files(kind, ref, context.needed(kind, ref, ref.get("name", "")), mode)
+    if ref := source.get("downwardAPI"):
+        return downward_files(context, ref.get("items") or [], mode)
+    return {}
 
 
 def downward_files(context: VolumeContext, items: list[Obj], mode: int) -> dict[str, File]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from minikube_py.kubelet.volumes.base import File, VolumeContext
-from minikube_py.kubelet.volumes.content import ContentVolume, downward_files, mode_of
+from minikube_py.kubelet.volumes.content import ContentVolume, known_files, mode_of
 from minikube_py.meta.objects import Obj
 
 
@@ -12,5 +12,7 @@ class DownwardApiVolume(ContentVolume):
     in_memory = True
 
     async def files(self, context: VolumeContext, volume: Obj) -> Mapping[str, File]:
-        source = volume["downwardAPI"]
-        return downward_files(context, source.get("items") or [], mode_of(source))
+        return known_files(context, volume, mode_of(volume["downwardAPI"]))
+
+    def sources(self, volume: Obj) -> list[Obj]:
+        return [volume]

@@ -27,6 +27,9 @@ class EmptyDirVolume(VolumeKind):
         await context.storage.run(lambda: _make(directory, source, context))
         return Mounted(directory)
 
+    def is_at_hand(self, context: VolumeContext, volume: Obj) -> bool:
+        return not (volume.get("emptyDir") or {}).get("medium")
+
 
 def _make(directory: Path, source: Obj, context: VolumeContext) -> None:
     medium = source.get("medium") or ""
@@ -41,7 +44,8 @@ def _make(directory: Path, source: Obj, context: VolumeContext) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     if medium and not is_mounted(directory):
         _mount(directory, medium, source, context)
-    directory.chmod(MODE)
+    if directory.stat().st_mode & MODE != MODE:
+        directory.chmod(MODE)
     if (group := group_of(context.pod)) is not None:
         give(directory, group)
     ready.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from minikube_py.kinds.storage.localpath import is_local_path
-from minikube_py.kubelet.volumes.base import Mounted, VolumeContext, VolumeFailed, VolumeKind
+from minikube_py.kubelet.volumes.base import Mounted, VolumeContext, VolumeFailed, VolumeKind, words
 from minikube_py.kubelet.volumes.localpath import make
 from minikube_py.kubelet.volumes.persistent import Claimed, PersistentKind
 from minikube_py.kubelet.volumes.storage import on_host
@@ -24,6 +24,11 @@ CHECKS: dict[str, tuple[Callable[[int], bool], str]] = {
     "CharDevice": (stat.S_ISCHR, "a character device"),
     "BlockDevice": (stat.S_ISBLK, "a block device"),
 }
+MAKERS: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "DirectoryOrCreate": ("mkdir", lambda path: path.mkdir(parents=True, mode=0o755)),
+    "FileOrCreate": ("open", lambda path: os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))),
+}
+"""What is made by its type where it is missing, and what the kernel is asked for it."""
 
 
 class HostPathVolume(VolumeKind):
@@ -59,10 +64,12 @@ def _check(path: Path, kind: str) -> None:
         if not path.exists():
             path.mkdir(parents=True, mode=0o755)
         return
-    if kind == "DirectoryOrCreate" and not path.exists():
-        path.mkdir(parents=True, mode=0o755)
-    if kind == "FileOrCreate" and not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+    if kind in MAKERS and not path.exists():
+        what, maker = MAKERS[kind]
+        try:
+            maker(path)
+        except OSError as error:
+            raise VolumeFailed(f"{what} {words(error)}") from error
     if kind not in CHECKS:
         raise VolumeFailed(f"{kind} is an invalid volume type")
     fits, meaning = CHECKS[kind]

@@ -5,6 +5,7 @@ OSError. Nothing here follows a symlink at the end of a path that is unmounted.
 """
 
 import ctypes
+import errno
 import os
 from collections.abc import Iterable
 from functools import cache
@@ -48,9 +49,16 @@ def mount(source: str, path: Path, kind: str, flags: int = 0, options: str = "")
 
 
 def mount_tmpfs(path: Path, size: int = 0) -> None:
-    """Mount an empty tmpfs of at most `size` bytes (0: the kernel's default) at `path`."""
-    options = f"size={size},mode=0755" if size else "mode=0755"
-    mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options)
+    """Mount an empty tmpfs of at most `size` bytes (0: the kernel's default) at `path`; every user may write to
+    it, and remove what is theirs (tmpfs(5): mode 1777). What lies in it is never swapped out, where the kernel
+    (6.4) knows of that: secrets stay off disks."""
+    options = f"size={size}" if size else ""
+    try:
+        mount("tmpfs", path, "tmpfs", options=",".join(filter(None, ("noswap", options))))
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        mount("tmpfs", path, "tmpfs", options=options)
 
 
 def bind(source: Path | str, target: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from minikube_py.kubelet.volumes.atomic import check_path
 from minikube_py.kubelet.volumes.base import File, ObjectRef, VolumeContext, VolumeFailed
-from minikube_py.kubelet.volumes.content import ContentVolume, downward_files, keyed_files, mode_of
+from minikube_py.kubelet.volumes.content import ContentVolume, known_files, mode_of
 from minikube_py.kubelet.volumes.ownership import group_of, user_of
 from minikube_py.kubelet.volumes.tokens import Tokens
 from minikube_py.meta.objects import Obj, namespace_of
@@ -29,6 +29,9 @@ class ProjectedVolume(ContentVolume):
                 if field in source:
                     yield ObjectRef(kind, namespace_of(pod), source[field].get("name", ""))
 
+    def sources(self, volume: Obj) -> list[Obj]:
+        return volume["projected"].get("sources") or []
+
     async def files(self, context: VolumeContext, volume: Obj) -> Mapping[str, File]:
         whole = volume["projected"]
         mode = mode_of(whole)
@@ -46,11 +49,8 @@ class ProjectedVolume(ContentVolume):
         return files
 
     async def _source(self, context: VolumeContext, volume: str, source: Obj, mode: int) -> dict[str, File]:
-        for field, kind in (("configMap", "ConfigMap"), ("secret", "Secret")):
-            if ref := source.get(field):
-                return keyed_files(kind, ref, context.needed(kind, ref, ref.get("name", "")), mode)
-        if ref := source.get("downwardAPI"):
-            return downward_files(context, ref.get("items") or [], mode)
+        if any(field in source for field in ("configMap", "secret", "downwardAPI")):
+            return known_files(context, source, mode)
         if ref := source.get("serviceAccountToken"):
             token = await self._tokens.get(context, volume, ref["path"], ref)
             user = user_of(context.pod)

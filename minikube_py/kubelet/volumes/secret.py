@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from minikube_py.kubelet.volumes.base import File, ObjectRef, VolumeContext
-from minikube_py.kubelet.volumes.content import ContentVolume, keyed_files, mode_of
+from minikube_py.kubelet.volumes.content import ContentVolume, known_files, mode_of
 from minikube_py.meta.objects import Obj, namespace_of
 
 
@@ -15,6 +15,9 @@ class SecretVolume(ContentVolume):
         yield ObjectRef("Secret", namespace_of(pod), volume["secret"].get("secretName", ""))
 
     async def files(self, context: VolumeContext, volume: Obj) -> Mapping[str, File]:
+        [source] = self.sources(volume)
+        return known_files(context, source, mode_of(volume["secret"]))
+
+    def sources(self, volume: Obj) -> list[Obj]:
         source = volume["secret"]
-        found = context.needed("Secret", source, source.get("secretName", ""))
-        return keyed_files("Secret", source, found, mode_of(source))
+        return [{"secret": {**source, "name": source.get("secretName", "")}}]
