@@ -69,7 +69,7 @@ class Streams:
 
     def __init__(self, kubelet_tls: ssl.SSLContext) -> None:
         self._kubelet_tls = kubelet_tls
-        self._pod_tls = ssl.create_default_context()
+        self._pod_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loads no authorities: none are asked
         self._pod_tls.check_hostname = False
         self._pod_tls.verify_mode = ssl.CERT_NONE  # pods' certificates are their own; as in Kubernetes
 
