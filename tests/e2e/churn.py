@@ -178,8 +178,18 @@ def calm(cluster: Cluster, limit: str = "60s") -> None:
         cluster.wait(f"job/{job['metadata']['name']}", "condition=Complete", "-n", MOVING, timeout=limit)
     going = [pod for pod in cluster.get("pods", "-A")["items"] if "deletionTimestamp" in pod["metadata"]]
     for pod in going:
-        meta = pod["metadata"]
-        cluster.wait(f"pod/{meta['name']}", "delete", "-n", meta["namespace"], timeout=limit)
+        gone(cluster, pod["metadata"]["namespace"], pod["metadata"]["name"], limit)
+
+
+def gone(cluster: Cluster, namespace: str, name: str, limit: str) -> None:
+    """Wait until a pod is gone. Errors: AssertionError that shows it, and what the log says of it."""
+    try:
+        cluster.wait(f"pod/{name}", "delete", "-n", namespace, timeout=limit)
+    except AssertionError as error:
+        log = (cluster.folder / "logs" / "minikube-py.log").read_text(errors="replace").splitlines()
+        told = [line for line in log if name in line][-50:]
+        pod = cluster.kubectl("get", "pod", name, "-n", namespace, "-o", "yaml")
+        raise AssertionError("\n".join([str(error), pod, *told])) from error
 
 
 def runs(
