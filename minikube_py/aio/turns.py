@@ -5,14 +5,22 @@
         ...
         await turns.pause()
 
-A pause costs next to nothing until the work has held the loop for TURN_SECONDS.
+A pause costs next to nothing until the work has held the loop for TURN_SECONDS. `Unmet` gives the
+parts where what is worked on changes meanwhile.
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Mapping
+from itertools import islice
+from typing import Final, Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 TURN_SECONDS: Final = 0.005
 """For how long work goes on before others have their turn."""
+AT_ONCE: Final = 20
+"""What is met between two looks at the time."""
 
 
 class Turns:
@@ -27,3 +35,20 @@ class Turns:
         if self._loop.time() >= self._until:
             await asyncio.sleep(0)
             self._until = self._loop.time() + TURN_SECONDS
+
+
+class Unmet(Generic[K, V]):
+    """What there was at the beginning, as far as somebody who begins has still to meet it: `left`, by key."""
+
+    def __init__(self, known: Mapping[K, V]) -> None:
+        self.left = dict(known)
+        self._keys = iter(tuple(self.left))
+
+    def took(self, key: K) -> bool:
+        """Whether it was still to be met: it is not any more."""
+        return self.left.pop(key, None) is not None
+
+    def some(self) -> list[tuple[K, V]]:
+        """The next few."""
+        keys = islice(self._keys, AT_ONCE)
+        return [(key, one) for key in keys if (one := self.left.pop(key, None)) is not None]

@@ -8,10 +8,9 @@ objects (`follow`, `file`) meets them a few at a time, and each change in its pl
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
 from typing import NamedTuple
 
-from minikube_py.aio.turns import Turns
+from minikube_py.aio.turns import Turns, Unmet
 from minikube_py.client.base import Change, Index
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj, key_of, owner_references
@@ -20,8 +19,6 @@ log = logging.getLogger(__name__)
 
 OnChange = Callable[[Change], None]
 OWNER, NAMESPACE = "\0owner", "\0namespace"
-AT_ONCE = 20
-"""Objects that are met between two looks at the time."""
 
 
 def _owners(obj: Obj) -> Iterable[str]:
@@ -61,28 +58,11 @@ class Filed:
                     self._objects[value] = {key: new}
 
 
-class Unmet:
-    """The objects of a table that somebody who begins has still to meet."""
-
-    def __init__(self, objects: Mapping[Key, Obj]) -> None:
-        self.left = dict(objects)
-        self._keys = iter(tuple(objects))
-
-    def took(self, key: Key) -> bool:
-        """Whether the object was still to be met: it is not any more."""
-        return self.left.pop(key, None) is not None
-
-    def some(self) -> list[tuple[Key, Obj]]:
-        """The next few."""
-        keys = islice(self._keys, AT_ONCE)
-        return [(key, obj) for key in keys if (obj := self.left.pop(key, None)) is not None]
-
-
 class Filing(NamedTuple):
     """An index that does not file all objects yet."""
 
     filed: Filed
-    unmet: Unmet
+    unmet: Unmet[Key, Obj]
 
     def note(self, key: Key, new: Obj | None, old: Obj | None) -> None:
         """An object changes."""

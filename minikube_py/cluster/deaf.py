@@ -9,7 +9,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-CGROUPS = Path("/sys/fs/cgroup")
+from minikube_py.cluster.leftovers import CGROUPS
 
 
 def deaf(cgroup: str, root: Path = CGROUPS, proc: Path = Path("/proc")) -> set[str]:

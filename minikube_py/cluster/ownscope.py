@@ -16,9 +16,10 @@ import logging
 import os
 from pathlib import Path
 
+from minikube_py.cluster.leftovers import CGROUPS
+
 log = logging.getLogger(__name__)
 
-CGROUPS = Path("/sys/fs/cgroup")
 LEAF = "system"
 INIT = "init"
 """The leaf for all processes of a container, as images that run containers in a container call it."""

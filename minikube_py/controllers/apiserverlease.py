@@ -18,6 +18,7 @@ from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
 from minikube_py.errors import NotFound
 from minikube_py.kinds.coordination.lease import Lease
 from minikube_py.kinds.core.namespace import Namespace
+from minikube_py.kinds.core.node import HOSTNAME
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import (
     Key,
@@ -99,7 +100,7 @@ class ApiServerLeaseController(Controller):
         return None
 
     async def _renew(self, known: Obj | None, now: datetime) -> None:
-        labels = {IDENTITY: SERVER, "kubernetes.io/hostname": self._host}
+        labels = {IDENTITY: SERVER, HOSTNAME: self._host}
         spec = {
             "holderIdentity": self._holder,
             "leaseDurationSeconds": DURATION,

@@ -20,7 +20,6 @@ from minikube_py.controllers.servicepods import due_services
 from minikube_py.controllers.topologyhints import (
     DISABLED,
     ENABLED,
-    ZONE,
     Group,
     asks_for_zones,
     capacity,
@@ -28,7 +27,7 @@ from minikube_py.controllers.topologyhints import (
     zone_shares,
 )
 from minikube_py.errors import NotFound
-from minikube_py.kinds.core.node import Node
+from minikube_py.kinds.core.node import ZONE, Node
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.service import Service
 from minikube_py.kinds.discovery.endpointslice import SERVICE_NAME, EndpointSlice

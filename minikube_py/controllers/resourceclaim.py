@@ -13,6 +13,7 @@ from minikube_py.controllers.base import Controller, KeysOf
 from minikube_py.controllers.pods import is_finished
 from minikube_py.errors import ApiError, NotFound
 from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.core.protection import DEVICES_PROTECTION
 from minikube_py.kinds.resource.resourceclaim import ResourceClaim
 from minikube_py.kinds.resource.resourceclaimtemplate import ResourceClaimTemplate
 from minikube_py.meta.kind import Kind
@@ -33,7 +34,6 @@ from minikube_py.meta.objects import (
 
 BY_TEMPLATE, BY_USER = "controllers/pod-claim-template", "controllers/claim-user"
 POD_CLAIM = "resource.kubernetes.io/pod-claim-name"
-FINALIZER = "resource.kubernetes.io/delete-protection"
 
 
 class Item(NamedTuple):
@@ -198,9 +198,9 @@ class ResourceClaimController(Controller):
     async def _unprotect(self, claim: Obj) -> Obj:
         """Take the finalizer of a claim without devices."""
         finalizers = dig(claim, "metadata.finalizers") or []
-        if FINALIZER not in finalizers:
+        if DEVICES_PROTECTION not in finalizers:
             return claim
-        left = [name for name in finalizers if name != FINALIZER]
+        left = [name for name in finalizers if name != DEVICES_PROTECTION]
         meta = {"uid": uid_of(claim), "finalizers": left or None}
         return await self.client.patch(ResourceClaim, key_of(claim), {"metadata": meta})
 

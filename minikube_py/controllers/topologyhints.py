@@ -8,10 +8,10 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from minikube_py.kinds.core.node import ZONE
 from minikube_py.meta.objects import Obj, annotations_of, condition_is, dig, labels_of
 from minikube_py.meta.quantity import milli_value
 
-ZONE = "topology.kubernetes.io/zone"
 OVERLOAD = 0.2
 ENABLED, DISABLED = "TopologyAwareHintsEnabled", "TopologyAwareHintsDisabled"
 NO_NODE_INFO = "Insufficient Node information: allocatable CPU or zone not specified on one or more nodes"

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from http import HTTPStatus
 
 log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 10.0
 """How long a client may take to send its request."""
-_SAID = {200: "OK", 404: "Not Found", 503: "Service Unavailable"}
 
 
 async def answer_one(
@@ -30,7 +30,7 @@ async def answer_one(
 def response(code: int, body: str, method: str, headers: str) -> bytes:
     """A whole response; `headers` are those besides length and connection, each with its line end."""
     head = (
-        f"HTTP/1.1 {code} {_SAID[code]}\r\n{headers}"
+        f"HTTP/1.1 {code} {HTTPStatus(code).phrase}\r\n{headers}"
         f"Content-Length: {len(body.encode())}\r\nConnection: close\r\n\r\n"
     )
     return (head if method == "HEAD" else head + body).encode()

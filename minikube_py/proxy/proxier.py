@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 
 from minikube_py.aio.clock import Clock
 from minikube_py.client.base import Change, Client
-from minikube_py.kinds.core.node import Node
+from minikube_py.kinds.core.node import ZONE, Node
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.service import Service
 from minikube_py.kinds.discovery.endpointslice import EndpointSlice, service_of_slice
@@ -40,7 +40,6 @@ Source = tuple[str, Key]
 """What elements come from: ("service" or "pod", its key)."""
 
 RETRY_SECONDS = 1.0
-ZONE = "topology.kubernetes.io/zone"
 
 
 class KubeProxy:

@@ -6,13 +6,11 @@ then is, what goes before is never told. Nothing is missed between.
 """
 
 from collections.abc import Callable
-from itertools import islice
 
+from minikube_py.aio.turns import Unmet
 from minikube_py.meta.objects import Obj
 from minikube_py.store.base import Entry, Event, Store
 
-AT_ONCE = 20
-"""Objects that are met at once."""
 Take = Callable[[Obj], None]
 
 
@@ -25,19 +23,17 @@ class Following:
     ) -> None:
         self._store, self._shown = store, shown
         self._put, self._remove = takes
-        self._unmet = {entry.key: entry for entry in store.list(prefix).entries}
-        self._keys = iter(tuple(self._unmet))
+        self._unmet = Unmet({entry.key: entry for entry in store.list(prefix).entries})
         self.close: Callable[[], None] = store.subscribe(prefix, self._take)
 
     def meet(self) -> bool:
         """Hand over a few of the objects that were there at the beginning; whether others are left."""
-        for key in islice(self._keys, AT_ONCE):
-            if (entry := self._unmet.pop(key, None)) is not None:
-                self._put(self._shown(entry))
-        return bool(self._unmet)
+        for _, entry in self._unmet.some():
+            self._put(self._shown(entry))
+        return bool(self._unmet.left)
 
     def _take(self, event: Event) -> None:
-        unmet = bool(self._unmet) and self._unmet.pop(event.entry.key, None) is not None
+        unmet = bool(self._unmet.left) and self._unmet.took(event.entry.key)
         if not event.deleted:
             self._put(self._shown(event.entry))
         elif not unmet:

@@ -48,7 +48,7 @@ class CriImages:
         except RuntimeUnavailable:
             raise
         except RuntimeNotFound as error:  # a kubelet keeps the code of the errors that have one
-            raise ImagePullFailed(f"rpc error: code = NotFound desc = {error}") from error
+            raise ImagePullFailed(error.decorated) from error
         except (RuntimeFailed, TimeoutError) as error:
             raise ImagePullFailed(str(error)) from error
         if image := await self.status(answer.image_ref):

@@ -12,7 +12,7 @@ from minikube_py.errors import ApiError, NotFound
 from minikube_py.kinds.core.persistentvolume import PersistentVolume
 from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from minikube_py.kinds.core.pod import Pod
-from minikube_py.kinds.core.protection import protected
+from minikube_py.kinds.core.protection import DEVICES_PROTECTION, protected
 from minikube_py.kinds.core.volumematching import BOUND_BY_CONTROLLER, SELECTED_NODE, claim_ref, refers_to
 from minikube_py.kinds.resource.resourceclaim import ResourceClaim
 from minikube_py.meta.objects import Obj, annotations_of, key_of, name_of, uid_of
@@ -21,8 +21,6 @@ from minikube_py.scheduler.podinfo import PodInfo
 from minikube_py.scheduler.snapshot import Snapshot
 from minikube_py.scheduler.volumes import VolumePlan, pending
 
-DEVICES_PROTECTION = "resource.kubernetes.io/delete-protection"
-"""The finalizer of a claim that has devices."""
 BIND_TIMEOUT = 600.0
 """Seconds that volumes may take to be bound."""
 

@@ -13,11 +13,12 @@ from itertools import zip_longest
 from typing import Any, Protocol
 
 from minikube_py.kinds.core.namespace import Namespace
+from minikube_py.kinds.core.node import ZONE
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Key, Obj, dig, labels_of, name_of
 from minikube_py.scheduler.podinfo import HostPort, PodInfo, amounts
 from minikube_py.scheduler.tallies import Standing, Tallies, Tally
-from minikube_py.scheduler.terms import ZONE, Question
+from minikube_py.scheduler.terms import Question
 
 MEMOS = 64
 """Entries that a node's memo holds before it is cleared."""

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from minikube_py.aio.turns import TURN_SECONDS
+from minikube_py.aio.turns import AT_ONCE, TURN_SECONDS
 from minikube_py.client.base import Change
-from minikube_py.client.cache import AT_ONCE, Table
+from minikube_py.client.cache import Table
 from minikube_py.client.local import LocalCache
 from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.meta.objects import Obj, key_of, name_of

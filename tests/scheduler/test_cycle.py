@@ -5,12 +5,12 @@ import random
 import pytest
 from builders import node, pod, pod_info
 
+from minikube_py.kinds.core.node import ZONE
 from minikube_py.scheduler.configuration import Profile, plugins_of
 from minikube_py.scheduler.cycle import Cycle, Placement, Unschedulable, sample_size
 from minikube_py.scheduler.framework import normalized
 from minikube_py.scheduler.podinfo import PodReader
 from minikube_py.scheduler.snapshot import Snapshot
-from minikube_py.scheduler.terms import ZONE
 
 
 def snapshot(count: int, **rest: object) -> Snapshot:

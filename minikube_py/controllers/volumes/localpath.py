@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from minikube_py.kinds.core.accessmodes import storage_class_of
+from minikube_py.kinds.core.node import HOSTNAME
 from minikube_py.kinds.core.protection import VOLUME_PROTECTION
 from minikube_py.kinds.core.volumematching import (
     BETA_STORAGE_PROVISIONER,
@@ -26,7 +27,6 @@ from minikube_py.meta.objects import (
     uid_of,
 )
 
-HOSTNAME = "kubernetes.io/hostname"
 DEFAULT_ROOT = "/var/lib/minikube-py/storage"
 """Where a node that names no root would have its volumes; nobody makes or removes folders there."""
 REPELLING = ("NoSchedule", "NoExecute")

@@ -17,6 +17,8 @@ _FACTS = (
     "machineID", "operatingSystem", "osImage", "systemUUID",
 )  # fmt: skip
 """What a node's nodeInfo always has, known or not."""
+HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
+"""The labels that say which machine a node is, and where."""
 SIMULATED = "minikube-py.io/simulated"
 """The annotation ("true") of a node that has no machine: its pods are simulated."""
 ROLE_PREFIX, ROLE_LABEL = "node-role.kubernetes.io/", "kubernetes.io/role"

@@ -1,10 +1,11 @@
-"""The finalizers that keep claims, volumes and the classes of their attributes while they are used."""
+"""The finalizers that keep claims, volumes, the classes of their attributes and devices while they are used."""
 
 from minikube_py.meta.objects import Obj, copy
 
 CLAIM_PROTECTION = "kubernetes.io/pvc-protection"
 VOLUME_PROTECTION = "kubernetes.io/pv-protection"
 ATTRIBUTES_PROTECTION = "kubernetes.io/vac-protection"
+DEVICES_PROTECTION = "resource.kubernetes.io/delete-protection"
 
 
 def protected(obj: Obj, finalizer: str) -> Obj | None:

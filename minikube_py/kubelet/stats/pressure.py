@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from minikube_py.meta.objects import Obj
@@ -32,7 +32,7 @@ class Pressure:
 
     def document(self) -> Obj:
         """As the Summary has it."""
-        return {"full": _document(self.full), "some": _document(self.some)}
+        return asdict(self)
 
 
 Pressures = Mapping[str, Pressure]
@@ -60,8 +60,3 @@ def parse(text: str) -> Pressure:
         averages = (float(values.get(key, "0")) for key in ("avg10", "avg60", "avg300"))
         lines[name] = Stall(int(values.get("total", "0")), *averages)
     return Pressure(lines.get("some", Stall()), lines.get("full", Stall()))
-
-
-def _document(stall: Stall) -> Obj:
-    averages = {"avg10": stall.avg10, "avg60": stall.avg60, "avg300": stall.avg300}
-    return {"total": stall.total, **averages}

@@ -12,6 +12,7 @@ from typing import Any
 
 from minikube_py.kinds.apps.replicaset import ReplicaSet
 from minikube_py.kinds.apps.statefulset import StatefulSet
+from minikube_py.kinds.core.node import HOSTNAME, ZONE
 from minikube_py.kinds.core.replicationcontroller import ReplicationController
 from minikube_py.kinds.core.service import Service
 from minikube_py.meta.objects import Key, controller_of, dig
@@ -29,7 +30,7 @@ from minikube_py.scheduler.framework import (
 from minikube_py.scheduler.podinfo import PodInfo
 from minikube_py.scheduler.snapshot import NodeInfo, Snapshot
 from minikube_py.scheduler.tallies import Tally
-from minikube_py.scheduler.terms import HOSTNAME, ZONE, Constraint, Pod, constraint
+from minikube_py.scheduler.terms import Constraint, Pod, constraint
 
 MISMATCH = "node(s) didn't match pod topology spread constraints"
 SKEWED, UNLABELLED = reject(MISMATCH), reject(f"{MISMATCH} (missing required label)", resolvable=False)
