@@ -40,13 +40,12 @@ def hindering(entries: Sequence[Entry], bridge: str, pod_cidr: str) -> Iterator[
 
 
 def _forwarding(chain: Entry, docker: bool, bridge: str) -> str:
+    place = f"{chain['family']} {chain['table']} {chain['name']}"
     if chain["family"] == "ip" and chain["table"] == "filter":
         into = "DOCKER-USER" if docker else chain["name"]
         commands = [f"iptables -I {into} -{way} {bridge} -j ACCEPT" for way in "io"]
     else:
-        place = f"{chain['family']} {chain['table']} {chain['name']}"
         commands = [f"nft insert rule {place} {way}name {bridge} accept" for way in ("iif", "oif")]
-    place = f"{chain['family']} {chain['table']} {chain['name']}"
     return f"the firewall drops what pods send ({place}); let it pass: {' && '.join(commands)}"
 
 

@@ -13,7 +13,6 @@ from minikube_py.client.base import Change, Index
 from minikube_py.client.events import EventRecorder
 from minikube_py.controllers.base import Controller, ControllerContext, KeysOf
 from minikube_py.controllers.volumes import binding
-from minikube_py.controllers.volumes.binding import Reclaim
 from minikube_py.controllers.volumes.hostpaths import remove, scrub
 from minikube_py.errors import NotFound
 from minikube_py.kinds.core.accessmodes import storage_class_of
@@ -225,14 +224,13 @@ class PersistentVolumeBinder(Controller):
 
     async def _reclaim(self, volume: Obj) -> None:
         """Do with a released volume what its policy says; what fails is for people."""
-        outcome, path = binding.reclaimed(volume), dig(volume, "spec.hostPath.path", "")
-        if outcome.action is Reclaim.NOTHING:
+        fault = binding.reclaim_fault(volume)
+        if fault is None:
             return
         recycles = dig(volume, "spec.persistentVolumeReclaimPolicy") == "Recycle"
-        fault = outcome.fault
         if not fault:
             try:
-                await asyncio.to_thread(scrub if recycles else remove, path)
+                await asyncio.to_thread(scrub if recycles else remove, volume["spec"]["hostPath"]["path"])
             except OSError as error:
                 fault = f"Recycle failed: {error}" if recycles else str(error)
         if fault:

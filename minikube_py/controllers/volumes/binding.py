@@ -6,9 +6,8 @@ a crash between any two writes is made good by the next look.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 
 from minikube_py.controllers.volumes.hostpaths import undeletable
 from minikube_py.kinds.core.accessmodes import CLASS_ANNOTATION, storage_class_of
@@ -49,7 +48,6 @@ class VolumePlan:
     message: str = ""
     unbind: bool = False
     reclaim: bool = False
-    told: Sequence[Told] = field(default_factory=tuple)
 
 
 def plan_claim(
@@ -202,34 +200,15 @@ def volume_status(volume: Obj, phase: str, now: datetime, message: str = "") -> 
     return kept | {"phase": phase} | ({"message": message} if message else {})
 
 
-class Reclaim(Enum):
-    """What is done with a released volume."""
-
-    NOTHING = "nothing"  # it is kept, or the one who made it deletes it
-    REMOVE = "remove"
-    SCRUB = "scrub"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What is done with a released volume, and why that is to fail."""
-
-    action: Reclaim
-    fault: str = ""
-
-
-def reclaimed(volume: Obj) -> Outcome:
-    """What becomes of a released volume."""
+def reclaim_fault(volume: Obj) -> str | None:
+    """Why a released volume cannot be reclaimed, empty where it can. None: nothing is to be done with it, as it
+    is kept, or the one who made it deletes it."""
     policy, path = dig(volume, "spec.persistentVolumeReclaimPolicy"), dig(volume, "spec.hostPath.path")
     if policy == "Recycle":
-        if path:
-            return Outcome(Reclaim.SCRUB)
-        return Outcome(Reclaim.FAIL, "No recycler plugin found for the volume!")
+        return "" if path else "No recycler plugin found for the volume!"
     if policy != "Delete" or PROVISIONED_BY in annotations_of(volume):
-        return Outcome(Reclaim.NOTHING)
+        return None
     if path:
-        fault = undeletable(path)
-        return Outcome(Reclaim.FAIL, fault) if fault else Outcome(Reclaim.REMOVE)
+        return undeletable(path)
     fault = "no deletable volume plugin matched"
-    return Outcome(Reclaim.FAIL, f'error getting deleter volume plugin for volume "{name_of(volume)}": {fault}')
+    return f'error getting deleter volume plugin for volume "{name_of(volume)}": {fault}'
