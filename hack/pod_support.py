@@ -99,8 +99,8 @@ SUPPORT: Mapping[str, Fields] = {
         "node": "affinity nodeSelector tolerations",
         SCHEDULER: "nodeName preemptionPolicy priority schedulerName schedulingGates topologySpreadConstraints",
         SERVER: "automountServiceAccountToken priorityClassName serviceAccount",
-        "scheduler: allocates devices; the pod waits on this machine's node, with which no "
-        "driver of devices can register": "resourceClaims",
+        "enforced: the scheduler allocates their devices, the node has their drivers prepare them, else "
+        "FailedPrepareDynamicResources (docs/devices.md)": "resourceClaims",
         ALPHA: "hostnameOverride",
     },
     "Affinity": {
@@ -140,7 +140,10 @@ SUPPORT: Mapping[str, Fields] = {
     "PodSchedulingGate": {SCHEDULER: "name"},
     "PodReadinessGate": {KUBELET: "conditionType"},
     "PodOS": {"enforced: another one than linux is PodOSNotSupported": "name"},
-    "PodResourceClaim": {"refused: the pod stays pending": "name resourceClaimName resourceClaimTemplateName"},
+    "PodResourceClaim": {
+        KUBELET: "name resourceClaimName",
+        "controllers: a claim is made from it, then as any claim": "resourceClaimTemplateName",
+    },
     "LocalObjectReference": {KUBELET: "name"},
     "PodDNSConfig": {KUBELET: "nameservers options searches"},
     "PodDNSConfigOption": {KUBELET: "name value"},
@@ -179,11 +182,11 @@ SUPPORT: Mapping[str, Fields] = {
     },
     "ContainerResizePolicy": {KUBELET: "resourceName restartPolicy"},
     "ResourceRequirements": {
-        "enforced: cpu, memory, ephemeral-storage, huge pages; extended resources are "
-        "counted": "limits requests",
-        "refused: the pod stays pending": "claims",
+        "enforced: cpu, memory, ephemeral-storage, huge pages; device plugins give extended resources, "
+        "others are counted (docs/devices.md)": "limits requests",
+        KUBELET: "claims",
     },
-    "ResourceClaim": {"refused: the pod stays pending": "name request"},
+    "ResourceClaim": {KUBELET: "name request"},
     "ContainerRestartRule": {ALPHA: "action exitCodes"},
     "ContainerRestartRuleOnExitCodes": {ALPHA: "operator values"},
     "SecurityContext": {

@@ -94,6 +94,11 @@ class Histogram:
             self._texts[labels] = _text(self._labels, labels)
         return series
 
+    def remove(self, labels: Labels) -> None:
+        """Forget a series: what it told of is gone."""
+        self._series.pop(labels, None)
+        self._texts.pop(labels, None)
+
     def count(self, series: list[float], value: float) -> None:
         """Count one observation in a series."""
         series[bisect_left(self._buckets, value)] += 1

@@ -45,9 +45,8 @@ async def run(
         env={**os.environ, **env} if env else None,
     )
     try:
-        out, err = await asyncio.wait_for(
-            child.communicate(input.encode() if input is not None else None), timeout
-        )
+        async with asyncio.timeout(timeout):  # wait_for may lose a cancellation (until Python 3.12)
+            out, err = await child.communicate(input.encode() if input is not None else None)
     except BaseException:
         if child.returncode is None:
             child.kill()

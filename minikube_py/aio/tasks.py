@@ -6,7 +6,7 @@ Leaving the block cancels what still runs and waits for it. A failure is logged 
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -50,3 +50,10 @@ class Tasks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.cancel()
+
+
+async def first_ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Wait until one of the tasks has ended. Errors: its own."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()

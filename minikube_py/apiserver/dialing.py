@@ -46,7 +46,7 @@ def words(error: BaseException, server_name: str = "") -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return _verification(error.certificate_error, server_name or error.host)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return _dial(error.os_error, error.host, error.port, server_name)
+        return dial_words(error.os_error, error.host, error.port, server_name)
     if isinstance(error, ssl.SSLCertVerificationError):
         return _verification(error, server_name)
     if isinstance(error, aiohttp.ServerDisconnectedError):
@@ -56,7 +56,8 @@ def words(error: BaseException, server_name: str = "") -> str:
     return str(error) or type(error).__name__
 
 
-def _dial(error: OSError, host: str, port: int | None, server_name: str) -> str:
+def dial_words(error: OSError, host: str, port: int | None, server_name: str = "") -> str:
+    """Why no connection came about."""
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return _verification(error, server_name or host)

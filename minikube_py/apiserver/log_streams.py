@@ -8,6 +8,7 @@ from aiohttp import web
 
 from minikube_py.apiserver.request import Query
 from minikube_py.errors import BadRequest
+from minikube_py.meta.decoding import query_time
 from minikube_py.meta.kind import Kind, Violation
 from minikube_py.meta.violations import forbidden, invalid, invalid_error
 
@@ -18,19 +19,30 @@ _LEAST = {"tailLines": 0, "limitBytes": 1, "sinceSeconds": 1}
 
 
 def check_options(query: Query, name: str) -> None:
-    """Errors: Invalid where an option has a value that makes no sense, BadRequest where it is no number."""
+    """Errors: Invalid where an option has a value that makes no sense, BadRequest where it cannot be read."""
     if violations := list(_violations(query)):
         raise invalid_error(OPTIONS, name, violations)
 
 
 def _violations(query: Query) -> Iterator[Violation]:
     numbers = {key: _number(key, query[key][0]) for key in _LEAST if query.get(key) and query[key][0]}
-    both = "sinceSeconds" in numbers and any(query.get("sinceTime", ()))
+    since = _since(query)
+    both = "sinceSeconds" in numbers and bool(since)
     for key, value in numbers.items():
         if value < _LEAST[key] and not (both and key == "sinceSeconds"):
             yield invalid(key, value, f"must be greater than {'' if _LEAST[key] else 'or equal to '}0")
     if both:
         yield forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified")
+    if "stream" in query:  # its feature is off in v1.34
+        yield forbidden("stream", "may not be specified")
+
+
+def _since(query: Query) -> str:
+    text = (query.get("sinceTime") or ("",))[0]
+    try:
+        return query_time(text) if text else ""
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
 
 
 def _number(name: str, text: str) -> int:

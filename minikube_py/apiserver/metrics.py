@@ -1,12 +1,9 @@
-"""The metrics of the API server and of its process, and the page that shows every component's."""
+"""The metrics of the API server, and the page that shows every component's."""
 
-import os
-import re
-import resource
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 
-from minikube_py.aio.metrics import Counter, Gauge, Histogram, Metric
+from minikube_py.aio.metrics import Counter, Histogram, Metric
+from minikube_py.aio.process_metrics import process_metrics
 from minikube_py.registry.base import ListOptions
 from minikube_py.registry.resource import Registry
 
@@ -40,30 +37,6 @@ SIZES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
 """Bytes: the buckets of apiserver_response_sizes."""
 
 
-def process_metrics() -> Iterable[Metric]:
-    """The standard metrics of this process."""
-    started = time.time()
-    return (
-        Gauge(
-            "process_cpu_seconds_total",
-            "Total user and system CPU time spent in seconds.",
-            time.process_time,
-            type="counter",
-        ),
-        Gauge("process_resident_memory_bytes", "Resident memory size in bytes.", _resident),
-        Gauge("process_start_time_seconds", "Start time of the process since the epoch.", lambda: started),
-        Gauge("process_max_fds", "Maximum number of open file descriptors.", _max_files),
-    )
-
-
-def build_info(version: Mapping[str, str]) -> Metric:
-    """Which Kubernetes is served; `version` is what /version answers."""
-    labels = {re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", name): v for name, v in version.items()}
-    made = Counter("kubernetes_build_info", "The version that is served.", tuple(labels), type="gauge")
-    made.add(tuple(labels.values()))
-    return made
-
-
 class StoredObjects:
     """How many objects of each resource are stored, counted when the page is rendered."""
 
@@ -78,15 +51,6 @@ class StoredObjects:
                 found = self._registry.list(kind, "", ListOptions(limit=1))
                 count = len(found.entries) + (found.remaining or 0)
                 yield f'apiserver_storage_objects{{resource="{kind.resource}"}} {count}'
-
-
-def _resident() -> float:
-    with open("/proc/self/statm", "rb") as file:
-        return float(int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
-
-
-def _max_files() -> float:
-    return float(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 class ServerMetrics:

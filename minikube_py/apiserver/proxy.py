@@ -12,7 +12,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from minikube_py.apiserver import dialing, log_streams
+from minikube_py.apiserver import dialing, log_streams, stream_refusals
 from minikube_py.apiserver.call import Call
 from minikube_py.apiserver.rewriting import Rewriting
 from minikube_py.apiserver.streams import Streams, is_upgrade, passed_on
@@ -77,7 +77,17 @@ class Proxy:
         target = self._targets.stream(info.namespace, info.name, info.subresource, call.query)
         if not is_upgrade(call.request):
             raise BadRequest("Upgrade request required")
-        return await self._streams.answer(call.request, target)
+        if info.subresource == "portforward" or not stream_refusals.takes_status(call.request):
+            return await self._streams.answer(call.request, target)
+        try:
+            answer = await self._streams.answer(call.request, target)
+        except InternalError as error:
+            why = error.message.replace("error dialing backend", f'error sending request: Post "{target.url}"')
+            return await stream_refusals.tell(call.request, stream_refusals.internal_error(why))
+        if isinstance(answer, web.Response) and answer.status >= 400:
+            status = stream_refusals.refusal_of(answer.body if isinstance(answer.body, bytes) else b"")
+            return await stream_refusals.tell(call.request, status)
+        return answer
 
     async def proxy(self, call: Call) -> web.StreamResponse:
         """The proxy subresource. Errors: NotFound, BadRequest, ServiceUnavailable."""

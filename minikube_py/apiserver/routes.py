@@ -1,6 +1,5 @@
 """Routes: from a call that may proceed to the code that answers it."""
 
-import platform
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -25,25 +24,10 @@ from minikube_py.apiserver.tokens import ServiceAccountTokens
 from minikube_py.apiserver.watch import WatchStreams
 from minikube_py.meta.kind import Kind
 from minikube_py.meta.objects import Obj
+from minikube_py.meta.version import VERSION
 from minikube_py.registry.base import Attributes, Context
 from minikube_py.registry.resource import Registry
 
-VERSION = {
-    "major": "1",
-    "minor": "34",
-    "emulationMajor": "1",
-    "emulationMinor": "34",
-    "minCompatibilityMajor": "1",
-    "minCompatibilityMinor": "33",
-    "gitVersion": "v1.34.0",
-    "gitCommit": "",
-    "gitTreeState": "clean",
-    "buildDate": "2025-08-27T10:19:10Z",
-    "goVersion": "go1.24.6",
-    "compiler": "gc",
-    "platform": f"linux/{'arm64' if platform.machine() in ('aarch64', 'arm64') else 'amd64'}",
-}
-"""The Kubernetes version whose API is served, in the shape that clients parse."""
 _WITHOUT_NAMESPACE = frozenset(("list", "watch"))
 _ON_COLLECTION = frozenset(("create", "list", "watch", "deletecollection"))
 

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from minikube_py.aio.clock import Clock, SystemClock
 from minikube_py.aio.metrics import Gauge
+from minikube_py.aio.process_metrics import build_info
 from minikube_py.aio.tasks import Tasks
 from minikube_py.apiserver import reviews, stages, start_steps
 from minikube_py.apiserver.admission.base import Surroundings
@@ -36,7 +37,7 @@ from minikube_py.apiserver.guards import Guards
 from minikube_py.apiserver.handlers import BINDING, Resources
 from minikube_py.apiserver.health import Health
 from minikube_py.apiserver.incoming import Incoming
-from minikube_py.apiserver.metrics import ServerMetrics, StoredObjects, build_info
+from minikube_py.apiserver.metrics import ServerMetrics, StoredObjects
 from minikube_py.apiserver.observer import Observer
 from minikube_py.apiserver.proxy import Proxy
 from minikube_py.apiserver.reading import AUTOSCALER, Reading
@@ -45,7 +46,7 @@ from minikube_py.apiserver.resolving import Resolver
 from minikube_py.apiserver.resourcemetrics import kinds as resourcemetrics
 from minikube_py.apiserver.resourcemetrics.api import ResourceMetrics
 from minikube_py.apiserver.resourcemetrics.sampler import Sampler
-from minikube_py.apiserver.routes import VERSION, Answerers, Routes
+from minikube_py.apiserver.routes import Answerers, Routes
 from minikube_py.apiserver.stages import Stages
 from minikube_py.apiserver.start_steps import Step
 from minikube_py.apiserver.streams import Streams
@@ -62,6 +63,7 @@ from minikube_py.kinds.rbac.clusterrolebinding import ClusterRoleBinding
 from minikube_py.kinds.rbac.role import Role
 from minikube_py.kinds.rbac.rolebinding import RoleBinding
 from minikube_py.meta.objects import Obj, name_of, namespace_of
+from minikube_py.meta.version import VERSION
 from minikube_py.registry.resource import Registry
 
 log = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from minikube_py.aio.tasks import Tasks
+from minikube_py.apiserver.dialing import dial_words
 from minikube_py.apiserver.targets import Target
 from minikube_py.errors import ApiError, InternalError
 
@@ -107,8 +108,9 @@ class Streams:
                     server_hostname=target.server_name or None,
                     limit=MAX_HEAD,
                 )
-        except (OSError, TimeoutError) as error:
-            raise InternalError(f"error dialing backend: {_words(error)}") from error
+        except OSError as error:
+            why = dial_words(error, target.host, target.port, target.server_name)
+            raise InternalError(f"error dialing backend: {why}") from error
 
 
 def _words(error: Exception) -> str:

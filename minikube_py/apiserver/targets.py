@@ -20,16 +20,8 @@ from minikube_py.registry.resource import Registry
 
 KUBELET_PORT = 10250
 _ADDRESS_ORDER = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
-_LOG_OPTIONS = (
-    "follow",
-    "previous",
-    "sinceSeconds",
-    "sinceTime",
-    "timestamps",
-    "tailLines",
-    "limitBytes",
-    "stream",
-)
+_LOG_OPTIONS = ("sinceSeconds", "sinceTime", "tailLines", "limitBytes")
+_LOG_FLAGS = ("follow", "previous", "timestamps")
 _STREAM_OPTIONS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 """The options of exec and attach as the kubelet names them."""
 
@@ -79,10 +71,11 @@ class Targets:
             raise NoHost(f"pod {name} does not have a host assigned")
         place = f"{quote(namespace)}/{quote(name)}"
         if subresource == "portforward":
-            ports = {"port": list(query.get("ports", ()))}
-            return self.kubelet(node, f"/portForward/{place}", ports)
+            ports = ",".join(map(str, asked_ports(query)))
+            return self.kubelet(node, f"/portForward/{place}", {"port": [ports]} if ports else None)
         if subresource == "log":
             options = {key: query[key][:1] for key in _LOG_OPTIONS if key in query}
+            options |= {key: ["true"] for key in _LOG_FLAGS if flag(query, key)}
             return self.kubelet(node, f"/containerLogs/{place}/{quote(container)}", options)
         asked = {theirs: ["1"] for ours, theirs in _STREAM_OPTIONS.items() if flag(query, ours)}
         if subresource == "exec":
@@ -144,6 +137,19 @@ class Targets:
             return False
         addresses = [ip.get("ip") for ip in dig(pod, "status.podIPs", [])]
         return place.host in (*addresses, dig(pod, "status.podIP"))
+
+
+def asked_ports(query: Query) -> list[int]:
+    """The ports that a port-forward names, one by one or with commas. Errors: BadRequest."""
+    ports = []
+    for text in (part for value in query.get("ports", ()) for part in value.split(",")):
+        told = f'cannot convert to []int32: strconv.ParseUint: parsing "{text}"'
+        if not (text.isascii() and text.isdigit()):
+            raise BadRequest(f"{told}: invalid syntax")
+        if int(text) > 0xFFFF:
+            raise BadRequest(f"{told}: value out of range")
+        ports.append(int(text))
+    return ports
 
 
 def container_of(pod: Obj, asked: str) -> str:

@@ -123,6 +123,10 @@ def archive_of(source: str, scratch: Path) -> Path:
         with archive.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
         return archive
+    if Path(source).is_dir():
+        raise Failure(
+            f'"{source}" is a folder, not an archive', f"tar -C {source} -c . | minikube-py image load -"
+        )
     if Path(source).exists():
         return Path(source)
     for engine in ENGINES:

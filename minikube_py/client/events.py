@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 CAPACITY = 1000
 AT_ONCE = 100  # events of one round of writing
+TURNS_BEFORE = 8
+"""Turns of the loop that a round leaves to others first, who write what an event is about: that is in haste."""
 LONGEST = 16 * 1024  # characters of a message: a probe tells up to 10 KB of what its command said
 KNOWN = 4096  # correlation state is kept for as many events and objects, the least recently used go first
 SIMILAR = 10  # as many messages of one reason stand alone, the next ones are combined
@@ -186,6 +188,8 @@ class EventRecorder:
 
     async def _write_all(self) -> None:
         while self._waiting:
+            for _ in range(TURNS_BEFORE):
+                await asyncio.sleep(0)
             about: dict[str, list[_Series]] = {}
             for _ in range(min(AT_ONCE, len(self._waiting))):
                 series = self._waiting.popleft()

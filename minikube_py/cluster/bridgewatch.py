@@ -36,8 +36,13 @@ class BridgeWatch:
 
     async def run(self, ready: asyncio.Event) -> None:
         """Keep it until cancelled. Errors: NetworkFailed."""
-        news = asyncio.Event()
-        kernel = KernelNews(LINKS, lambda _: news.set(), news.set)
+        news, name = asyncio.Event(), self._bridge.name.encode() + b"\0"
+
+        def heard(message: bytes) -> None:
+            if name in message:  # every pod's interfaces are told of, too
+                news.set()
+
+        kernel = KernelNews(LINKS, heard, news.set)
         kernel.open()
         try:
             self._known = self._bridge.index()  # the start has completed it

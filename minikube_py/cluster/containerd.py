@@ -26,7 +26,9 @@ from minikube_py.cluster.strays import Strays
 
 log = logging.getLogger(__name__)
 
-START_WITHIN = 15.0  # seconds until the socket answers
+START_WITHIN = 60.0
+"""Seconds until the socket answers: before that containerd asks each shim that it finds, one after another, and
+waits some seconds for one that hangs."""
 END_WITHIN = 10.0  # seconds from SIGTERM to SIGKILL
 LOG_LIMIT = 10 << 20  # bytes at which the log is set aside when containerd starts
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -82,7 +84,8 @@ async def end_listener(path: Path) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, sent)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ended(pid), END_WITHIN)
+            async with asyncio.timeout(END_WITHIN):
+                await ended(pid)
             return
     raise ContainerdFailed(f"containerd (pid {pid}) does not end")
 
@@ -126,6 +129,7 @@ class ContainerdProcess:
                 await self._end_strays()
                 return pid
             await self.stop()
+        await self._end_unheard()
         self._prepare(text)
         given_back = await asyncio.to_thread(halfmade.give_back, config.folder, config.state)
         if given_back:
@@ -135,10 +139,21 @@ class ContainerdProcess:
         pid = process.spawn_detached(
             [config.binary, "--config", str(config.config_file)], log=config.log, env=environment
         )
-        await self._answers(pid)
+        try:
+            await self._answers(pid)
+        except ContainerdFailed:
+            await self._end_unheard()
+            raise
         await self._end_strays()
         await strays.drop_leases(config.socket, before=begun)
         return pid
+
+    async def _end_unheard(self) -> None:
+        """Kill the containerd that was started with this configuration and does not answer, where there is one:
+        whoever started it was killed or gave up meanwhile. It would keep the database from any other."""
+        for pid in await asyncio.to_thread(leftovers.kill_daemons, self.config.config_file):
+            log.warning("killed the containerd (pid %d) that did not answer", pid)
+            _reap(pid)
 
     async def _end_strays(self) -> None:
         """End the shims of containers that were given up while they were being made."""

@@ -90,7 +90,7 @@ def lacks_resource_capability(status: Path = Path("/proc/self/status")) -> bool:
 
 def render(config: ContainerdConfig, version: Version) -> str:
     """The file's text for the containerd of this version."""
-    return "".join(_tables(_version_3(config, version) if version >= (2, 0) else _version_2(config)))
+    return "".join(_tables(_version_3(config, version) if version >= (2, 0) else _version_2(config, version)))
 
 
 def _common(config: ContainerdConfig, version: int) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _containers(config: ContainerdConfig, version: Version = (1, 0)) -> dict[str
     }
 
 
-def _version_2(config: ContainerdConfig) -> dict[str, Any]:
+def _version_2(config: ContainerdConfig, version: Version) -> dict[str, Any]:
     cri = _containers(config) | {
         "sandbox_image": config.sandbox_image,
         "stream_server_address": "127.0.0.1",
@@ -134,6 +134,8 @@ def _version_2(config: ContainerdConfig) -> dict[str, Any]:
         "registry": {"config_path": str(config.certs)},
     }
     cri["containerd"]["snapshotter"] = "overlayfs"
+    if version >= (1, 7):
+        cri["enable_cdi"] = True  # as 2.x has it by itself
     plugins = {
         "io.containerd.grpc.v1.cri": cri,
         "io.containerd.internal.v1.opt": {"path": str(config.folder / "opt")},

@@ -18,6 +18,7 @@ from pathlib import Path
 
 MNT_DETACH = 2
 CGROUPS = Path("/sys/fs/cgroup")
+CONFIG = "config.toml"  # as ContainerdConfig.config_file
 LEASES = "cni-data"  # as ContainerdConfig.cni_data
 RESULTS = Path("/var/lib/cni/results")  # where libcni keeps what plugins answered, for the whole machine
 SHIM_BUNDLES = "io.containerd.runtime.v2.task/k8s.io"  # below ContainerdConfig.state
@@ -66,6 +67,13 @@ def shims(socket: Path) -> list[int]:
     return found
 
 
+def daemons(config_file: Path) -> list[int]:
+    """The pids of the containerd processes that were started with `config_file`."""
+    words = b"\0--config\0" + os.fsencode(config_file) + b"\0"
+    found = (folder for folder in Path("/proc").iterdir() if folder.name.isdigit())
+    return [int(folder.name) for folder in found if _has(folder / "cmdline", words)]
+
+
 def stray_shims(socket: Path, state: Path) -> list[int]:
     """The pids of shims of the containerd at `socket` (with this `state`) that serve nothing: containerd has
     given up their container while it was being made, and deleted its bundle."""
@@ -92,9 +100,9 @@ def _remove_sockets(pids: Iterable[int], table: Path = Path("/proc/net/unix")) -
             Path(words[7]).unlink(missing_ok=True)
 
 
-def end_stray_shims(socket: Path, state: Path) -> int:
-    """Kill them; how many there were."""
-    return _kill_shims(stray_shims(socket, state))
+def end_stray_shims(socket: Path, state: Path, among: Collection[int] | None = None) -> int:
+    """Kill them, or those `among` these pids; how many there were."""
+    return _kill_shims([pid for pid in stray_shims(socket, state) if among is None or pid in among])
 
 
 def _kill_shims(pids: Collection[int]) -> int:
@@ -118,10 +126,10 @@ def remove_bundle(id: str, socket: Path, folder: Path, state: Path) -> None:
     """End what runs from the bundle `id` in containerd's `state`, and remove all that is kept of it, in its
     `folder` too. Errors: LeftoversRemain."""
     bundle = state / SHIM_BUNDLES / id
-    _kill_shims([pid for pid in shims(socket) if _has(Path(f"/proc/{pid}/cmdline"), id)])
+    _kill_shims([pid for pid in shims(socket) if _has(Path(f"/proc/{pid}/cmdline"), id.encode())])
     with contextlib.suppress(OSError, ValueError):
         first = int((bundle / "init.pid").read_text())
-        if _has(Path(f"/proc/{first}/cgroup"), id):
+        if _has(Path(f"/proc/{first}/cgroup"), id.encode()):
             os.kill(first, signal.SIGKILL)
     unmount_all([bundle])
     for kept in (bundle, state / RUNC_STATE / id, folder / SHIM_WORK / id):
@@ -138,9 +146,9 @@ def is_live(bundle: Path) -> bool:
         return False
 
 
-def _has(file: Path, id: str) -> bool:
+def _has(file: Path, words: bytes) -> bool:
     try:
-        return id.encode() in file.read_bytes()
+        return words in file.read_bytes()
     except OSError:
         return False
 
@@ -153,15 +161,26 @@ def kill_containers(socket: Path, within: float = 5.0) -> int:
     _remove_sockets(serving)
     for shim in serving:
         doomed += [shim, *children(shim)]
+    _kill(doomed, within)
+    return len(doomed)
+
+
+def kill_daemons(config_file: Path, within: float = 5.0) -> list[int]:
+    """Kill the containerd processes that run with `config_file`; their pids. Errors: LeftoversRemain."""
+    found = daemons(config_file)
+    _kill(found, within)
+    return found
+
+
+def _kill(doomed: Collection[int], within: float) -> None:
     for pid in doomed:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + within
     while alive := [pid for pid in doomed if _alive(pid)]:
         if time.monotonic() > deadline:
-            raise LeftoversRemain(f"processes {alive} of containers do not end")
+            raise LeftoversRemain(f"processes {alive} do not end")
         time.sleep(0.01)
-    return len(doomed)
 
 
 def _alive(pid: int) -> bool:
@@ -239,10 +258,12 @@ def remove_folder(folder: Path) -> None:
 
 
 def remove_all(folders: Iterable[Path], *, socket: Path, cgroup: str = "") -> None:
-    """Everything in order: containers and shims, their sockets, mounts (network namespaces among them), the
-    leases of their addresses and the plugins' answers, cgroups. `folders` are containerd's, its state's, and
-    others with mounts; they themselves stay. Errors: LeftoversRemain."""
+    """Everything in order: a containerd that does not answer, containers and shims, their sockets, mounts
+    (network namespaces among them), the leases of their addresses and the plugins' answers, cgroups. `folders`
+    are containerd's, its state's, and others with mounts; they themselves stay. Errors: LeftoversRemain."""
     places = list(folders)
+    for place in places:
+        kill_daemons(place / CONFIG)
     kill_containers(socket)
     for place in places:
         remove_shim_sockets(place)

@@ -35,15 +35,29 @@ class Strays:
     def __init__(self, config: ContainerdConfig) -> None:
         self._config = config
         self._suspects: set[str] = set()
+        self._idle: set[int] = set()  # the pids of shims without a bundle at the last look
 
     async def run(self) -> None:
         """Look until cancelled."""
         for wait, every in _looks():
             await asyncio.sleep(wait)
             try:
+                await self.end_shims()
                 await self.look(every=every)
             except (RuntimeFailed, TimeoutError, OSError, leftovers.LeftoversRemain) as error:
                 log.warning("cannot look for stray shims: %s", error)
+
+    async def end_shims(self) -> int:
+        """End the shims that served nothing at the call before and still do: containerd has given up what they
+        were started for, as its caller has, and their end too; how many. Errors: OSError."""
+        where = self._config.socket, self._config.state
+        idle = set(await asyncio.to_thread(leftovers.stray_shims, *where))
+        suspects, self._idle = self._idle, idle
+        if not (idle & suspects):
+            return 0
+        ended = await asyncio.to_thread(leftovers.end_stray_shims, *where, suspects)
+        log.info("ended %d stray shims", ended)
+        return ended
 
     async def look(self, *, every: bool = True) -> set[str]:
         """Remove the bundles that were unknown at the look before and still are; their ids. `every`: also those

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from minikube_py.aio.clock import Clock
-from minikube_py.aio.tasks import Tasks
+from minikube_py.aio.tasks import Tasks, first_ended
 from minikube_py.client.base import Change, Client
 from minikube_py.client.events import EventRecorder
 from minikube_py.kinds.core.configmap import ConfigMap
@@ -23,24 +23,28 @@ from minikube_py.kinds.core.pod import BY_NODE, Pod, node_of
 from minikube_py.kinds.core.secret import Secret
 from minikube_py.kinds.node.runtimeclass import RuntimeClass
 from minikube_py.kubelet.admission.gate import Gate, node_with
-from minikube_py.kubelet.cm.allocatable import allocatable, capacity
+from minikube_py.kubelet.cm.allocatable import allocatable, capacity, enforced
 from minikube_py.kubelet.cm.cgroups import PodCgroups, find, host_limits
 from minikube_py.kubelet.cm.oom import OomWatch
 from minikube_py.kubelet.config import KubeletConfig
+from minikube_py.kubelet.devicemanager.devices import Devices
 from minikube_py.kubelet.eviction.ephemeralstorage import StorageLimits
 from minikube_py.kubelet.eviction.pressure import Pressure, Rest
 from minikube_py.kubelet.eviction.signals import read_signals
 from minikube_py.kubelet.images.puller import ImagePuller
+from minikube_py.kubelet.kuberuntime.instrumented import InstrumentedRuntime
 from minikube_py.kubelet.kuberuntime.isolation import Isolation
 from minikube_py.kubelet.kuberuntime.orphans import Orphans
-from minikube_py.kubelet.kuberuntime.sandbox import Resolver, parse_resolv_conf
+from minikube_py.kubelet.kuberuntime.pace import PER_CORE, Pace
+from minikube_py.kubelet.kuberuntime.sandbox import host_resolver
 from minikube_py.kubelet.kuberuntime.usernamespaces import UserNamespaces
 from minikube_py.kubelet.kuberuntime.view import RuntimeView
 from minikube_py.kubelet.logs.rotation import LogRotation
+from minikube_py.kubelet.metrics import KubeletMetrics
 from minikube_py.kubelet.node.machine import Machine, has_apparmor, read_machine
 from minikube_py.kubelet.node.node import NodeReporter
 from minikube_py.kubelet.node.node_status import node_object
-from minikube_py.kubelet.node.plugins import PluginWatch
+from minikube_py.kubelet.node.nodeplugins import watch_plugins
 from minikube_py.kubelet.pod_volumes import volume_kinds
 from minikube_py.kubelet.publish import pause_for
 from minikube_py.kubelet.server.access import Access
@@ -50,6 +54,7 @@ from minikube_py.kubelet.server.stats_handlers import StatsHandlers
 from minikube_py.kubelet.shared import Shared
 from minikube_py.kubelet.static.manifests import is_mirror
 from minikube_py.kubelet.static.static_pods import StaticPods, Workers
+from minikube_py.kubelet.stats.state import State
 from minikube_py.kubelet.volumes.base import ANY_DRIVER, Mounted, ObjectRef
 from minikube_py.kubelet.volumes.localpath import LocalPaths
 from minikube_py.kubelet.volumes.storage import Storage
@@ -79,6 +84,8 @@ class Kubelet:
         config: KubeletConfig,
         access: Access | None = None,
     ) -> None:
+        self._metrics = KubeletMetrics()
+        runtime = InstrumentedRuntime(runtime, self._metrics)
         self._client, self._runtime, self._clock = client, runtime, clock
         self._config, self._access = config, access or ReviewAccess(client, clock)
         self._workers: dict[str, PodWorker] = {}
@@ -89,7 +96,7 @@ class Kubelet:
         self._static: StaticPods | None = None
         self._tasks = Tasks("kubelet")
         self._node = NodeReporter(client, runtime, clock, config)
-        self.read_signals = partial(read_signals, config.root_dir, config.image_disk)
+        self.read_signals = partial(read_signals, config.root_dir, config.image_disk, config.cgroup_root)
         """Reads the eviction signals of the machine; may block."""
 
     async def idle(self) -> None:
@@ -110,8 +117,10 @@ class Kubelet:
             parallel=config.parallel_pulls,
             node_config=config.root_dir / "config.json",
         )
+        images.pulled = self._metrics.image_pulled
         view = RuntimeView(self._runtime, self._wake)
         shared = self._shared(machine, (recorder, images, view))
+        shared.storage.changed = lambda: self._tell_users(ANY_DRIVER)
         self._static = self._static_pods(shared)
         self._gate = Gate(
             config,
@@ -120,30 +129,33 @@ class Kubelet:
             lambda: self._node.info,
         )
         self._gate.apparmor = await asyncio.to_thread(has_apparmor)
-        self._gate.others = self._pods
+        self._gate.others, self._gate.devices = self._pods, shared.devices.plugins
         pressure = self._pressure(shared)
         self._node.recorder = recorder
+        self._node.made_anew = lambda: shared.storage.tell_again()
         self._node.tell("Normal", "Starting", "Starting kubelet.")
         unsubscribe: list[Callable[[], None]] = []
         try:
-            async with recorder, self._tasks:
-                await asyncio.to_thread(shared.cgroups.make_tiers, shared.allocatable)
-                self._tasks.spawn(self._follow_runtime(view), "runtime-events")
+            async with recorder, shared.devices, self._tasks:
+                await asyncio.to_thread(shared.cgroups.make_tiers, enforced(config, capacity(config, machine)))
+                events = self._tasks.spawn(self._follow_runtime(view), "runtime-events")
                 await view.relist()
                 await pressure.evictor.look()
                 await self._node.register(machine)
-                plugins = await self._watch_plugins(shared.storage)
+                plugins = await watch_plugins(shared.storage, shared.devices, self._tasks)
                 await self._client.cache.file(Pod, BY_NODE, node_of)
                 self._gate.remember(filter(self._is_ours, self._client.cache.list(Pod)), view.uids())
                 follow, keep = self._client.cache.follow, unsubscribe.append
                 keep(await follow(Node, self._on_node))
                 keep(await follow(Pod, lambda change: self._on_pod(change, shared)))
+                shared.devices.all_known(self._pods)
                 keep(await follow(ConfigMap, self._on_object))
                 keep(await follow(Secret, self._on_object))
                 keep(await follow(PersistentVolumeClaim, self._on_object))
                 keep(await follow(PersistentVolume, self._on_volume))
-                orphans = Orphans(shared, lambda: self._workers.keys())
-                await self._serve(shared, [*self._lasting(shared, orphans, pressure), plugins], pressure, ready)
+                orphans = Orphans(shared, lambda: self._workers.keys(), self._tasks)
+                lasting = [*self._lasting(shared, orphans, pressure), plugins, events]
+                await self._serve(shared, lasting, pressure, ready)
         finally:
             for stop in unsubscribe:
                 stop()
@@ -156,7 +168,7 @@ class Kubelet:
         config = self._config
         recorder, images, view = parts
         hierarchies = find(Path("/proc/mounts").read_text() if config.cgroup_root else "")
-        whole = capacity(config, machine)
+        whole, limits = capacity(config, machine), host_limits(hierarchies, machine.hugepages)
         return Shared(
             self._client,
             self._runtime,
@@ -164,11 +176,11 @@ class Kubelet:
             config,
             view,
             images,
-            PodCgroups(config.cgroup_root, hierarchies, config.pod_pids_limit),
+            PodCgroups(config.cgroup_root, hierarchies, config.pod_pids_limit, limits.page_sizes),
             recorder,
             volume_kinds(),
             Storage(self._client, self._clock, config, recorder),
-            _host_resolver(config),
+            host_resolver(config),
             machine.memory,
             allocatable(config, whole),
             isolation=Isolation(
@@ -176,19 +188,17 @@ class Kubelet:
                 lambda: self._node.info.handlers if self._node.info else {},
                 UserNamespaces(config.root_dir / "pods", config.max_pods),
             ),
-            host_limits=host_limits(hierarchies, machine.hugepages),
+            host_limits=limits,
+            devices=self._devices(),
+            pace=Pace(self._clock, PER_CORE * machine.cores),
             starting=self._starting,
+            metrics=self._metrics,
         )
 
-    async def _watch_plugins(self, storage: Storage) -> asyncio.Task[None]:
-        """The task that registers node plugins, once it has asked those that are there already."""
-        storage.changed = lambda: self._tell_users(ANY_DRIVER)
-        await storage.open()
-        asked = asyncio.Event()
-        task = self._tasks.spawn(PluginWatch(storage).run(asked), "plugins")
-        waiter = self._tasks.spawn(asked.wait(), "plugins/asked")
-        await asyncio.wait((task, waiter), return_when=asyncio.FIRST_COMPLETED)
-        return task
+    def _devices(self) -> Devices:
+        devices = Devices(self._client, self._clock, self._config)
+        devices.plugins.changed, self._node.devices = self._node.changed, devices.plugins.endpoints.amounts
+        return devices
 
     def _pressure(self, shared: Shared) -> Pressure:
         """What watches over memory and disk of the node, wired to the rest of this kubelet."""
@@ -198,21 +208,20 @@ class Kubelet:
             self._gate.pressures = pressure.evictor.pressures
             self._node.changed()
 
-        def mounted(uid: str) -> Mapping[str, Mounted]:
-            worker = workers.get(uid)
-            return worker.mounted() if worker is not None else {}
-
         def evict(uid: str, message: str, grace: float) -> None:
             if worker := workers.get(uid):
                 worker.evict("Evicted", message, grace, disrupted=True)
 
-        kubelet = Rest(self._pods, mounted, evict, self._node.tell, pressed, lambda: self.read_signals())
+        kubelet = Rest(self._pods, self._mounted, evict, self._node.tell, pressed, lambda: self.read_signals())
         pressure = Pressure(shared, kubelet)
         self._node.pressures = lambda: pressure.evictor.pressures
         return pressure
 
     def _pods(self) -> list[Obj]:
         return [worker.pod for worker in self._workers.values()]
+
+    def _mounted(self, uid: str) -> Mapping[str, Mounted]:
+        return self._workers[uid].mounted() if uid in self._workers else {}
 
     def _lasting(self, shared: Shared, orphans: Orphans, pressure: Pressure) -> list[asyncio.Task[None]]:
         """The tasks that run as long as the kubelet does."""
@@ -240,18 +249,14 @@ class Kubelet:
         """Run the lasting tasks; the first one that fails ends the service."""
         if self._config.server is None:
             ready.set()
-            await _first(lasting)
+            await first_ended(lasting)
             return
+        state = State(self._pods, self._mounted, lambda: [w.probe_counts for w in self._workers.values()])
         machine = await asyncio.to_thread(read_machine, self._config.root_dir)
-        stats = StatsHandlers(
-            shared,
-            pressure.measuring,
-            lambda: [worker.probe_counts for worker in self._workers.values()],
-            (machine.cores, machine.kernel),
-        )
+        stats = StatsHandlers(shared, pressure.measuring, state, machine)
         async with KubeletServer(shared, self._config.server, self._access, stats):
             ready.set()
-            await _first(lasting)
+            await first_ended(lasting)
 
     def _evict(self, uid: str, message: str) -> None:
         if worker := self._workers.get(uid):
@@ -304,7 +309,9 @@ class Kubelet:
 
     def _begin(self, pod: Obj, shared: Shared, mirror: Mirror | None = None) -> None:
         worker = PodWorker(pod, shared, mirror)
+        self._metrics.containers_per_pod.observe((), len(pod["spec"]["containers"]))
         if rejections := self._gate.admit(pod):
+            self._metrics.rejections.add((rejections[0].reason,))
             worker.reject(rejections[0])
         worker.displace([self._workers[uid] for uid in self._gate.victims])
         self._workers[worker.uid] = worker
@@ -356,7 +363,8 @@ class Kubelet:
 
     def _tell_users(self, ref: ObjectRef) -> None:
         for uid in self._needed_by.get(ref, ()):
-            self._workers[uid].object_changed()
+            if worker := self._workers.get(uid):
+                worker.object_changed()
 
     async def _follow_runtime(self, view: RuntimeView) -> None:
         """Hand the runtime's events to the view; when the stream breaks, ask again and compare everything."""
@@ -379,20 +387,7 @@ class Kubelet:
             try:
                 suspects = await orphans.remove()
                 await self._clock.sleep(LOOK_AGAIN if suspects else self._config.relist_interval)
-                await view.relist()
+                await self._metrics.timed_relist(view.relist, self._clock)
             except (RuntimeFailed, TimeoutError) as error:
                 log.warning("cannot list what the container runtime holds: %s", error)
                 await self._clock.sleep(RECONNECT)
-
-
-async def _first(tasks: list[asyncio.Task[None]]) -> None:
-    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in done:
-        task.result()
-
-
-def _host_resolver(config: KubeletConfig) -> Resolver:
-    try:
-        return parse_resolv_conf(config.resolv_conf.read_text(errors="replace"))
-    except OSError:
-        return Resolver()

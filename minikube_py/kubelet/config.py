@@ -69,6 +69,8 @@ class KubeletConfig:
     image_dir: Path | None = None
     """A folder on the disk that holds images and writable layers; None: it is that of `root_dir`."""
     server: ServerConfig | None = None
+    system_logs: Path | None = Path("/var/log")
+    """The folder of the machine's logs that /logs/ shows; None: it is not served."""
     stream_idle_timeout: float = 4 * 3600.0
     """How long nothing may pass in exec, attach and port-forward."""
 

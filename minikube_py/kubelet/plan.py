@@ -14,6 +14,7 @@ from minikube_py.meta.objects import Obj
 from minikube_py.runtime.base import Container, Sandbox
 
 HASH_ANNOTATION = "io.kubernetes.container.hash"
+DOUBTFUL = 'Container is in "unknown" state, try killing it before restart'
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,9 @@ def _in_sandbox(spec: Obj, seen: Seen, sandbox: str) -> Plan:
                 continue
             if not _is_final(spec, name, seen):
                 due.append(name)
-    return _starts(due, kills, seen)
+    doubtful = [here[name][0] for name in due if here.get(name) and here[name][0].state == "unknown"]
+    kills += [Kill(run, DOUBTFUL) for run in doubtful]  # it may run after all
+    return _starts([name for name in due if name not in {run.name for run in doubtful}], kills, seen)
 
 
 def _starts(due: list[str], kills: list[Kill], seen: Seen) -> Plan:
@@ -187,27 +190,38 @@ def _attempt(name: str, seen: Seen) -> int:
 def _init(
     spec: Obj, here: Mapping[str, Sequence[Container]], seen: Seen, begun: bool
 ) -> tuple[list[str], bool, bool]:
-    """Init containers to start, whether they hold the others back, and whether they failed for good."""
-    due: list[str] = []
-    for container in spec.get("initContainers") or ():
-        name = container["name"]
-        run = next(iter(here.get(name) or ()), None)
-        if is_sidecar(container):
-            if run is None or run.state != "running":
-                due.append(name)
-                if not begun:
-                    return due, True, False
-            elif not begun and run.id not in seen.started:
-                return due, True, False
+    """Init containers to start, whether they hold the others back, and whether they failed for good. The last
+    one that was ever begun tells how far the pod has come; sidecars before it are merely kept running."""
+    inits = spec.get("initContainers") or []
+    newest = {c["name"]: next(iter(here.get(c["name"]) or ()), None) for c in inits}
+    tried = [place for place, container in enumerate(inits) if newest[container["name"]] is not None]
+    last = max(tried, default=0)
+    before = inits if begun else inits[:last]
+    due = [c["name"] for c in before if is_sidecar(c) and not _runs(newest[c["name"]])]
+    for container in () if begun else inits[last:]:
+        run = newest[container["name"]]
+        if _is_past(container, run, seen):
             continue
-        if begun or (run is not None and run.state == "exited" and run.exit_code == 0):
-            continue
-        if run is not None and run.state == "running":
+        if _runs(run):
             return due, True, False
-        if run is not None and run.state == "exited" and spec.get("restartPolicy") == "Never":
+        ended = run is not None and run.state == "exited" and not is_sidecar(container)
+        if ended and spec.get("restartPolicy") == "Never":
             return due, True, True
-        return [*due, name], True, False
+        return [*due, container["name"]], True, False
     return due, False, False
+
+
+def _runs(run: Container | None) -> bool:
+    return run is not None and run.state == "running"
+
+
+def _is_past(container: Obj, run: Container | None, seen: Seen) -> bool:
+    """Whether an init container lets the next one start."""
+    if run is None:
+        return False
+    if is_sidecar(container):
+        return run.state == "running" and run.id in seen.started
+    return run.state == "exited" and run.exit_code == 0
 
 
 def _kills(spec: Obj, here: Mapping[str, Sequence[Container]], seen: Seen) -> Iterator[Kill]:
@@ -217,11 +231,12 @@ def _kills(spec: Obj, here: Mapping[str, Sequence[Container]], seen: Seen) -> It
         run = next(iter(here.get(name) or ()), None)
         if run is None or run.state != "running":
             continue
+        called, then = ("Init container", "") if is_sidecar(container) else ("Container", again)
         known = run.annotations.get(HASH_ANNOTATION, "")
         if known and known != container_hash(container):
-            yield Kill(run, f"Container {name} definition changed, will be restarted", at_once=True)
+            changed = ", will be restarted" if called == "Container" else ""
+            yield Kill(run, f"{called} {name} definition changed{changed}", at_once=True)
         elif probe := seen.failed.get(run.id):
-            restart = ", will be restarted" if is_sidecar(container) else again
-            yield Kill(run, f"Container {name} failed {probe} probe{restart}", probe)
+            yield Kill(run, f"{called} {name} failed {probe} probe{then}", probe)
         elif run.id in seen.resized:
             yield Kill(run, f"Container {name} resize requires restart", at_once=True)

@@ -84,6 +84,8 @@ class PodVolumes:
         self.context = context
         self._kinds = kinds
         self._mounted: dict[str, Mounted] = {}
+        self.took: Callable[[Obj, Mounted | None, float], None] = lambda volume, made, seconds: None
+        """Told how long it took to make a volume; None: it could not be made."""
         self._lock = asyncio.Lock()
         self._work: asyncio.Future[list[VolumeFailed | OSError | None]] | None = None
 
@@ -136,7 +138,11 @@ class PodVolumes:
         kind = self._kinds.get(_source(volume))
         if kind is None:
             raise no_plugin(volume["name"])
-        self._mounted[volume["name"]] = await kind.make(self.context, volume)
+        begun, made = self.context.clock.monotonic(), None
+        try:
+            made = self._mounted[volume["name"]] = await kind.make(self.context, volume)
+        finally:
+            self.took(volume, made, self.context.clock.monotonic() - begun)
 
     async def refresh(self) -> None:
         """Bring the content of the volumes that are made up to date. Errors: VolumeFailed, for the first."""

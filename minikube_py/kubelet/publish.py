@@ -109,8 +109,11 @@ class StatusPublisher:
             stored = await self._client.patch(
                 Pod, key_of(pod), body, type=STRATEGIC_PATCH, subresource="status"
             )
-        except (NotFound, Conflict):
-            return True  # the pod is gone, or another of its name is there; the cache tells the worker
+        except NotFound:
+            return True  # the cache tells the worker
+        except Conflict:  # another of its name is there, or too many write to this one
+            known = self._client.cache.get(Pod, key_of(pod))
+            return known is None or uid_of(known) != uid_of(pod)
         except Invalid as error:
             log.error("the API refuses the status of %s: %s", key_of(pod), error)
             return True

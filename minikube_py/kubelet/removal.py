@@ -48,8 +48,10 @@ async def delete_object(shared: Shared, pod: Obj, gone: Callable[[], bool]) -> N
         try:
             await shared.client.delete(Pod, key_of(pod), options)
             return
-        except (NotFound, Conflict):
-            return  # it is gone, or another pod has its name now
+        except NotFound:
+            return
         except ApiError as error:
+            if isinstance(error, Conflict) and not shared.is_known(pod):
+                return  # another pod has its name now
             log.warning("%s: cannot delete it from the API: %s", key_of(pod), error)
             await shared.clock.sleep(RETRY)

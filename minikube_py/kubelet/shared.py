@@ -7,19 +7,23 @@ from minikube_py.aio.clock import Clock
 from minikube_py.client.base import Client
 from minikube_py.client.events import EventRecorder
 from minikube_py.kinds.core.configmap import ConfigMap
+from minikube_py.kinds.core.pod import Pod
 from minikube_py.kinds.core.secret import Secret
 from minikube_py.kinds.core.service import Service
 from minikube_py.kubelet.cm.cgroups import PodCgroups
 from minikube_py.kubelet.cm.qos import HostLimits
 from minikube_py.kubelet.config import KubeletConfig
+from minikube_py.kubelet.devicemanager.devices import Devices
 from minikube_py.kubelet.images.puller import ImagePuller
 from minikube_py.kubelet.kuberuntime.environment import MASTER_SERVICE, PodFacts
 from minikube_py.kubelet.kuberuntime.isolation import Isolation
+from minikube_py.kubelet.kuberuntime.pace import Pace
 from minikube_py.kubelet.kuberuntime.sandbox import Resolver
 from minikube_py.kubelet.kuberuntime.view import RuntimeView
+from minikube_py.kubelet.metrics import KubeletMetrics
 from minikube_py.kubelet.volumes.base import VolumeKind
 from minikube_py.kubelet.volumes.storage import Storage
-from minikube_py.meta.objects import Key, Obj, namespace_of
+from minikube_py.meta.objects import Key, Obj, key_of, namespace_of, uid_of
 from minikube_py.runtime.base import Runtime
 
 
@@ -43,8 +47,16 @@ class Shared:
     allocatable: Mapping[str, str]
     isolation: Isolation
     host_limits: HostLimits
+    devices: Devices
+    pace: Pace
     starting: set[str] = field(default_factory=set)
     """The uids of the pods that are being started."""
+    metrics: KubeletMetrics = field(default_factory=KubeletMetrics)
+
+    def is_known(self, pod: Obj) -> bool:
+        """Whether the cache has this very pod, and none or another of its name."""
+        known = self.client.cache.get(Pod, key_of(pod))
+        return known is not None and uid_of(known) == uid_of(pod)
 
     def lookup(self, kind: str, namespace: str, name: str) -> Obj | None:
         """A ConfigMap or Secret from the cache."""

@@ -108,6 +108,11 @@ def phase(spec: Obj, status: Obj, facts: Facts, old: str) -> str:
     return "Running"
 
 
+def tells_running(status: Obj) -> bool:
+    """Whether a status still tells of a running container: its phase may be final by another's word."""
+    return any("running" in entry["state"] for entry in status.get("containerStatuses") or ())
+
+
 def _tally(entry: Obj) -> str:
     state = entry["state"]
     if "running" in state:

@@ -26,12 +26,13 @@ from minikube_py.kubelet.kuberuntime.start import Starter
 from minikube_py.kubelet.kuberuntime.stop import Stopper, grace_of
 from minikube_py.kubelet.memory import PodMemory
 from minikube_py.kubelet.plan import Plan, plan
+from minikube_py.kubelet.pod_times import PodTimes
 from minikube_py.kubelet.pod_volumes import PodVolumes
 from minikube_py.kubelet.prober.probes import PodProbes, Watcher
 from minikube_py.kubelet.publish import StatusPublisher, is_echo, newer
 from minikube_py.kubelet.removal import delete_object, remove_traces, take_down
 from minikube_py.kubelet.shared import Shared
-from minikube_py.kubelet.status import FINAL, pod_status, rejected_status
+from minikube_py.kubelet.status import FINAL, pod_status, rejected_status, tells_running
 from minikube_py.kubelet.volumes.base import Mounted, ObjectRef, VolumeContext, VolumeFailed
 from minikube_py.meta.objects import (
     Obj,
@@ -75,6 +76,7 @@ class PodWorker:
         self._stopped = asyncio.Event()
         self._told: Obj = {}
         self._wake = asyncio.Event()
+        self._times = PodTimes(shared.metrics, shared.clock, pod)
         self._acknowledged = shared.clock.now()
         self._tasks = Tasks(f"kubelet/{self._name}")
         self._refreshing: asyncio.Task[None] | None = None
@@ -85,9 +87,9 @@ class PodWorker:
         parts = (shared.client, shared.clock, shared.config, shared.facts(), shared.lookup, shared.storage)
         context = VolumeContext(pod, *parts)
         self._volumes = PodVolumes(context, shared.volume_kinds)
-        self._probes = PodProbes(
-            self._name, shared.runtime.streams, shared.clock, Watcher(self.wake, self._probed)
-        )
+        self._volumes.took = self._times.mounted
+        watcher = Watcher(self.wake, self._probed, self._times.probed)
+        self._probes = PodProbes(self._name, shared.runtime.streams, shared.clock, watcher)
         self._starter = Starter(shared, self._volumes, self._tasks)
         self._memory.hooked = self._starter.hooked
         self._stopper = Stopper(shared)
@@ -99,7 +101,7 @@ class PodWorker:
     def update(self, pod: Obj) -> None:
         """The pod's object has changed."""
         before, self.pod = self.pod, newer(self.pod, pod)
-        self._volumes.context.pod = self.pod
+        self._volumes.context.pod = pod = self.pod
         grown = dig(before, "metadata.generation") != dig(pod, "metadata.generation")
         if grown:
             self._memory.note_changed(before, self.pod)
@@ -171,18 +173,32 @@ class PodWorker:
 
     async def run(self) -> None:
         """Drive the pod until nothing of it is left on this node."""
+        self._times.working()
         async with self._tasks:
             self._tasks.spawn(self._publisher.run(), "status")
             if self._displaced:
                 self._tasks.spawn(self._make_room(), "room")
+            if self._shared.devices.plugins.holds(self.uid):
+                self._tasks.spawn(self._take_devices(), "devices")
             try:
                 while not self._must_end():
-                    await self._wait(None if self._displaced else self._step())
+                    await self._wait(None if self._is_held() else self._step())
                 await self._end()
             finally:
                 self._stopped.set()
                 self._shared.starting.discard(self.uid)
                 await self._probes.close()
+                self._times.ended()
+
+    def _is_held(self) -> bool:
+        """Whether the pod may not start yet: others make room for it, or it waits for its devices."""
+        return bool(self._displaced) or self._shared.devices.plugins.holds(self.uid)
+
+    async def _take_devices(self) -> None:
+        """Have device plugins give the pod what it was admitted with."""
+        if rejection := await self._shared.devices.take(self.pod):
+            self.reject(rejection)
+        self.wake()
 
     async def _make_room(self) -> None:
         """Wait for the pods that this one displaces: half as long again as the grace of each, 10 s at least."""
@@ -289,6 +305,7 @@ class PodWorker:
         idle = not self._launch.busy
         again = self._launch.begin(todo, now)
         if idle and self._launch.busy:
+            self._times.starting()
             if todo.sandbox is not None:
                 self._stale_volumes = False  # they are made from what is known now
             if todo.sandbox is None or not condition_is(self.pod, "Ready"):
@@ -302,6 +319,7 @@ class PodWorker:
 
     def _launched(self) -> None:
         self._shared.starting.discard(self.uid)
+        self._times.started()
         self._publisher.release()
         self.wake()
 
@@ -321,7 +339,7 @@ class PodWorker:
 
     def _status(self) -> Obj:
         status = self.pod.get("status") or {}
-        if status.get("phase") in FINAL:
+        if status.get("phase") in FINAL and not tells_running(status):
             return status  # told for good; what it was made from may be gone
         if self._rejection is not None:
             why = self._rejection
@@ -332,8 +350,10 @@ class PodWorker:
         return pod_status(self.pod, replace(facts, recursive=recursive))
 
     def _stored(self, pod: Obj) -> None:
-        if self._mirror is None:
-            self.pod = newer(self.pod, pod)
+        """What a write of the status has found in the API may be news that the cache has yet to tell."""
+        self._times.stored(pod)
+        if self._mirror is None and newer(self.pod, pod) is pod:
+            self.update(pod)
 
     async def _end(self) -> None:
         """Stop everything, tell the final status, and once the pod is deleted remove what is left."""
@@ -348,11 +368,13 @@ class PodWorker:
         self._stopped.set()
         await self._probes.close()
         self._memory.terminal = True
+        await self._shared.devices.unprepare(self.pod, lambda: self._gone)
         if not self._gone:
             await self._publisher.publish()
         taking_down = self._tasks.spawn(take_down(self._shared, self._volumes, self.pod), "take-down")
         while not (self._gone or is_deleting(self.pod)):
             await self._wait(None)
+            await self._stopper.everything(self.pod, self._grace())  # what a start that was cut off has left
         await self._stopper.remove_all(self.uid)
         await taking_down
         await remove_traces(self._shared, self.pod)

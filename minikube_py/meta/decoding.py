@@ -180,6 +180,11 @@ def _decoded_scalar(type: Type, value: Any, place: _Place) -> Any:
     return value
 
 
+def query_time(value: str) -> str:
+    """A time of a request's query in the form in which it is stored. Errors: ValueError in Go's words."""
+    return _time(value, forms.TIME)
+
+
 def _time(value: str, form: str) -> str:
     try:
         moment = datetime.fromisoformat(value)

@@ -47,8 +47,7 @@ class PortMapping:
 
 @dataclass(frozen=True, slots=True)
 class UserNamespace:
-    """A pod's own user namespace: its ids 0 to `length` - 1 are the node's from `host_id` on, users and groups
-    alike."""
+    """A pod's user namespace: its ids 0 to `length` - 1, of users and groups, are the node's from `host_id`."""
 
     host_id: int
     length: int = 65_536
@@ -187,6 +186,7 @@ class ContainerConfig:
     env: Sequence[tuple[str, str]] = ()
     mounts: Sequence[Mount] = ()
     devices: Sequence[Device] = ()
+    cdi_devices: Sequence[str] = ()  # names of the Container Device Interface, such as vendor.com/gpu=0
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     log_path: str = ""
@@ -209,8 +209,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container as it stands. state is created, running, exited or unknown. `applied` and `user` are None
-    where the runtime does not tell them."""
+    """A container. state is created, running, exited or unknown. `applied`, `user`: None where not told."""
 
     id: str
     sandbox_id: str
@@ -255,12 +254,15 @@ class ExecResult:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeEvent:
-    """type is started, exited, oom, or deleted; `container_id` names the container or sandbox. `status` asked
-    after an exited event tells the exit."""
+    """type is started, ended, exited, oom, or deleted; `container_id` names the container or sandbox. `status`
+    asked after an exited event tells the exit. An ended event may precede it: all that the process wrote is in
+    the log, `exit_code` and `finished_at` (seconds since the epoch) tell its end, but `status` may not know it.
+    """
 
     type: str
     container_id: str
     exit_code: int = 0
+    finished_at: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,8 +336,7 @@ class Images(Protocol):
 
 
 class Process(Protocol):
-    """A command that runs in a container, and its streams. Closed, its stdin ends and nobody reads what it
-    still prints; it is not ended."""
+    """A command that runs in a container. Closed, its stdin ends and nobody reads on; it is not ended."""
 
     async def read(self, stream: str) -> bytes:
         """What it prints to `stdout` or `stderr`, at least a byte; empty at the end."""
@@ -368,8 +369,7 @@ class Streams(Protocol):
     async def attach(self, id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> str: ...
 
     async def connect(self, sandbox_id: str, port: int) -> socket.socket:
-        """A TCP connection to a port of localhost in the sandbox's network. Errors: OSError with what is wrong,
-        RuntimeFailed."""
+        """A TCP connection to localhost in the sandbox's network. Errors: OSError (why), RuntimeFailed."""
 
 
 class Monitor(Protocol):

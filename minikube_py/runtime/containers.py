@@ -1,12 +1,13 @@
 """Containers over CRI: created in a sandbox, started, stopped with a grace, removed."""
 
+import asyncio
 import contextlib
 import math
 from collections.abc import Sequence
 
 import orjson
 
-from minikube_py.runtime import convert
+from minikube_py.runtime import cdi, convert
 from minikube_py.runtime.base import Container, ContainerConfig, RuntimeNotFound, SandboxConfig
 from minikube_py.runtime.calls import DEADLINE, Calls
 from minikube_py.runtime.proto import cri_pb2 as cri
@@ -27,7 +28,10 @@ class CriContainers:
         self._sandboxes: dict[str, str] = {}  # container id > sandbox id, which ContainerStatus does not tell
 
     async def create(self, sandbox_id: str, config: ContainerConfig, sandbox: SandboxConfig) -> str:
-        """Make a container in the sandbox that `sandbox` describes; its id. It does not run yet."""
+        """Make a container in the sandbox that `sandbox` describes; its id. It does not run yet. CDI devices
+        are looked up here where the runtime does not do that. Errors: RuntimeFailed."""
+        if config.cdi_devices and await self._lacks_cdi():
+            config = await asyncio.to_thread(cdi.applied, config)
         request = cri.CreateContainerRequest(
             pod_sandbox_id=sandbox_id,
             config=convert.container_config(config, self._oom_score_floor),
@@ -36,6 +40,11 @@ class CriContainers:
         answer = await self._calls.unary(SERVICE + "CreateContainer", request, cri.ContainerId)
         self._sandboxes[answer.container_id] = sandbox_id
         return str(answer.container_id)
+
+    async def _lacks_cdi(self) -> bool:
+        asked = cri.VersionRequest(version="v1")
+        told = await self._calls.unary(SERVICE + "Version", asked, cri.VersionResponse)
+        return cdi.is_needed(told.runtime_name, told.runtime_version)
 
     async def start(self, id: str) -> None:
         """Start a created container. Errors: RuntimeFailed with runc's words where it cannot run."""

@@ -209,6 +209,7 @@ def container_config(config: ContainerConfig, oom_score_floor: int = -1000) -> c
             )
             for device in config.devices
         ],
+        CDI_devices=[cri.CDIDevice(name=name) for name in config.cdi_devices],
         labels=config.labels,
         annotations=config.annotations,
         log_path=config.log_path,

@@ -1,46 +1,22 @@
-"""CSI: a storage driver's node service (CSI v1) and the registration of node plugins, over gRPC on unix
-sockets.
+"""CSI: a storage driver's node service (CSI v1), over gRPC on a unix socket.
 
-Errors are CsiFailed, whose text is that of Go's gRPC, because clients see it in events. A call without a
-deadline of its own has two minutes, as the kubelet gives. Sockets whose path is too long for the kernel are
-reached through their folder's descriptor.
+Errors are CsiFailed. A call without a deadline of its own has two minutes, as the kubelet gives.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import grpc
-import grpc.aio
-
-from minikube_py.runtime.calls import CODES
+from minikube_py.runtime.plugins import PluginChannel, PluginFailed
 from minikube_py.runtime.proto import csi_pb2 as csi
 
-DEADLINE = 120.0
-LONGEST_PATH = 107  # bytes of a unix socket's path (unix(7))
-NODE, REGISTRATION = "/csi.v1.Node/", "/pluginregistration.Registration/"
+NODE = "/csi.v1.Node/"
 STAGE, STATS, EXPAND = "STAGE_UNSTAGE_VOLUME", "GET_VOLUME_STATS", "EXPAND_VOLUME"
 SINGLE_WRITER, MOUNT_GROUP = "NODE_SINGLE_NODE_MULTI_WRITER", "VOLUME_MOUNT_GROUP"
 
 
-class CsiFailed(Exception):
-    """A driver refused or does not answer. `code` is the gRPC code as Go names it."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"rpc error: code = {code} desc = {message}")
-        self.code, self.message = code, message
-
-
-@dataclass(frozen=True, slots=True)
-class PluginInfo:
-    """What a plugin says of itself at its registration socket."""
-
-    type: str
-    name: str
-    endpoint: str
-    versions: tuple[str, ...]
+class CsiFailed(PluginFailed):
+    """A driver refused or does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,65 +63,11 @@ class Usage:
     used: int
 
 
-def short_path(socket: Path) -> tuple[str, int]:
-    """A path of a unix socket that the kernel takes, and the descriptor of its folder that must stay open
-    meanwhile (-1: none)."""
-    if len(os.fsencode(socket)) <= LONGEST_PATH:
-        return str(socket), -1
-    folder = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    return f"/proc/self/fd/{folder}/{socket.name}", folder
-
-
-class _Channel:
-    """Unary calls to one unix socket; use as an async context manager, or `close` it."""
-
-    def __init__(self, socket: Path) -> None:
-        path, self._folder = short_path(socket)
-        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
-        self._channel = grpc.aio.insecure_channel(f"unix:{path}", options=options)
-
-    async def call(self, method: str, request: Any, answer: type[Any], deadline: float = DEADLINE) -> Any:
-        """The answer to one request. Errors: CsiFailed."""
-        stub = self._channel.unary_unary(method, type(request).SerializeToString, answer.FromString)
-        try:
-            return await stub(request, timeout=deadline)
-        except grpc.aio.AioRpcError as error:
-            raise CsiFailed(CODES[error.code()], error.details() or "") from error
-
-    async def close(self) -> None:
-        """End the connection."""
-        await self._channel.close(None)
-        if self._folder >= 0:
-            os.close(self._folder)
-            self._folder = -1
-
-
-class Registration:
-    """A plugin's registration socket."""
-
-    def __init__(self, socket: Path) -> None:
-        self._channel = _Channel(socket)
-
-    async def info(self) -> PluginInfo:
-        """Who the plugin is. Errors: CsiFailed."""
-        said = await self._channel.call(REGISTRATION + "GetInfo", csi.Empty(), csi.PluginInfo, 10.0)
-        return PluginInfo(said.type, said.name, said.endpoint, tuple(said.supported_versions))
-
-    async def notify(self, error: str = "") -> None:
-        """Tell the plugin how its registration went. Errors: CsiFailed."""
-        status = csi.RegistrationStatus(plugin_registered=not error, error=error)
-        await self._channel.call(REGISTRATION + "NotifyRegistrationStatus", status, csi.Empty, 10.0)
-
-    async def close(self) -> None:
-        """End the connection."""
-        await self._channel.close()
-
-
 class CsiNode:
     """A driver's node service. Paths are as the driver sees them."""
 
     def __init__(self, endpoint: Path) -> None:
-        self._channel = _Channel(endpoint)
+        self._channel = PluginChannel(endpoint, CsiFailed)
         self._capabilities: frozenset[str] | None = None
 
     async def info(self) -> NodeInfo:

@@ -2,13 +2,16 @@
 
 Events come from containerd's own event service (its CRI service had none before 1.7). The exits of exec'd
 processes are left out: an event names a container or sandbox whose own process started or ended. An exit is
-told once CRI knows of it, so that `status` asked in answer to the event tells the exit code.
+told once CRI knows of it, so that `status` asked in answer to the event tells the exit code. That takes it some
+40 ms more than containerd's own records, so what ended by itself is told to have ended as soon as those have
+let go of it: its output has been read by then. What was killed waits, since CRI alone tells of what.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,10 @@ SUBSCRIBE = "/containerd.services.events.v1.Events/Subscribe"
 TOPICS = ("/tasks/start", "/tasks/exit", "/tasks/delete", "/tasks/oom")
 EXIT_KNOWN_WITHIN = 5.0  # seconds after which an exit is told all the same
 DELETED_WITHIN = 0.25  # seconds in which CRI deletes the task of what has ended; it knows of the exit then
+FIRST_LOOK, TOLD_LOOK, LAST_LOOK = 0.001, 0.02, 0.1
+"""Seconds until CRI is asked again whether it knows of an exit: at first, at first where the end was told
+already, and at most."""
+KILLED = 137  # the exit code of what SIGKILL ended, maybe for want of memory
 
 log = logging.getLogger(__name__)
 Queue = asyncio.Queue[RuntimeEvent | Exception]
@@ -108,27 +115,34 @@ class CriMonitor:
             arrived.put_nowait(end)
 
     async def _confirm(self, event: RuntimeEvent, arrived: Queue) -> None:
-        """Tell of an exit as soon as CRI's own record has it, some milliseconds after containerd's event."""
-        wait, id = 0.001, event.container_id
+        """Tell of an exit as soon as CRI's own record has it, and before that of the end, where it is whole."""
+        wait, id = FIRST_LOOK, event.container_id
         try:
             async with asyncio.timeout(EXIT_KNOWN_WITHIN):
                 known = await self._stops.over(id)
-                if not known:
-                    await self._deletion(id)
+                while not known and not await self._deletion(id):
+                    known = not await self._runs(id)
+                if not known and event.exit_code != KILLED:
+                    arrived.put_nowait(replace(event, type="ended"))
+                    wait = TOLD_LOOK
+                    await asyncio.sleep(wait)
                 while not known and await self._runs(id):
                     await asyncio.sleep(wait)
-                    wait = min(0.1, wait * 2)
+                    wait = min(LAST_LOOK, wait * 2)
         except (RuntimeFailed, TimeoutError):
             log.debug("the state of %s is unknown", id)
         finally:
             self._deleted.pop(id, None)
         arrived.put_nowait(event)
 
-    async def _deletion(self, id: str) -> None:
-        """Wait a little until the task of what has ended is deleted: CRI notes the exit right after that."""
+    async def _deletion(self, id: str) -> bool:
+        """Wait a little until the task of what has ended is deleted; whether it is. All its output was read
+        then, and CRI notes the exit next."""
+        deleted = self._deleted[id]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DELETED_WITHIN):
-                await self._deleted[id].wait()
+                await deleted.wait()
+        return deleted.is_set()
 
     async def _runs(self, id: str) -> bool:
         """Whether CRI still takes the container, or else the sandbox, for running."""
@@ -173,7 +187,8 @@ def event_from(topic: str, data: bytes) -> RuntimeEvent | None:
             ended = containerd.TaskExit.FromString(data)
             if ended.id != ended.container_id:
                 return None
-            return RuntimeEvent("exited", ended.container_id, ended.exit_status)
+            moment = ended.exited_at.seconds + ended.exited_at.nanos / 1e9
+            return RuntimeEvent("exited", ended.container_id, ended.exit_status, moment)
         case "/tasks/delete":
             return RuntimeEvent("deleted", containerd.TaskDelete.FromString(data).container_id)
         case "/tasks/oom":

@@ -109,8 +109,9 @@ class ContainerdProcess:
         return int(answer.exit_status)
 
     async def close(self) -> None:
-        """Leave the command to itself, as containerd does: its stdin ends, and what it prints stays where it
-        is, so that one that prints much comes to a halt. It is forgotten once it has ended."""
+        """Leave the command to itself, as containerd does: its stdin ends (but a terminal's, whose end would be
+        a hangup), and what it prints stays where it is, so that one that prints much comes to a halt. It is
+        forgotten once it has ended."""
         self._tasks.spawn(self._leave(), f"exec/{self._id[:12]}")
 
     async def start(self, request: containerd.ExecProcessRequest, folder: Path) -> None:
@@ -131,8 +132,9 @@ class ContainerdProcess:
 
     async def _leave(self) -> None:
         try:
-            await self.close_stdin()
-            self.release()
+            if not self._wanted.tty:
+                await self.close_stdin()
+                self.release()
             if not self._over:
                 await self.wait()
         except (RuntimeFailed, TimeoutError):

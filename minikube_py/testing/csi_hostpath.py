@@ -7,7 +7,6 @@ its plugins_registry. Every call is noted; a call may be told to fail, or to wai
 import asyncio
 import os
 import shutil
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -19,14 +18,12 @@ from google.protobuf.json_format import MessageToDict
 
 from minikube_py.kubelet.volumes.mounts import bind, bind_with, is_mounted, unmount_below
 from minikube_py.kubelet.volumes.usage import volume_usage
-from minikube_py.runtime.csi import short_path
+from minikube_py.runtime.calls import CODES
+from minikube_py.runtime.plugins import Methods, PluginFailed, PluginServer, Serve
 from minikube_py.runtime.proto import csi_pb2 as csi
 
 NAME = "hostpath.csi.minikube-py.local"
 VERSIONS = ("1.0.0",)
-Serve = Callable[[Any], Awaitable[Any]]
-Methods = dict[str, tuple[Any, Serve]]
-"""A method > the type of its request, and what serves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +52,7 @@ class CsiHostPath:
         """Method > what it waits for before it works."""
         self.registered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """What the kubelet said of the registration: '' or its error."""
-        self._servers: list[grpc.aio.Server] = []
-        self._folders: list[int] = []
+        self._servers: list[PluginServer] = []
         self._called: dict[str, asyncio.Event] = {}
 
     @property
@@ -111,42 +107,28 @@ class CsiHostPath:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for path in (self.registration, self.socket):
-            await asyncio.to_thread(path.unlink, missing_ok=True)
-        for server in self._servers:
-            await server.stop(0)
-        for folder in self._folders:
-            os.close(folder)
+        for server in reversed(self._servers):
+            await server.stop()
         self._servers.clear()
-        self._folders.clear()
 
     async def _listen(self, path: Path, services: dict[str, Methods]) -> None:
-        await asyncio.to_thread(_make_room, path)
-        server = grpc.aio.server()
-        for name, methods in services.items():
-            handlers = {
-                method: grpc.unary_unary_rpc_method_handler(
-                    self._served(method, work), request.FromString, lambda answer: answer.SerializeToString()
-                )
-                for method, (request, work) in methods.items()
-            }
-            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
-        short, folder = short_path(path)
-        server.add_insecure_port(f"unix:{short}")
-        if folder >= 0:
-            self._folders.append(folder)
+        served = {
+            name: {method: (request, self._served(method, work)) for method, (request, work) in methods.items()}
+            for name, methods in services.items()
+        }
+        server = PluginServer(path, served)
         await server.start()
         self._servers.append(server)
 
-    def _served(self, method: str, work: Serve) -> Callable[[Any, Any], Awaitable[Any]]:
-        async def serve(request: Any, context: Any) -> Any:
+    def _served(self, method: str, work: Serve) -> Serve:
+        async def serve(request: Any) -> Any:
             if not isinstance(request, csi.Empty | csi.RegistrationStatus):
                 self.calls.append((method, MessageToDict(request, preserving_proto_field_name=True)))
                 self._called.setdefault(method, asyncio.Event()).set()
             if (gate := self.holding.get(method)) is not None:
                 await gate.wait()
             if (failure := self.failing.get(method)) is not None:
-                await context.abort(*failure)
+                raise PluginFailed(CODES[failure[0]], failure[1])
             return await work(request)
 
         return serve

@@ -140,6 +140,8 @@ async def test_group_is_served_and_registered(cluster: Cluster) -> None:
     ]
     empty = await admin.get(f"{BASE}/pods")
     assert (empty["kind"], empty["items"]) == ("PodMetricsList", [])
+    named = await admin.get(f"{BASE}/namespaces/default/pods?fieldSelector=metadata.name%3Dnone")
+    assert (named["kind"], named["items"]) == ("PodMetricsList", [])  # a list still, of none or one
     missing = await admin.get(f"{BASE}/nodes/none")
     assert (missing.code, missing["message"]) == (404, 'nodes "none" not found')
     assert (await admin.call("POST", f"{BASE}/nodes", {})).code == 405

@@ -2,12 +2,14 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import orjson
 import pytest
 from api_cluster import Client, Cluster, start, stop
 from machine_address import machine_address
@@ -103,11 +105,13 @@ async def backend(cluster: Cluster) -> AsyncIterator[Backend]:
         yield made
 
 
-async def exec_raw(cluster: Cluster, client: Client, path: str, method: str = "POST") -> tuple[bytes, Any, Any]:
+async def exec_raw(
+    cluster: Cluster, client: Client, path: str, method: str = "POST", asked: Mapping[str, str] = UPGRADE
+) -> tuple[bytes, Any, Any]:
     """An upgrade request over a raw connection: the answer's head, and the streams behind it."""
     host, port = cluster.server.addresses[0]
     reader, writer = await asyncio.open_connection(host, port, ssl=client.tls)
-    headers = "".join(f"{name}: {value}\r\n" for name, value in UPGRADE.items())
+    headers = "".join(f"{name}: {value}\r\n" for name, value in asked.items())
     writer.write(
         f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n{headers}\r\n".encode()
     )
@@ -177,6 +181,85 @@ async def test_exec_refused(
     assert (head.split(b" ")[1], words in body) == (code, True)
 
 
+WEBSOCKET = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "c2l4dGVlbiBvY3RldHMhIQ==",
+    "Sec-WebSocket-Protocol": "v4.channel.k8s.io, v5.channel.k8s.io",
+}
+
+
+async def told(reader: asyncio.StreamReader) -> tuple[int, dict[str, Any]]:
+    """The channel of a WebSocket message, and the Status on it."""
+    _, length = await reader.readexactly(2)
+    size = int.from_bytes(await reader.readexactly(2)) if length == 126 else length
+    message = await reader.readexactly(size)
+    return message[0], orjson.loads(message[1:])
+
+
+async def test_refusals_on_the_stream(cluster: Cluster, admin: Client, backend: Backend) -> None:
+    """A WebSocket client of version 5 is let in, and told by a Status what the kubelet refuses; one of an older
+    version gets the kubelet's own answer."""
+    path = f"{POD}/exec?container=refuse&command=x&stdout=1"
+    head, reader, writer = await exec_raw(cluster, admin, path, "GET", WEBSOCKET)
+    channel, status = await told(reader)
+    writer.close()
+    old = WEBSOCKET | {"Sec-WebSocket-Protocol": "v4.channel.k8s.io"}
+    refused, _, writer = await exec_raw(cluster, admin, path, "GET", old)
+    writer.close()
+    why = "unable to upgrade connection: no such"
+    assert (head.split(b" ")[1], b"v5.channel.k8s.io" in head, channel) == (b"101", True, 3)
+    assert (status["message"], status["code"]) == (f"Internal error occurred: {why}", 500)
+    assert status["details"] == {"causes": [{"message": why}]}
+    assert refused.split(b" ")[1] == b"404"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("ports=80", "80"),
+        ("ports=80,443", "80,443"),
+        ("ports=80&ports=443", "80,443"),
+        ("ports=x", 'cannot convert to []int32: strconv.ParseUint: parsing "x": invalid syntax'),
+        ("ports=70000", 'cannot convert to []int32: strconv.ParseUint: parsing "70000": value out of range'),
+    ],
+)
+async def test_ports_of_a_forward(
+    cluster: Cluster, admin: Client, backend: Backend, query: str, expected: str
+) -> None:
+    """The kubelet hears of all ports together; what is no port is refused."""
+    head, reader, writer = await exec_raw(cluster, admin, f"{POD}/portforward?{query}")
+    if b" 101 " in head:
+        found = parse_qs(urlsplit(backend.heads[0].split(b" ")[1].decode()).query)["port"][0]
+    else:
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        found = orjson.loads(await reader.readexactly(length))["message"]
+    writer.close()
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "expected"),
+    [
+        ("follow", 200, "follow=true"),
+        ("timestamps=yes&previous=0&follow=False", 200, "timestamps=true"),
+        ("sinceTime=2026-01-02T03:04:05.678Z", 200, "sinceTime=2026-01-02T03%3A04%3A05.678Z"),
+        ("stream=Stdout", 422, 'PodLogOptions "p" is invalid: stream: Forbidden: may not be specified'),
+        (
+            "sinceTime=now",
+            400,
+            'parsing time "now" as "2006-01-02T15:04:05Z07:00": cannot parse "now" as "2006"',
+        ),
+    ],
+)
+async def test_options_of_a_log(admin: Client, backend: Backend, query: str, code: int, expected: str) -> None:
+    """A flag is on unless it is false; the choice of a stream is off in v1.34; times are read at once."""
+    answer = await admin.get(f"{POD}/log?container=main&{query}")
+    asked = backend.heads[0].split(b" ")[1].decode().partition("?")[2] if backend.heads else ""
+    assert (answer.code, asked if code == 200 else answer["message"]) == (code, expected)
+
+
 async def test_exec_needs_create_even_by_get(cluster: Cluster, backend: Backend) -> None:
     """A WebSocket's GET is no way around the right to create pods/exec."""
     body = {
@@ -221,9 +304,12 @@ async def test_unreachable_kubelet(cluster: Cluster, admin: Client, backend: Bac
     patch = {"status": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 1}}}}
     await admin.call("PATCH", "/api/v1/nodes/n/status", patch, type="application/merge-patch+json")
     log = await admin.get(f"{POD}/log?container=main")
-    head, _, writer = await exec_raw(cluster, admin, f"{POD}/exec?container=main&command=x&stdout=1")
-    writer.close()
+    head, reader, writer = await exec_raw(cluster, admin, f"{POD}/exec?container=main&command=x&stdout=1")
     host = machine_address()
+    length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+    refused = orjson.loads(await reader.readexactly(length))
+    writer.close()
+    assert refused["message"] == f"error dialing backend: dial tcp {host}:1: connect: connection refused"
     url = f"https://{host}:1/containerLogs/default/p/main"
     assert (log.code, log["message"], head.split(b" ")[1]) == (
         500,

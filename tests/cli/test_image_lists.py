@@ -4,8 +4,10 @@ import json
 from base64 import b64encode
 from pathlib import Path
 
+import click
 import pytest
 
+from minikube_py.cli.commands.image import command
 from minikube_py.cli.images import human_size, logins, render
 from minikube_py.runtime.base import Credentials, Image
 
@@ -54,3 +56,13 @@ def test_logins_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "config.json").write_text(json.dumps({"auths": {"a.io": {"auth": auth}}}))
     assert logins("a.io", "web") == [Credentials("ada", "secret")]
     assert logins("b.io", "web") == [None]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("list", "ls"), ("remove", "rm"), ("unload", "rm"), ("ls", "ls")]
+)
+def test_other_names(name: str, expected: str) -> None:
+    """minikube's other names for a command mean it, too."""
+    found = command.get_command(click.Context(command), name)
+    assert found is not None
+    assert found.name == expected

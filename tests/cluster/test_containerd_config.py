@@ -148,3 +148,10 @@ def test_state_may_lie_elsewhere(version: tuple[int, int]) -> None:
         'state = "/run/minikube-py/x"',
         'Root = "/run/minikube-py/x/runc"',
     ]
+
+
+@pytest.mark.parametrize(("version", "expected"), [((1, 6), False), ((1, 7), True)])
+def test_device_names_are_understood(version: tuple[int, int], expected: bool) -> None:
+    """The Container Device Interface is on where containerd has it and leaves it off."""
+    cri = tomllib.loads(render(CONFIG, version))["plugins"]["io.containerd.grpc.v1.cri"]
+    assert cri.get("enable_cdi", False) == expected

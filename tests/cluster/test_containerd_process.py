@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,31 @@ async def test_its_death_is_a_crash_of_the_service(config: ContainerdConfig) -> 
     with pytest.raises(ContainerdFailed, match=f"pid {pid}"):
         await running
     assert await service.start() != pid
+
+
+async def test_one_that_nobody_reaches_makes_room(config: ContainerdConfig) -> None:
+    """A containerd without its socket, whose starter was killed meanwhile, does not keep the next from its
+    database."""
+    unheard = await ContainerdProcess(config).start()
+    config.socket.unlink()
+    pid = await ContainerdProcess(config).start()
+    assert listener(config.socket) == pid
+    assert not Path(f"/proc/{unheard}").exists()
+
+
+async def test_one_that_does_not_answer_in_time_is_ended(
+    config: ContainerdConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What did not answer when the start was given up does not stay."""
+    hung = tmp_path / "hung"
+    version = "print('containerd containerd.io 1.6.20') if '--version' in sys.argv else signal.pause()"
+    hung.write_text(f"#!{sys.executable}\nimport signal, sys\n{version}\n")
+    hung.chmod(0o755)
+    monkeypatch.setattr("minikube_py.cluster.containerd.START_WITHIN", 0.2)
+    broken = replace(config, binary=str(hung))
+    with pytest.raises(ContainerdFailed, match="did not answer"):
+        await ContainerdProcess(broken).start()
+    assert leftovers.daemons(config.config_file) == []
 
 
 async def test_a_configuration_it_refuses_is_told(config: ContainerdConfig) -> None:

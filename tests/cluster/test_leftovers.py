@@ -1,16 +1,20 @@
 """What containers leave behind is found and removed, and nothing else is."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from minikube_py.aio.process import run_blocking
+from minikube_py.cluster.containerd_config import ContainerdConfig
 from minikube_py.cluster.leftovers import (
+    SHIM_BUNDLES,
     LeftoversRemain,
     children,
     end_stray_shims,
@@ -23,6 +27,7 @@ from minikube_py.cluster.leftovers import (
     stray_shims,
     unmount_all,
 )
+from minikube_py.cluster.strays import Strays
 
 MOUNTINFO = """\
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -143,22 +148,44 @@ input()
 """
 
 
-def test_shims_without_a_bundle_are_ended(tmp_path: Path) -> None:
-    """A shim whose container was given up is ended, and its socket goes; one with a bundle serves on."""
-    socket, started = tmp_path / "c.sock", []
-    (tmp_path / "io.containerd.runtime.v2.task/k8s.io/kept").mkdir(parents=True)
+@contextlib.contextmanager
+def kept_and_stray(folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Two shims of the containerd at c.sock in `folder`, the first with a bundle, the second without."""
+    started: list[subprocess.Popen[bytes]] = []
+    (folder / SHIM_BUNDLES / "kept").mkdir(parents=True)
     for id in ("kept", "stray"):
-        argv = ["containerd-shim-test", "-c", LISTEN, str(tmp_path / id), "-id", id, "-address", str(socket)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        started.append(subprocess.Popen(argv, executable=sys.executable, **pipes))
+        argv = ["containerd-shim-test", "-c", LISTEN, str(folder / id), "-id", id]
+        argv += ["-address", str(folder / "c.sock")]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(argv, executable=sys.executable, stdin=pipe, stdout=pipe))
     try:
         assert [shim.stdout.readline() for shim in started if shim.stdout] == [b"up\n"] * 2
-        assert stray_shims(socket, tmp_path) == [started[1].pid]
-        assert end_stray_shims(socket, tmp_path) == 1
-        assert started[1].wait(timeout=5) == -9
-        assert started[0].poll() is None
-        assert [(tmp_path / id).exists() for id in ("kept", "stray")] == [True, False]
+        yield started
     finally:
         for shim in started:
             shim.kill()
             shim.communicate()
+
+
+def test_shims_without_a_bundle_are_ended(tmp_path: Path) -> None:
+    """A shim whose container was given up is ended, and its socket goes; one with a bundle serves on."""
+    socket = tmp_path / "c.sock"
+    with kept_and_stray(tmp_path) as (kept, stray):
+        assert stray_shims(socket, tmp_path) == [stray.pid]
+        assert end_stray_shims(socket, tmp_path, {kept.pid}) == 0
+        assert end_stray_shims(socket, tmp_path) == 1
+        assert stray.wait(timeout=5) == -9
+        assert kept.poll() is None
+        assert [(tmp_path / id).exists() for id in ("kept", "stray")] == [True, False]
+
+
+async def test_shims_that_become_strays_later_are_ended(tmp_path: Path) -> None:
+    """One that containerd gives up while the cluster runs goes at the second look."""
+    config = ContainerdConfig(
+        tmp_path, tmp_path / "c.sock", tmp_path / "log", tmp_path, "pause:1", state_folder=tmp_path
+    )
+    with kept_and_stray(tmp_path) as (kept, stray):
+        strays = Strays(config)
+        assert [await strays.end_shims(), await strays.end_shims()] == [0, 1]
+        assert stray.wait(timeout=5) == -9
+        assert kept.poll() is None

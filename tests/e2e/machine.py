@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,18 @@ class Machine:
         argv = ["ctr", "-a", str(self.profile.containerd_socket), "-n", "k8s.io", "containers", "info", sandbox]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
         return str(json.loads(done.stdout)["Labels"]["io.kubernetes.pod.uid"]) if done.returncode == 0 else ""
+
+    def await_step(self, step: str, within: float) -> None:
+        """Wait until containerd's log tells that it begins a step, or is done with it, but not for longer than
+        `within` seconds."""
+        log = self.cluster.folder / "logs" / "containerd.log"
+        with subprocess.Popen(["tail", "-n0", "-F", str(log)], stdout=subprocess.PIPE, text=True) as tail:
+            assert tail.stdout is not None
+            end = threading.Timer(within, tail.kill)
+            end.start()
+            next((line for line in tail.stdout if step in line), "")
+            end.cancel()
+            tail.kill()
 
     def traces(self) -> dict[str, set[str]]:
         """All that pods leave on a machine, by kind."""

@@ -68,6 +68,20 @@ def test_standard_input(core: Any, namespace: str, web: str) -> None:
     assert found == ("got this\n", "err\n", 7)
 
 
+def test_port_forward_of_two_ports(core: Any, namespace: str, web: str) -> None:
+    """Ports may be named together; one that nobody listens at is told, and the other is served."""
+    forward = kubernetes.stream.portforward(
+        core.connect_get_namespaced_pod_portforward, web, namespace, ports="81,8080"
+    )
+    socket = forward.socket(8080)
+    socket.settimeout(10)
+    socket.sendall(b"GET /nothing HTTP/1.0\r\n\r\n")
+    begin = socket.recv(12)
+    forward.close()
+    assert begin.startswith(b"HTTP/1.1 404"[: len(begin)])
+    assert "failed to connect to localhost:81" in forward.error(81)
+
+
 def test_port_forward_ends_with_the_connection(core: Any, namespace: str, web: str) -> None:
     """Once the pod has closed its connection the client's socket ends."""
     forward = kubernetes.stream.portforward(

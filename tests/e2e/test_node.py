@@ -1,6 +1,7 @@
 """The node as clients see it: what it tells of itself, its kubelet's API, `kubectl top`, and an autoscaler."""
 
 import json
+import re
 import ssl
 import urllib.error
 import urllib.request
@@ -56,7 +57,8 @@ def test_node_tells_of_itself(cluster: Cluster) -> None:
     assert status["daemonEndpoints"]["kubeletEndpoint"]["Port"] > 0
     assert 0 < len(status["images"]) <= 50
     events = cluster.get("events", "-n", "default", "--field-selector=involvedObject.kind=Node")["items"]
-    assert {"Starting", "NodeReady", "NodeHasSufficientMemory"} <= {e["reason"] for e in events}
+    reasons = {"Starting", "NodeAllocatableEnforced", "NodeReady", "NodeHasSufficientMemory"}
+    assert reasons <= {event["reason"] for event in events}
 
 
 def test_statistics_and_top(cluster: Cluster, namespace: str) -> None:
@@ -97,6 +99,77 @@ def test_statistics_and_top(cluster: Cluster, namespace: str) -> None:
     assert [e["message"].startswith("New size: 2; reason: cpu resource utilization") for e in events] == [True]
 
 
+def series(cluster: Cluster, path: str) -> dict[str, list[dict[str, str]]]:
+    """The labels of every series at a path of the kubelet, by name."""
+    text = cluster.kubectl("get", "--raw", f"/api/v1/nodes/{node_name(cluster)}/proxy{path}")
+    found: dict[str, list[dict[str, str]]] = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            name, _, rest = line.partition("{")
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', rest.rpartition("}")[0]))
+            found.setdefault(name.split(" ")[0], []).append(labels)
+    return found
+
+
+def test_metrics_of_a_pod(cluster: Cluster, namespace: str) -> None:
+    """A container with limits and a probe is told of by all series that dashboards and alerts ask for."""
+    body = busy("limited")["spec"]["template"]["spec"]
+    body["containers"][0] |= {"readinessProbe": {"exec": {"command": ["/bin/busybox", "true"]}}}
+    made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "limited"}, "spec": body}
+    cluster.kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(made))
+    cluster.wait("pod/limited", "condition=Ready", "-n", namespace)
+    found = series(cluster, "/metrics/cadvisor")
+    whose = [
+        labels for labels in found["container_cpu_usage_seconds_total"] if labels["namespace"] == namespace
+    ]
+    assert {(labels["container"], labels["pod"], bool(labels["name"])) for labels in whose} == {
+        ("", "limited", False),
+        ("", "limited", True),
+        ("main", "limited", True),
+    }
+    assert {"container", "cpu", "id", "image", "name", "namespace", "pod"} == set(whose[0])
+    ours = {
+        name
+        for name, each in found.items()
+        if any((labels.get("container"), labels.get("namespace")) == ("main", namespace) for labels in each)
+    }
+    assert {
+        "container_cpu_user_seconds_total",
+        "container_cpu_cfs_periods_total",
+        "container_cpu_cfs_throttled_seconds_total",
+        "container_memory_rss",
+        "container_memory_failures_total",
+        "container_memory_max_usage_bytes",
+        "container_spec_cpu_quota",
+        "container_spec_cpu_shares",
+        "container_spec_memory_limit_bytes",
+        "container_start_time_seconds",
+        "container_last_seen",
+        "container_threads",
+        "container_file_descriptors",
+        "container_fs_usage_bytes",
+    } <= ours
+    assert "/" in {labels["id"] for labels in found["container_memory_working_set_bytes"]}
+    own = series(cluster, "/metrics")
+    assert {"operation_type": "run_podsandbox"} in own["kubelet_runtime_operations_total"]
+    assert {
+        "kubelet_node_name",
+        "kubelet_running_pods",
+        "kubelet_pod_start_sli_duration_seconds_bucket",
+        "kubelet_pod_worker_duration_seconds_count",
+        "kubelet_http_requests_total",
+        "kubelet_started_pods_total",
+        "kubelet_certificate_manager_server_ttl_seconds",
+        "volume_manager_total_volumes",
+        "process_start_time_seconds",
+        "kubernetes_build_info",
+    } <= own.keys()
+    probed = series(cluster, "/metrics/probes")
+    assert {"container": "main", "namespace": namespace, "pod": "limited", "probe_type": "Readiness"} in probed[
+        "prober_probe_duration_seconds_count"
+    ]
+
+
 def ask(cluster: Cluster, path: str, token: str) -> tuple[int, str]:
     """The code and the text of the kubelet's own answer to a bearer of this token."""
     node = cluster.get("node", node_name(cluster))
@@ -117,6 +190,7 @@ def ask(cluster: Cluster, path: str, token: str) -> tuple[int, str]:
     [
         ("nodes/pods", {"/pods": 200, "/healthz": 403, "/metrics": 403, "/stats/summary": 403}),
         ("nodes/metrics", {"/metrics/resource": 200, "/metrics/probes": 200, "/pods": 403, "/configz": 403}),
+        ("nodes/log", {"/logs/": 200, "/pods": 403, "/metrics": 403}),
         ("nodes/proxy", {"/pods": 200, "/healthz": 200, "/configz": 200, "/metrics": 403, "/logs/": 403}),
     ],
 )

@@ -221,8 +221,8 @@ def test_saved_and_loaded(cluster: Cluster, tmp_path: Path) -> None:
     assert annotations == ["docker.io/library/demo:1", "example.com/copy:1"]
     cluster.run("image", "rm", "example.com/copy:1")
     assert "docker.io/library/demo:1" in listed(cluster)
-    said = cluster.run("image", "load", str(archive))
-    assert said == "loaded docker.io/library/demo:1\nloaded example.com/copy:1\n"
+    said = cluster.run("image", "load", str(archive), str(archive))
+    assert said == 2 * "loaded docker.io/library/demo:1\nloaded example.com/copy:1\n"
     assert listed(cluster)["example.com/copy:1"]["id"] == before["id"]
     cluster.run("image", "rm", "example.com/copy:1")
 
@@ -237,6 +237,9 @@ def test_image_that_is_not_there(cluster: Cluster) -> None:
     """What is done to an image that is not there fails with its name."""
     for arguments in (("rm", "gone:1"), ("tag", "gone:1", "x:1"), ("push", "gone:1"), ("save", "gone:1", "x")):
         assert 'image "gone:1" is not there' in cluster.run("image", *arguments, code=1)
+    digest = f"x@sha256:{'0' * 64}"
+    assert f'"{digest}" has a digest' in cluster.run("image", "tag", "demo:1", digest, code=1)
+    assert '/tmp" is a folder' in cluster.run("image", "load", "/tmp", code=1)
 
 
 @pytest.mark.skipif(not shutil.which("buildah"), reason="buildah is not installed")

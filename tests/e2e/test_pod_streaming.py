@@ -263,6 +263,9 @@ def test_logs_that_cannot_be_read(cluster: Cluster, namespace: str) -> None:
     ):
         said = cluster.kubectl("logs", "waiting", "-n", namespace, *arguments, code=1)
         assert said == f"Error from server (BadRequest): {words}\n"
+    said = cluster.kubectl("exec", "waiting", "-n", namespace, "--", "true", code=1)
+    why = 'unable to upgrade connection: container not found ("main")'
+    assert said == f"error: Internal error occurred: {why}\n"
     path = f"/api/v1/namespaces/{namespace}/pods/waiting/log?limitBytes=0&tailLines=-1"
     said = cluster.kubectl("get", "--raw", path, code=1)
     assert said == (

@@ -32,6 +32,14 @@ ABSENT = float(os.environ.get("CHAOS_ABSENT", "3"))
 SEED = int(os.environ.get("CHAOS_SEED", "7"))
 DISKS = {"kubelet": "64m", "containerd/root": "256m"}
 """Small disks of the cluster's own."""
+STEPS = (
+    "RunPodSandbox",
+    "CreateContainer",
+    "StartContainer",
+    "StopContainer",
+    "StopPodSandbox",
+    "RemovePodSandbox",
+)
 NO_EVICTIONS = "--eviction-hard="
 Kill = Callable[[Cluster, random.Random], set[str]]
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180 + 90 * CYCLES + 4 * ABSENT)]
@@ -107,14 +115,26 @@ def kill_shim(cluster: Cluster, choice: random.Random) -> set[str]:
     return {uid}
 
 
-@pytest.mark.parametrize("kill", [kill_process, kill_containerd, kill_shim], ids=lambda kill: kill.__name__)
+def kill_both(cluster: Cluster, choice: random.Random) -> set[str]:
+    """kill -9 of containerd and of minikube-py, then start; it spares every pod."""
+    os.kill(containerd(cluster), signal.SIGKILL)
+    return kill_process(cluster, choice)
+
+
+KILLS = (kill_process, kill_containerd, kill_shim, kill_both)
+
+
+@pytest.mark.parametrize("kill", KILLS, ids=lambda kill: kill.__name__)
 def test_killed_during_churn(steady: Cluster, kill: Kill) -> None:
-    """After each kill all is ready again, and of the steady pods only that of the killed shim has restarted."""
+    """After each kill, in the middle of some step of containerd's, all is ready again, and of the steady pods
+    only that of the killed shim has restarted."""
     choice, churn = random.Random(SEED), Churn(steady, SEED)
     for _ in range(CYCLES):
         known = runs(steady)
         with churn:
-            churn.wait(choice.uniform(0.5, 3.0))
+            churn.wait(choice.uniform(0.3, 1.0))
+            Machine(steady).await_step(choice.choice(STEPS), within=2)
+            churn.wait(choice.choice((0, 0, 0.02, 0.1, 0.4)))
             hit = kill(steady, choice)
             churn.wait(choice.uniform(0.5, 3.0))
         calm(steady)

@@ -81,6 +81,18 @@ class Node:
         finally:
             unsubscribe()
 
+    async def told(self, reason: str) -> list[tuple[str, str]]:
+        """(reason, message) of the pods' events of one reason, once there are any."""
+        written = asyncio.Event()
+        unsubscribe = self.client.cache.subscribe(Event, lambda change: written.set())
+        try:
+            while not (found := self.events(reason)):
+                written.clear()
+                await asyncio.wait_for(written.wait(), 10)
+            return found
+        finally:
+            unsubscribe()
+
     def events(self, reason: str = "", *, about: str = "Pod") -> list[tuple[str, str]]:
         """(reason, message) of the events stored about pods (or nodes), or those of one reason."""
         found = sorted(self.client.cache.list(Event), key=lambda e: int(e["metadata"]["resourceVersion"]))

@@ -19,8 +19,8 @@ from minikube_py.kubelet.server.commands import (
     exit_status,
     failed_status,
     serve,
-    sizes,
 )
+from minikube_py.kubelet.server.resizing import sizes
 from minikube_py.kubelet.server.spdy import SpdyConnection, SpdyStream, spdy_over
 from minikube_py.kubelet.server.spdy_client import agreed
 from minikube_py.kubelet.server.upgrade import UpgradeRefused
@@ -103,6 +103,19 @@ async def test_a_session() -> None:
         (ERROR, exit_status(3, ["cat"])),
         ("closed", b""),
     ]
+
+
+async def test_only_the_newest_size_counts() -> None:
+    """Of many sizes that come while one is being set the last is set, before any input that came after it."""
+    command, told = Command(), [b'{"Width":%d,"Height":1}' % width for width in range(500)]
+    messages = [(RESIZE, data) for data in [*told, b"noise"]]
+    client = Client(*messages, (STDIN, b"stty size"), (CLOSE, b"\x00"))
+    await serve(client, command, (STDOUT,), Idle(VirtualClock(), HOURS))
+    assert (command.sizes[-1], len(command.sizes) < 500, client.got[0]) == (
+        {"Width": 499, "Height": 1},
+        True,
+        (STDOUT, b"stty size"),
+    )
 
 
 async def test_missed_output() -> None:

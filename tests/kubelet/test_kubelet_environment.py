@@ -83,6 +83,14 @@ def test_limits_in_the_environment(limits: dict[str, str], whole: dict[str, str]
     assert env_of(container, resources={"limits": whole})["CPU"] == expected
 
 
+def test_the_limits_of_a_container_that_is_none() -> None:
+    """A resourceFieldRef that names no container of the pod is refused."""
+    ref = {"valueFrom": {"resourceFieldRef": {"containerName": "nope", "resource": "limits.cpu"}}}
+    with pytest.raises(ConfigRefused) as raised:
+        env_of({"name": "main", "env": [{"name": "CPU", **ref}]})
+    assert str(raised.value) == "container nope not found"
+
+
 def test_service_variables() -> None:
     """Services of the namespace give variables, and the kubernetes Service always does."""
     env = env_of({})

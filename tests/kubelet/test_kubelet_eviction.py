@@ -14,11 +14,12 @@ from minikube_py.kubelet.agent import Kubelet
 from minikube_py.kubelet.cm.oom import system_oom
 from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.eviction.ranking import PodUse, Thresholds, message, rank, refusal
-from minikube_py.kubelet.eviction.signals import read_signals
+from minikube_py.kubelet.eviction.signals import pods_memory, read_signals
 from minikube_py.kubelet.eviction.thresholds import (
     IMAGEFS,
     MEMORY,
     NODEFS,
+    PODS_MEMORY,
     EvictionConfig,
     Observed,
     Threshold,
@@ -36,6 +37,7 @@ from minikube_py.kubelet.images.image_gc import (
     unused,
 )
 from minikube_py.kubelet.server.configz import configuration
+from minikube_py.kubelet.stats.usage import Use
 from minikube_py.meta.objects import Obj, condition_is, dig
 from minikube_py.runtime.base import Image
 
@@ -85,7 +87,8 @@ def test_thresholds_as_flags_tell_them() -> None:
         parsed("memory.available<2Gi"),
         periods("memory.available=1m30s"),
     )
-    assert thresholds(config) == [Threshold(MEMORY, "1Gi"), Threshold(MEMORY, "2Gi", 90.0)]
+    hard, soft = Threshold(MEMORY, "1Gi"), Threshold(MEMORY, "2Gi", 90.0)
+    assert thresholds(config) == [hard, soft, Threshold(PODS_MEMORY, "1Gi")]
     with pytest.raises(ValueError, match="grace period must be specified"):
         thresholds(EvictionConfig(soft={MEMORY: "1Gi"}))
 
@@ -165,6 +168,20 @@ def test_signals_of_this_machine(tmp_path: Path) -> None:
     assert all(0 <= seen.available <= seen.capacity for seen in found.values())
 
 
+@pytest.mark.parametrize(
+    ("use", "expected"),
+    [
+        (None, {}),
+        (Use(working_set=GIB), {}),
+        (Use(working_set=GIB, memory_limit=4 * GIB), {PODS_MEMORY: Observed(4 * GIB, 3 * GIB)}),
+        (Use(working_set=2 * GIB, memory_limit=GIB), {PODS_MEMORY: Observed(GIB, 0)}),
+    ],
+)
+def test_memory_of_all_pods(use: Use | None, expected: dict[str, Observed]) -> None:
+    """What pods have left counts where their cgroup is limited."""
+    assert pods_memory(use) == expected
+
+
 @dataclass
 class Pressed:
     """A node whose readings the test sets."""
@@ -191,6 +208,19 @@ async def pressed(idle_node: Node) -> AsyncIterator[Pressed]:
     kubelet.read_signals = lambda: made.seen
     async with kubelet_running(made.node):
         yield made
+
+
+async def test_pods_are_evicted_before_their_cgroup_is_full(pressed: Pressed) -> None:
+    """A node with memory left evicts where its pods have used up what they may have together."""
+    node = pressed.node
+    await node.client.create(Pod, pod_object("eater"))
+    await node.running("eater")
+    pressed.seen = PLENTY | {PODS_MEMORY: Observed(GIB, 50 * MIB)}
+    await pressed.pass_time(20)
+    gone = await node.until(lambda found: dig(found, "status.phase") == "Failed", "eater")
+    start = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. Container main "
+    assert (gone["status"]["reason"], gone["status"]["message"].startswith(start)) == ("Evicted", True)
+    assert await pressed.condition("MemoryPressure")
 
 
 async def test_pods_are_evicted_one_at_a_time(pressed: Pressed) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from minikube_py.aio.tasks import Tasks
-from minikube_py.kubelet.logs.reading import LogOptions, read_log, tail_text
+from minikube_py.kubelet.logs.reading import LogOptions, read_log, tail_text, why_no_log
 from minikube_py.kubelet.logs.rotation import set_aside
 from minikube_py.kubelet.server.spdy import DICTIONARY, HeaderCodec
 from minikube_py.kubelet.volumes.atomic import write_files
@@ -152,3 +152,14 @@ def test_spdy_headers_round_trip() -> None:
     sender, receiver = HeaderCodec(), HeaderCodec()
     for headers in ({"streamtype": "error"}, {"streamtype": "data", "port": "80"}, {}):
         assert receiver.decode(sender.encode(headers)) == headers
+
+
+def test_a_log_that_is_lost(tmp_path: Path) -> None:
+    """What stands in the place of a log names the first part of its path that is missing."""
+    (tmp_path / "0.log").touch()
+    gone = tmp_path / "main" / "0.log"
+    assert [why_no_log(path, "id") for path in ("", str(tmp_path / "0.log"), str(gone))] == [
+        "unable to retrieve container logs for containerd://id",
+        "",
+        f'failed to try resolving symlinks in path "{gone}": lstat {gone.parent}: no such file or directory',
+    ]

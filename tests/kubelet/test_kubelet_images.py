@@ -11,7 +11,7 @@ from kubelet_node import Node, pod_object
 
 from minikube_py.aio.clock import VirtualClock
 from minikube_py.kinds.core.pod import Pod
-from minikube_py.kubelet.images.keyring import credentials_for, registry_key
+from minikube_py.kubelet.images.keyring import BadAuth, credentials_for, registry_key
 from minikube_py.kubelet.images.puller import ImagePuller, ImageRefused
 from minikube_py.meta.objects import Obj
 from minikube_py.runtime.base import Credentials, Image, ImagePullFailed
@@ -85,6 +85,33 @@ def test_forms_of_secrets() -> None:
         {"type": "Opaque", "data": secret("registry.io", user="you")["data"]},
     ]
     assert credentials_for("registry.io/web", [*damaged, secret("registry.io", nested=False)]) == [ME]
+
+
+@pytest.mark.parametrize(
+    ("auth", "expected"),
+    [
+        ("bWU6eA==", Credentials("me", "x")),
+        ("bWU6eA", Credentials("me", "x")),
+        ("bW#U6eA==", "illegal base64 data at input byte 2"),
+        ("bWU6e", "illegal base64 data at input byte 5"),
+        ("bWU=", "unable to parse auth field, must be formatted as base64(username:password)"),
+    ],
+)
+def test_auth_of_a_secret(auth: str, expected: Credentials | str) -> None:
+    """What is no user and password is an error of its own, in a secret; the node's own config is left out."""
+    config = orjson.dumps({"auths": {"registry.io": {"auth": auth}}})
+    entry = {
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": {".dockerconfigjson": b64encode(config).decode()},
+    }
+    try:
+        found: Credentials | str = credentials_for("registry.io/web", [entry])[0]
+    except BadAuth as error:
+        found = str(error)
+    assert found == expected
+    assert credentials_for("registry.io/web", [], config) == (
+        [expected] if isinstance(expected, Credentials) else []
+    )
 
 
 def test_keys_are_hosts_with_paths() -> None:

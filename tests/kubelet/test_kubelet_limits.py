@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from minikube_py.kubelet.cm.allocatable import allocatable, capacity, extended, is_extended
+from minikube_py.kubelet.cm.allocatable import allocatable, capacity, enforced, extended, is_extended
 from minikube_py.kubelet.cm.cgroups import Hierarchies, PodCgroups, host_limits
 from minikube_py.kubelet.cm.qos import (
     HostLimits,
@@ -123,7 +123,7 @@ def test_pod_cgroups_on_v1(tmp_path: Path) -> None:
     controllers = {name: tmp_path / name for name in ("cpu", "memory", "pids", "hugetlb")}
     for folder in controllers.values():
         folder.mkdir()
-    cgroups = PodCgroups("/root", Hierarchies(controllers), pids=100)
+    cgroups = PodCgroups("/root", Hierarchies(controllers), pids=100, page_sizes=("2MB", "1GB"))
     cgroups.make_tiers({"cpu": "2", "memory": "1Gi"})
     limits = {"cpu": "1", "memory": "64Mi", "hugepages-2Mi": "4Mi"}
     cgroups.make(pod(sized(limits=limits, requests=limits)))
@@ -137,27 +137,38 @@ def test_pod_cgroups_on_v1(tmp_path: Path) -> None:
     )
     assert (value("cpu", "cpu.shares"), value("cpu", "cpu.cfs_quota_us")) == ("1024", "100000")
     assert (value("memory", "memory.limit_in_bytes"), value("pids", "pids.max")) == (str(64 << 20), "100")
-    assert value("hugetlb", "hugetlb.2MB.limit_in_bytes") == str(4 << 20)
+    pages = [f"hugetlb.{size}.{kind}limit_in_bytes" for size in ("2MB", "1GB") for kind in ("", "rsvd.")]
+    assert [value("hugetlb", file) for file in pages] == [str(4 << 20)] * 2 + ["0"] * 2
     assert cgroups.uids() == {"u1"}
 
 
 def test_pod_cgroups_on_v2(tmp_path: Path) -> None:
     """In the unified hierarchy the same limits have other files."""
     (tmp_path / "cgroup.controllers").write_text("cpu memory pids hugetlb\n")
-    cgroups = PodCgroups("/root", Hierarchies({}, tmp_path), pids=100)
+    cgroups = PodCgroups("/root", Hierarchies({}, tmp_path), pids=100, page_sizes=("2MB", "1GB"))
     cgroups.make_tiers({"cpu": "2", "memory": "1Gi"})
     limits = {"cpu": "1", "memory": "64Mi", "hugepages-2Mi": "4Mi"}
     cgroups.make(pod(sized(limits=limits, requests=limits)))
     folder = tmp_path / "root" / "podu1"
-    files = ("cpu.weight", "cpu.max", "memory.max", "pids.max", "hugetlb.2MB.max")
+    pages = [f"hugetlb.{size}.{kind}max" for size in ("2MB", "1GB") for kind in ("", "rsvd.")]
+    files = ("cpu.weight", "cpu.max", "memory.max", "pids.max", *pages)
     assert [(folder / file).read_text() for file in files] == [
         "39",
         "100000 100000",
         str(64 << 20),
         "100",
-        str(4 << 20),
+        *[str(4 << 20)] * 2,
+        *["0"] * 2,
     ]
     assert (tmp_path / "root" / "memory.max").read_text() == str(GIB)
+
+
+def test_huge_pages_are_limited_where_they_can_be(tmp_path: Path) -> None:
+    """Without the controller nothing is written of huge pages that a pod does not ask for."""
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
+    cgroups = PodCgroups("/root", Hierarchies({}, tmp_path), page_sizes=("2MB",))
+    cgroups.make(pod(sized(limits={"memory": "64Mi"})))
+    assert list(tmp_path.glob("**/hugetlb.*")) == []
 
 
 def test_what_the_machine_can_limit(tmp_path: Path) -> None:
@@ -173,7 +184,8 @@ def test_what_the_machine_can_limit(tmp_path: Path) -> None:
 
 
 def test_allocatable() -> None:
-    """Allocatable is capacity without what is reserved, or kept free by evictions, and without huge pages."""
+    """Allocatable is capacity without what is reserved, or kept free by evictions, and without huge pages; the
+    cgroup of all pods has what evictions keep free."""
     config = KubeletConfig(
         "node-1",
         "10.0.0.1",
@@ -185,6 +197,7 @@ def test_allocatable() -> None:
     machine = Machine(4, 8 * GIB, 100 * GIB, "", "", "", "", "", "", hugepages={"hugepages-2Mi": "1Gi"})
     whole = capacity(config, machine) | {"example.com/dongle": "3"}
     assert whole["memory"] == "8388608Ki"
+    assert enforced(config, whole) == whole | {"cpu": "3250m", "memory": "7Gi", "ephemeral-storage": "90Gi"}
     assert allocatable(config, whole) == {
         "cpu": "3250m",
         "memory": "6044Mi",

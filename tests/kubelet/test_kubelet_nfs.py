@@ -46,8 +46,7 @@ async def test_a_mount_that_fails_is_told(node: Node, tmp_path: Path, monkeypatc
     words = "mount: bad option; you might need a /sbin/mount.<type> helper program."
     program(tmp_path, f"echo '{words}' >&2; exit 32", monkeypatch)
     await node.client.create(Pod, pod_object(volumes=[{"name": "data", "nfs": EXPORT}]))
-    await node.until(lambda pod: bool(node.events("FailedMount")))
-    told = node.events("FailedMount")[0][1]
+    told = (await node.told("FailedMount"))[0][1]
     assert told.startswith('MountVolume.SetUp failed for volume "data" : mount failed: exit status 32\n')
     place = "volumes/kubernetes.io~nfs/data"
     assert re.search(rf"Mounting arguments: -t nfs 127.0.0.1:/exports/web \S+/{place}\n", told)

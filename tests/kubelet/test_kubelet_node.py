@@ -13,6 +13,7 @@ from minikube_py.kinds.coordination.lease import Lease
 from minikube_py.kinds.core.configmap import ConfigMap
 from minikube_py.kinds.core.node import Node as NodeKind
 from minikube_py.kinds.core.pod import Pod
+from minikube_py.kinds.storage.csinode import CSINode
 from minikube_py.kubelet.kuberuntime.environment import PodFacts
 from minikube_py.kubelet.pod_volumes import PodVolumes, volume_kinds
 from minikube_py.kubelet.volumes.base import VolumeContext
@@ -175,3 +176,30 @@ async def test_ephemeral_container_runs_beside_the_others(node: Node) -> None:
     await settle()
     assert (await node.pod())["status"]["ephemeralContainerStatuses"][0]["restartCount"] == 0
     assert pod["status"]["phase"] == "Running"
+
+
+async def test_a_deleted_node_comes_back(node: Node) -> None:
+    """It is registered again, with a CSINode of its own."""
+    before = await node.client.get(NodeKind, NODE)
+    await node.client.delete(NodeKind, Key("", NODE))
+    await settle()
+    await node.clock.advance(10)
+    await settle()
+    found = await node.client.get(NodeKind, NODE)
+    assert found["metadata"]["uid"] != before["metadata"]["uid"]
+    assert condition_is(found, "Ready")
+    drivers = await node.client.get(CSINode, NODE)
+    assert [ref["uid"] for ref in drivers["metadata"]["ownerReferences"]] == [found["metadata"]["uid"]]
+
+
+async def test_events_of_a_start(node: Node) -> None:
+    """A kubelet that starts tells that it does, and of each pressure that there is none; without cgroups it has
+    enforced nothing."""
+    await settle()
+    assert [reason for reason, _ in node.events(about="Node")] == [
+        "Starting",
+        "NodeHasSufficientMemory",
+        "NodeHasNoDiskPressure",
+        "NodeHasSufficientPID",
+        "NodeReady",
+    ]

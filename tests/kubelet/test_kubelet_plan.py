@@ -39,6 +39,7 @@ def seen(*runs: Container, sandbox: Sandbox | None = READY, **more: Any) -> Seen
 
 
 INIT = {"initContainers": [{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]}
+MIXED = {"initContainers": [{"name": "side", "image": "i", "restartPolicy": "Always"}, *INIT["initContainers"]]}
 SIDE = {"initContainers": [{"name": "side", "image": "i", "restartPolicy": "Always"}]}
 OLD = {"annotations": {"io.kubernetes.container.hash": "old"}}
 
@@ -132,6 +133,37 @@ TABLE = {
         pod("Never", **SIDE),
         seen(run(), run("side", "exited", 1)),
         Plan(start=(Start("side", 1),)),
+    ),
+    "a sidecar before init containers": (pod(**MIXED), seen(), Plan(start=(Start("side", 0),))),
+    "a sidecar that ended before anything followed holds the rest back": (
+        pod(**MIXED),
+        seen(run("side", "exited", 1), not_before={"side": NOW + 7}),
+        Plan(backing_off=("side",), retry_at=NOW + 7),
+    ),
+    "a crashed sidecar does not hold back the next init container": (
+        pod(**MIXED),
+        seen(run("side", "exited", 1), run("a", "exited"), not_before={"side": NOW + 7}),
+        Plan(start=(Start("b", 0),), backing_off=("side",), retry_at=NOW + 7),
+    ),
+    "a crashed sidecar is restarted beside a running init container": (
+        pod(**MIXED),
+        seen(run("side", "exited", 1), run("a")),
+        Plan(start=(Start("side", 1),)),
+    ),
+    "a crashed sidecar does not hold back the containers": (
+        pod(**MIXED),
+        seen(run("side", "exited", 1), run("b", "exited"), not_before={"side": NOW + 7}),
+        Plan(start=(Start("main", 0),), backing_off=("side",), retry_at=NOW + 7),
+    ),
+    "a sidecar's failed liveness probe": (
+        pod(**SIDE),
+        seen(run(), run("side"), started=frozenset({"side-0"}), failed={"side-0": "liveness"}),
+        Plan(kill=(Kill(run("side"), "Init container side failed liveness probe", "liveness"),)),
+    ),
+    "a changed sidecar": (
+        pod(**SIDE),
+        seen(run(), run("side", **OLD), started=frozenset({"side-0"})),
+        Plan(kill=(Kill(run("side", **OLD), "Init container side definition changed", at_once=True),)),
     ),
     "a sidecar ends with the pod": (
         pod("Never", **SIDE),

@@ -7,9 +7,10 @@ import pytest
 
 from minikube_py.kubelet.cm import unified
 from minikube_py.kubelet.cm.cgroups import Hierarchies
-from minikube_py.kubelet.stats.exposition import render
-from minikube_py.kubelet.stats.metrics import cadvisor_metrics
+from minikube_py.kubelet.stats.cadvisor import cadvisor_lines
+from minikube_py.kubelet.stats.cgroup import Cgroup
 from minikube_py.kubelet.stats.pressure import Pressure, Stall, parse
+from minikube_py.kubelet.stats.series import Row
 from minikube_py.kubelet.stats.summary import NodeUsage, PodRecord, summary
 from minikube_py.kubelet.stats.usage import ContainerUse, PodUsage, Use, read_use
 from minikube_py.runtime.base import Container
@@ -107,20 +108,20 @@ def test_summary_without_pressures() -> None:
         (False, False),
         (False, False),
     ]
-    assert "container_pressure" not in render(cadvisor_metrics(node, [usage], 2, "6.12"))
+
+
+def row(use: Use) -> Row:
+    """A cgroup with this use."""
+    return Row({"id": "/pod"}, Cgroup(use), 1.0, 1.0)
 
 
 def test_metrics_tell_pressures() -> None:
-    """Of a pod and its container: stalled is what stood still, waiting what waited, in seconds."""
-    node, usage = records(Use(pressures={"memory": PRESSURE}))
-    lines = render(cadvisor_metrics(node, [usage], 2, "6.12")).splitlines()
-    found = [line.split() for line in lines if line.startswith("container_pressure")]
-    at = str(int(node.now.timestamp() * 1000))
-    assert [(words[0].partition("{")[0], *words[1:]) for words in found] == [
-        ("container_pressure_memory_stalled_seconds_total", "1", at),
-        ("container_pressure_memory_stalled_seconds_total", "1", at),
-        ("container_pressure_memory_waiting_seconds_total", "2.5", at),
-        ("container_pressure_memory_waiting_seconds_total", "2.5", at),
+    """Stalled is what stood still, waiting what waited, in seconds; on cgroup v1 there is none of it."""
+    rows = [row(Use(pressures={"memory": PRESSURE})), row(Use())]
+    found = [line for line in cadvisor_lines(rows, 1.5) if line.startswith("container_pressure")]
+    assert found == [
+        'container_pressure_memory_stalled_seconds_total{id="/pod"} 1 1500',
+        'container_pressure_memory_waiting_seconds_total{id="/pod"} 2.5 1500',
     ]
 
 

@@ -12,7 +12,7 @@ import pytest
 from kubelet_node import Node, pod_object, settle
 
 from minikube_py.kinds.core.pod import Pod
-from minikube_py.kubelet.prober.exchange import HttpAnswer, read_answer
+from minikube_py.kubelet.prober.exchange import BROKEN, BodyLost, HttpAnswer, read_answer
 from minikube_py.kubelet.prober.handlers import (
     Answer,
     HttpRequest,
@@ -52,7 +52,12 @@ async def serving() -> AsyncIterator[Server]:
             if path in ("/reset", "/silent"):
                 writer.close()
                 return
-            writer.write(f"HTTP/1.1 {status}\r\n{more}Content-Length: 0\r\n\r\n".encode())
+            if path == "/nowhere":
+                status, more = "302 Found", "Location: http://[::1\r\n"
+            length = 9 if path in ("/short", "/slow") else 0
+            writer.write(f"HTTP/1.1 {status}\r\n{more}Content-Length: {length}\r\n\r\n".encode())
+            if path == "/slow":
+                await reader.read()
         writer.close()
 
     listener = await asyncio.start_server(answer, "127.0.0.1", 0)
@@ -61,7 +66,11 @@ async def serving() -> AsyncIterator[Server]:
         yield server
 
 
+CHUNKED = b"HTTP/1.1 302 Found\r\nTransfer-Encoding: chunked\r\n\r\n"
 RESET = 'Get "http://HERE/reset": read tcp FROM->HERE: read: connection reset by peer'
+
+
+UNREADABLE = 'failed to parse Location header "http://[::1": parse "http://[::1": missing \']\' in host'
 
 
 def get(port: int, path: str = "/") -> HttpRequest:
@@ -80,6 +89,8 @@ def get(port: int, path: str = "/") -> HttpRequest:
         ("/round", "200 OK", Answer(False, 'Get "/round": stopped after 10 redirects')),
         ("/reset", "200 OK", Answer(False, RESET)),
         ("/silent", "200 OK", Answer(False, 'Get "http://HERE/silent": EOF')),
+        ("/nowhere", "200 OK", Answer(False, f'Get "http://HERE/nowhere": {UNREADABLE}')),
+        ("/short", "200 OK", Answer(False, "unexpected EOF", known=False, broken=True)),
     ],
 )
 async def test_http_answers(path: str, status: str, expected: Answer) -> None:
@@ -228,30 +239,39 @@ async def test_probe_that_cannot_be_tried_does_not_count(node: Node) -> None:
     ("data", "ended", "expected"),
     [
         (b"HTTP/1.1 204 No Content\r\nA: b\r\n\r\n", False, HttpAnswer(204)),
-        (b"HTTP/1.0 200\r\n\r\nbody", False, HttpAnswer(200)),
+        (b"HTTP/1.0 200\r\n\r\nbody", False, None),
+        (b"HTTP/1.0 200 OK\r\n\r\nbody", True, HttpAnswer(200)),
         (b"HTTP/1.1 500 Oops\r\n", False, None),
-        (b"HTTP/1.1 500 Oops\r\n\r\n", False, HttpAnswer(500)),
-        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", False, HttpAnswer(200)),
+        (b"HTTP/1.1 500 Oops\r\n\r\n", True, HttpAnswer(500)),
+        (b"HTTP/1.1 200 OK\r\n\r\n", False, None),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbod", False, None),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbod", True, "unexpected EOF"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody", False, HttpAnswer(200)),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\n" + b"b" * 10_240, False, HttpAnswer(200)),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 OK\r\n\r\n", False, HttpAnswer(204)),
         (b"HTTP/1.1 302 Found\r\n\r\n", False, None),
         (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", False, HttpAnswer(302)),
         (b"HTTP/1.1 302 Found\r\nContent-Length: 5\r\n\r\nwhy", False, None),
-        (b"HTTP/1.1 302 Found\r\n\r\nwhy\xff", False, HttpAnswer(302, "", "why\ufffd")),
+        (b"HTTP/1.1 302 Found\r\n\r\nwhy\xff", True, HttpAnswer(302, "", "why\ufffd")),
         (b"HTTP/1.1 302 Found\r\nLOCATION:  /b \r\n\r\n", True, HttpAnswer(302, "/b")),
         (b"HTTP/1.1 304 Same\r\n\r\n", False, HttpAnswer(304)),
         (b"HTTP/1.1 301 X\r\n\r\n" + b"b" * 20_000, False, HttpAnswer(301, "", "b" * 10_240)),
+        (CHUNKED + b"5\r\nhello\r\n3;x=y\r\n yo\r\n0\r\n\r\n", False, HttpAnswer(302, "", "hello yo")),
+        (CHUNKED + b"5\r\nhello\r\n3", False, None),
+        (CHUNKED + b"5\r\nhello\r\n3", True, "unexpected EOF"),
+        (CHUNKED + b"ffff\r\n" + b"b" * 11_000, False, HttpAnswer(302, "", "b" * 10_240)),
         (b"", True, "EOF"),
-        (
-            b"SSH-2.0-OpenSSH\r\n\r\n",
-            False,
-            'net/http: HTTP/1.x transport connection broken: malformed HTTP response "SSH-2.0-OpenSSH"',
-        ),
-        (b"H" * 70_000, False, "EOF"),
+        (b"HTTP/1.1 2", True, f"{BROKEN}: unexpected EOF"),
+        (b"SSH-2.0-OpenSSH\r\n", False, f'{BROKEN}: malformed HTTP response "SSH-2.0-OpenSSH"'),
+        (b"SSH-2.0-OpenSSH_9 Debian\r\n", False, f'{BROKEN}: malformed HTTP status code "Debian"'),
+        (b"HTCPCP/1.0 418 Teapot\r\n", False, f'{BROKEN}: malformed HTTP version "HTCPCP/1.0"'),
+        (b"H" * 70_000, False, f"{BROKEN}: unexpected EOF"),
     ],
 )
 def test_the_beginning_of_an_answer(data: bytes, ended: bool, expected: HttpAnswer | str | None) -> None:
-    """Only a redirect needs a body; read to its length or limit, or as far as it came."""
+    """An answer is there with its body, to that's end or limit; only a redirect's is kept."""
     try:
         found: HttpAnswer | str | None = read_answer(data, ended=ended)
-    except ValueError as error:
+    except (ValueError, BodyLost) as error:
         found = str(error)
     assert found == expected

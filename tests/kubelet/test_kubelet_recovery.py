@@ -15,7 +15,7 @@ from minikube_py.kinds.core.node import Node as NodeKind
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kubelet.agent import Kubelet
 from minikube_py.kubelet.images.puller import ImagePuller, ImageRefused
-from minikube_py.kubelet.kuberuntime.view import POD_UID, RuntimeView, was_cut_off
+from minikube_py.kubelet.kuberuntime.view import POD_UID, RuntimeView, as_ended, was_cut_off
 from minikube_py.meta.objects import Key, condition, dig
 from minikube_py.runtime.base import (
     Container,
@@ -76,6 +76,37 @@ async def test_a_late_answer_does_not_wake_the_dead() -> None:
     runtime.gates[0].set()
     assert (await early).state == "exited"
     assert view.of("u").containers["c1"].exit_code == 3
+
+
+async def test_an_end_is_believed_before_the_runtime_confirms_it() -> None:
+    """What the event tells of a running container's end is known at once; the runtime is not asked."""
+    woken: list[str] = []
+    view = RuntimeView(Answering([]), woken.append)  # type: ignore[arg-type]
+    view.record_container(container("running"))
+    await view.handle(RuntimeEvent("ended", "c1", 3, 7.5))
+    await view.handle(RuntimeEvent("exited", "c1", 3, 7.5))
+    ended = view.of("u").containers["c1"]
+    assert (ended.state, ended.exit_code, ended.reason, ended.finished_at) == ("exited", 3, "Error", 7.5)
+    assert set(woken) == {"u"}
+
+
+async def test_the_end_of_what_was_not_seen_to_run_is_asked_for() -> None:
+    """A container that ended before its start was recorded is not told from the event: its exit follows."""
+    woken: list[str] = []
+    view = RuntimeView(Answering([]), woken.append)  # type: ignore[arg-type]
+    view.record_container(container("created"))
+    await view.handle(RuntimeEvent("ended", "c1", 0, 7.5))
+    assert view.of("u").containers["c1"].state == "created"
+    assert not woken
+
+
+@pytest.mark.parametrize(
+    ("known", "code", "reason"), [("", 0, "Completed"), ("", 1, "Error"), ("OOMKilled", 1, "OOMKilled")]
+)
+def test_the_reason_of_an_end(known: str, code: int, reason: str) -> None:
+    """It is what the runtime will say: by the exit code, unless memory ran out before."""
+    ended = as_ended(container("running", reason=known), RuntimeEvent("ended", "c1", code, 7.5))
+    assert ended.reason == reason
 
 
 async def test_a_late_answer_does_not_bring_back_what_was_removed() -> None:
@@ -208,6 +239,41 @@ async def test_a_runtime_that_is_back_is_noticed_at_once(idle_node: Node) -> Non
         await idle_node.running()
         await settle()
         assert [len(idle_node.events(reason)) for reason in ("FailedCreatePodSandBox", "Pulled")] == [1, 1]
+
+
+class Failing(SimulatedSandboxes):
+    """Sandboxes that fail in a way that nobody foresaw, and how often they did."""
+
+    fault: Exception
+    tries = 0
+
+    async def run(self, config: SandboxConfig) -> str:
+        self.tries += 1
+        raise self.fault
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (
+            OSError(28, "No space left on device", "/pods/u"),
+            "FailedToMakePodDataDirectories: error making pod data directories: "
+            "[Errno 28] No space left on device: '/pods/u'",
+        ),
+        (LookupError("nothing there"), "FailedSync: error determining status: nothing there"),
+    ],
+)
+async def test_no_failure_is_tried_again_at_once(idle_node: Node, fault: Exception, told: str) -> None:
+    """A start that fails for whatever reason is told in an event and tried after 1, 2, 4 and 8 seconds."""
+    sandboxes = idle_node.runtime.sandboxes = Failing(idle_node.runtime)
+    sandboxes.fault = fault
+    async with kubelet_running(idle_node):
+        await idle_node.client.create(Pod, pod_object())
+        for _ in range(16):
+            await idle_node.clock.advance(1)
+            await settle()
+        assert sandboxes.tries == 5
+        assert {f"{reason}: {message}" for reason, message in idle_node.events()} == {told}
 
 
 class Absent:

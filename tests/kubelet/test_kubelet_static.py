@@ -133,6 +133,7 @@ async def test_resize_waits_for_room(node: Node) -> None:
         None,
         0,
     )
+    await settle()
     assert [reason for reason, _ in node.events() if reason.startswith("Resize")] == [
         *("ResizeDeferred", "ResizeStarted", "ResizeCompleted")
     ]

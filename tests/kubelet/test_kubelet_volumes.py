@@ -13,7 +13,8 @@ from volume_node import claim_volume, volume_pod
 from minikube_py.aio.inotify import FolderWatch
 from minikube_py.kubelet.kuberuntime.environment import ConfigRefused
 from minikube_py.kubelet.node.csinode import node_patch, with_driver
-from minikube_py.kubelet.node.plugins import PluginRefused, check_versions
+from minikube_py.kubelet.node.csiplugins import check_versions
+from minikube_py.kubelet.node.plugins import PluginRefused
 from minikube_py.kubelet.pod_volumes import expanded_subpath, refuse_recursion
 from minikube_py.kubelet.volumes import mounts
 from minikube_py.kubelet.volumes.atomic import write_files

@@ -18,6 +18,7 @@ from minikube_py.kinds.core.persistentvolumeclaim import PersistentVolumeClaim
 from minikube_py.kinds.core.secret import Secret
 from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.kuberuntime.environment import PodFacts
+from minikube_py.kubelet.node.csiplugins import TYPE, CsiPlugins
 from minikube_py.kubelet.node.plugins import PluginWatch
 from minikube_py.kubelet.pod_volumes import PodVolumes, volume_kinds
 from minikube_py.kubelet.volumes.base import VolumeContext, VolumeFailed
@@ -151,7 +152,10 @@ async def volume_node(folder: Path) -> AsyncIterator[VolumeNode]:
     async with recorder, Tasks("test") as tasks:
         await storage.open()
         ready = asyncio.Event()
-        watch = tasks.spawn(PluginWatch(storage).run(ready), "plugins")
+        drivers = CsiPlugins(storage)
+        await drivers.open()
+        plugins = PluginWatch(storage.config.root_dir, storage.clock, {TYPE: drivers})
+        watch = tasks.spawn(plugins.run(ready), "plugins")
         await asyncio.wait_for(ready.wait(), 10)
         try:
             yield VolumeNode(client, config, storage, recorder, registered, folder)

@@ -250,6 +250,23 @@ async def test_out_of_memory_is_an_event_and_a_reason(real: Subject) -> None:
     assert (await real.runtime.containers.status(id)).reason in ("OOMKilled", "Error")
 
 
+async def test_an_end_is_told_before_its_exit_with_all_output_read(real: Subject) -> None:
+    """What ends by itself is told twice: the end, when its log is whole, and the exit, when CRI knows of it."""
+    events = real.runtime.monitor.events()
+    config = real.container("sleep 0.3; head -c 300000 /dev/zero | tr '\\0' x; exit 3", log_path="out.log")
+    id = await real.start(config)
+    log = Path((await real.runtime.containers.status(id)).log_path)
+    told = []
+    async for event in events:
+        if event.container_id != id or event.type not in ("ended", "exited"):
+            continue
+        told.append((event.type, event.exit_code, log.read_bytes().count(b"x")))
+        if event.type == "exited":
+            break
+    assert told == [("ended", 3, 300000), ("exited", 3, 300000)]
+    assert (await real.runtime.containers.status(id)).finished_at == pytest.approx(event.finished_at, abs=1e-3)
+
+
 async def test_the_end_of_a_command_is_no_event(real: Subject) -> None:
     """Exits of exec'd processes are not told of; the container's own is."""
     id = await real.start(real.container(ENDLESS))
@@ -278,6 +295,18 @@ async def test_each_stream_of_a_command_lives_for_itself(real: Subject) -> None:
     assert kept.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
     with pytest.raises(RuntimeFailed, match=r"failed to exec in container.*nothing"):
         await process("/bin/nothing")
+
+
+async def test_a_left_terminal_does_not_hang_up(real: Subject) -> None:
+    """A command with a terminal runs on after its client has gone."""
+    id = await real.start(real.container(ENDLESS))
+    streams = real.runtime.streams
+    script = "/bin/busybox mkfifo /tmp/go /tmp/done; echo begun; read word < /tmp/go; echo $word > /tmp/done"
+    process = await streams.exec(id, ["/bin/sh", "-c", script], stdin=True, stdout=True, stderr=False, tty=True)
+    assert await process.read("stdout") == b"begun\r\n"
+    await process.close()
+    again = "echo again > /tmp/go; /bin/busybox cat /tmp/done"
+    assert (await streams.exec_sync(id, ["/bin/sh", "-c", again], 10)).stdout == b"again\n"
 
 
 async def test_a_command_that_ends_with_its_container(real: Subject) -> None:

@@ -46,7 +46,7 @@ class ResourceMetrics:
         kind = _kind(info)
         found = await self.objects(info, call.query)
         entries = [imagined(kind.storage_key(namespace_of(o), name_of(o)), o) for o in found]
-        if info.name:
+        if info.verb == "get":
             return self._resources.show(call, kind, entries[0])
         return await self._resources.show_all(call, kind, Listing(entries, 0))
 
@@ -54,7 +54,7 @@ class ResourceMetrics:
         """What a get or list finds, as one object. Errors: as `answer`."""
         kind = _kind(info)
         found = await self.objects(info, asked)
-        if info.name:
+        if info.verb == "get":
             return found[0]
         return {"kind": kind.list_kind, "apiVersion": API_VERSION, "metadata": {}, "items": found}
 
@@ -62,7 +62,7 @@ class ResourceMetrics:
         """The object of a get, or all that a list selects. Errors: NotFound, BadRequest."""
         kind, given = _kind(info), query.list_options(asked)
         stored = Node if kind is NODE_METRICS else Pod
-        if info.name:
+        if info.verb == "get":
             known = [self._registry.get(stored, info.namespace, info.name)]
         else:
             selected = ListOptions(labels=given.labels, fields=given.fields)
@@ -73,7 +73,7 @@ class ResourceMetrics:
         if any(make(obj, pairs) is None and _is_measurable(obj) for obj in objects):
             pairs = await self._sampler.refreshed()
         found = [made for obj in objects if (made := make(obj, pairs)) is not None]
-        if info.name and not found:
+        if info.verb == "get" and not found:
             place = f"{info.namespace}/{info.name}" if info.namespace else info.name
             singular = kind.singular
             details = {"name": place, "group": GROUP, "kind": singular}

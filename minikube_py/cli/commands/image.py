@@ -4,6 +4,8 @@ import asyncio
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +15,49 @@ from minikube_py.cli.images import FORMATS, archive_of, logins, render, with_run
 from minikube_py.cli.main import Failure
 from minikube_py.cli.session import Session, with_session
 
+ALIASES = {"list": "ls", "remove": "rm", "unload": "rm"}
 
-@click.group("image")
+
+class ImageCommands(click.Group):
+    """The commands, some also under minikube's other names for them."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name."""
+        return super().get_command(ctx, ALIASES.get(cmd_name, cmd_name))
+
+
+@click.group("image", cls=ImageCommands)
 def command() -> None:
     """Load, build, list, pull, push and save the images that pods can use."""
 
 
 @command.command("load")
-@click.argument("source", metavar="ARCHIVE | IMAGE | -")
+@click.argument("sources", nargs=-1, required=True, metavar="ARCHIVE | IMAGE | -...")
 @with_session
-def load(session: Session, source: str) -> None:
-    """Load images from an OCI or docker archive, from stdin (-), or from docker or podman."""
-    with tempfile.TemporaryDirectory() as scratch:
-        archive = archive_of(source, Path(scratch))
-        for name in with_runtime(session, lambda runtime: runtime.images.load(archive)):
-            session.say(f"loaded {name}")
+def load(session: Session, sources: tuple[str, ...]) -> None:
+    """Load images from OCI or docker archives, from stdin (-), or from docker or podman."""
+    for source in sources:
+        with tempfile.TemporaryDirectory() as scratch:
+            archive = archive_of(source, Path(scratch))
+            for name in with_runtime(session, partial(_load, archive)):
+                session.say(f"loaded {name}")
+
+
+async def _load(archive: Path, runtime: Any) -> Sequence[str]:
+    names: Sequence[str] = await runtime.images.load(archive)
+    return names
 
 
 @command.command("ls")
 @click.option(
-    "--format", "form", type=click.Choice(FORMATS), default="short", show_default=True, help="How to print."
+    "-o",
+    "--output",
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="short",
+    show_default=True,
+    help="How to print.",
 )
 @with_session
 def ls(session: Session, form: str) -> None:
@@ -42,33 +67,40 @@ def ls(session: Session, form: str) -> None:
 
 
 @command.command("pull")
-@click.argument("image")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @with_session
-def pull(session: Session, image: str) -> None:
-    """Pull an image from its registry, with the login of docker's config.json if there is one."""
-    asked = _parse(image)
+def pull(session: Session, images: tuple[str, ...]) -> None:
+    """Pull images from their registries, with the login of docker's config.json if there is one."""
+    for image in images:
+        asked = _parse(image)
+        with_runtime(session, partial(_pull, image, logins(asked.domain, asked.path)))
+        session.say(f"pulled {asked}")
 
-    async def work(runtime: Any) -> None:
-        from minikube_py.runtime.base import ImagePullFailed
 
-        failure: Exception | None = None
-        for credentials in logins(asked.domain, asked.path):
-            try:
-                await runtime.images.pull(image, credentials)
-                return
-            except ImagePullFailed as error:
-                failure = error
-        raise failure or ImagePullFailed(image)
+async def _pull(image: str, keys: Sequence[Any], runtime: Any) -> None:
+    """Pull by the first of the logins that the registry takes."""
+    from minikube_py.runtime.base import ImagePullFailed
 
-    with_runtime(session, work)
-    session.say(f"pulled {asked}")
+    failure: Exception | None = None
+    for credentials in keys:
+        try:
+            await runtime.images.pull(image, credentials)
+            return
+        except ImagePullFailed as error:
+            failure = error
+    raise failure or ImagePullFailed(image)
 
 
 @command.command("push")
-@click.argument("image")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @with_session
-def push(session: Session, image: str) -> None:
-    """Push an image to the registry of its name, with the login of docker's config.json if there is one."""
+def push(session: Session, images: tuple[str, ...]) -> None:
+    """Push images to the registries of their names, with the login of docker's config.json if there is one."""
+    for image in images:
+        _export_and_push(session, image)
+
+
+def _export_and_push(session: Session, image: str) -> None:
     from minikube_py.cluster import registries
 
     target = _parse(image)
@@ -123,7 +155,8 @@ def rm(session: Session, images: tuple[str, ...]) -> None:
 @with_session
 def tag(session: Session, source: str, target: str) -> None:
     """Let the image SOURCE be known as TARGET, too."""
-    _parse(target)
+    if _parse(target).digest:
+        raise Failure(f'"{target}" has a digest, which is the content\'s own: a tag is a name of yours')
     with_runtime(session, lambda runtime: runtime.images.tag(source, target))
 
 
@@ -198,7 +231,7 @@ def build(
         for name in with_runtime(session, lambda runtime: runtime.images.load(archive)):
             session.say(f"built {name}")
     if then_push:
-        ctx.invoke(push, image=tag)
+        ctx.invoke(push, images=(tag,))
 
 
 def _parse(image: str) -> Any:

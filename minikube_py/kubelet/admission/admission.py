@@ -5,8 +5,8 @@ since. A pod that is refused is Failed for good; its controller makes another on
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 from minikube_py.kinds.podspec.nodefit import NO_EXECUTE, selects, taints_of, untolerated
 from minikube_py.kinds.podspec.totals import pod_requests
@@ -52,6 +52,10 @@ class Surroundings:
     apparmor: bool = False
     strict_groups: bool = False
     allowed_sysctls: Sequence[str] = ()
+    lacking: str = ""
+    """Why device plugins cannot give the pod what it asks for."""
+    governed: Set[str] = frozenset()
+    """The resources of device plugins, which count them themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,9 @@ def judge(pod: Obj, around: Surroundings, load: Load) -> list[Rejection]:
         return [Rejection("SysctlForbidden", why)]
     if refusal := _impossible(pod, around):
         return [refusal]
-    if found := list(_unfit(pod, around.node, load)):
+    if around.lacking:
+        return [without_devices(around.lacking)]
+    if found := list(_unfit(pod, around, load)):
         return found
     if not around.apparmor and _wants_apparmor(pod):
         return [Rejection("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")]
@@ -153,9 +159,16 @@ def _impossible(pod: Obj, around: Surroundings) -> Rejection | None:
     return None
 
 
-def _unfit(pod: Obj, node: Obj, load: Load) -> Iterator[Rejection]:
+def without_devices(why: str) -> Rejection:
+    """The refusal of a pod that cannot get its devices."""
+    return Rejection("UnexpectedAdmissionError", f"Allocate failed due to {why}, which is unexpected")
+
+
+def _unfit(pod: Obj, around: Surroundings, load: Load) -> Iterator[Rejection]:
     """The general predicates: resources, node affinity, ports, taints."""
-    claim = claim_of(pod)
+    node, whole = around.node, claim_of(pod)
+    counted = {name: count for name, count in whole.requests.items() if name not in around.governed}
+    claim = replace(whole, requests=counted)
     yield from insufficient(claim, node, load)
     if not selects(pod["spec"], node):
         yield _failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")

@@ -4,12 +4,20 @@ A pod counts from its admission until nothing of it runs any more. Pods that an 
 never judged again; they count before any new one is looked at.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from typing import Protocol
 
 from minikube_py.client.base import Cache
 from minikube_py.kinds.core.node import Node
 from minikube_py.kubelet.admission import preemption
-from minikube_py.kubelet.admission.admission import Load, Rejection, Surroundings, judge, was_admitted
+from minikube_py.kubelet.admission.admission import (
+    Load,
+    Rejection,
+    Surroundings,
+    judge,
+    was_admitted,
+    without_devices,
+)
 from minikube_py.kubelet.cm import resize
 from minikube_py.kubelet.cm.qos import is_critical, qos_class
 from minikube_py.kubelet.config import KubeletConfig
@@ -17,6 +25,22 @@ from minikube_py.kubelet.eviction.ranking import refusal
 from minikube_py.kubelet.status import FINAL
 from minikube_py.meta.objects import Key, Obj, dig, is_deleting, uid_of
 from minikube_py.runtime.base import RuntimeInfo
+
+
+class DeviceGate(Protocol):
+    """Who gives pods devices."""
+
+    def governed(self) -> Set[str]:
+        """The resources that it gives."""
+
+    def lacking(self, pod: Obj) -> str:
+        """Why a pod cannot get its devices; '' where it can."""
+
+    def lost(self, pod: Obj) -> str:
+        """As `lacking`, for a pod of an earlier kubelet of which nothing runs any more."""
+
+    def hold(self, pod: Obj) -> None:
+        """Keep devices for a pod that is admitted."""
 
 
 class Gate:
@@ -35,6 +59,8 @@ class Gate:
         """The pods of this node."""
         self.victims: list[str] = []
         """The pods (by uid) that are to end for the critical one that was admitted last."""
+        self.devices: DeviceGate | None = None
+        """Who gives pods devices; None: nobody does."""
         self._present: set[str] = set()
 
     def remember(self, pods: Iterable[Obj], in_runtime: Iterable[str]) -> None:
@@ -52,13 +78,18 @@ class Gate:
         is to be made by its `victims`."""
         self.victims = []
         uid = uid_of(pod)
-        if uid in self.load.claims or is_deleting(pod) or not _counts(pod):
+        if is_deleting(pod) or not _counts(pod):
             return []
+        if uid in self.load.claims:
+            why = self.devices.lost(pod) if self.devices and uid not in self._present else ""
+            return [without_devices(why)] if why else []
         found = [] if self._known(pod) else self.refusals(pod)
         if found and is_critical(pod):
             found = self._make_room(pod, found)
         if not found:
             self.load.put(pod)
+            if self.devices is not None:
+                self.devices.hold(pod)
         return found
 
     def _make_room(self, pod: Obj, found: list[Rejection]) -> list[Rejection]:
@@ -85,6 +116,7 @@ class Gate:
             self.apparmor,
             bool(info and info.strict_groups),
             self._config.allowed_unsafe_sysctls,
+            *((self.devices.lacking(pod), self.devices.governed()) if self.devices else ()),
         )
         return judge(pod, around, self.load.without(uid_of(pod)))
 

@@ -57,9 +57,15 @@ def withdrawn(status: Obj) -> list[str]:
     return [name for name in status.get("allocatable") or () if is_extended(name) and name not in known]
 
 
+def enforced(config: KubeletConfig, whole: Mapping[str, str]) -> Amounts:
+    """What of the capacity `whole` the cgroup of all pods is limited to: what evictions keep free is within it,
+    as pods are to be evicted before the kernel kills them."""
+    return minus(minus(whole, config.system_reserved), config.kube_reserved)
+
+
 def allocatable(config: KubeletConfig, whole: Mapping[str, str]) -> Amounts:
     """What of the capacity `whole` is for pods."""
-    result = minus(minus(minus(whole, config.system_reserved), config.kube_reserved), _kept_free(config, whole))
+    result = minus(enforced(config, whole), _kept_free(config, whole))
     for name, pages in whole.items():
         if name.startswith(HUGEPAGES):
             result |= minus(only(result, ("memory",)), {"memory": pages})

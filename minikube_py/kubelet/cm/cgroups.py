@@ -9,8 +9,8 @@ import errno
 import logging
 import os
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minikube_py.kubelet.cm import unified
@@ -74,19 +74,29 @@ def host_limits(at: Hierarchies, hugepages: Mapping[str, str]) -> HostLimits:
     return HostLimits(at.v2, swap, tuple(page_size(resource) for resource in hugepages))
 
 
+def _has_hugetlb(at: Hierarchies) -> bool:
+    """Whether huge pages can be limited."""
+    if at.v2 and at.unified is not None:
+        return "hugetlb" in unified.words(at.unified / "cgroup.controllers")
+    return "hugetlb" in at.controllers
+
+
 class PodCgroups:
     """The cgroups of pods below `root`; an empty root means none are made. `pids`: how many processes each pod
-    may have (0: any number)."""
+    may have (0: any number); `page_sizes`: the huge pages that pods get none of unless they ask for them."""
 
-    def __init__(self, root: str, hierarchies: Hierarchies, pids: int = 0) -> None:
+    def __init__(
+        self, root: str, hierarchies: Hierarchies, pids: int = 0, page_sizes: Collection[str] = ()
+    ) -> None:
         self._root, self._at, self._pids = root, hierarchies, pids
+        self._none = dict.fromkeys(page_sizes if _has_hugetlb(hierarchies) else (), 0)
         self._asked: dict[str, float] = {}  # uid of a burstable pod > the CPU that it asks for
 
-    def make_tiers(self, allocatable: Mapping[str, str]) -> None:
-        """Make the root, limited to what is `allocatable`, and the burstable and besteffort tiers."""
+    def make_tiers(self, enforced: Mapping[str, str]) -> None:
+        """Make the root, limited to what is `enforced`, and the burstable and besteffort tiers."""
         if not self._root:
             return
-        cores, memory = parse_quantity(allocatable.get("cpu", "0")), int_value(allocatable.get("memory", "0"))
+        cores, memory = parse_quantity(enforced.get("cpu", "0")), int_value(enforced.get("memory", "0"))
         self._limit(self._root, Resources(cpu_shares=cpu_shares(float(cores)), memory=memory))
         for tier in ("burstable", "besteffort"):
             self._limit(f"{self._root}/{tier}", Resources(cpu_shares=MIN_SHARES))
@@ -95,7 +105,9 @@ class PodCgroups:
         """Make the pod's cgroup with its limits, or find it made."""
         if not self._root:
             return
-        self._limit(cgroup_path(self._root, pod), pod_resources(pod, self._pids))
+        limits = pod_resources(pod, self._pids)
+        limits = replace(limits, hugepages={**self._none, **limits.hugepages})
+        self._limit(cgroup_path(self._root, pod), limits)
         if qos_class(pod) == "Burstable":
             self._asked[pod["metadata"]["uid"]] = cpu_requested(pod)
             self._share()
@@ -156,7 +168,11 @@ class PodCgroups:
             | ({"cpu.cfs_quota_us": limits.cpu_quota} if limits.cpu_quota else {}),
             "memory": {"memory.limit_in_bytes": limits.memory} if limits.memory else {},
             "pids": {"pids.max": limits.pids} if limits.pids else {},
-            "hugetlb": {f"hugetlb.{size}.limit_in_bytes": most for size, most in limits.hugepages.items()},
+            "hugetlb": {
+                f"hugetlb.{size}.{kind}limit_in_bytes": most
+                for size, most in limits.hugepages.items()
+                for kind in unified.HUGEPAGES
+            },
         }
         for controller, values in files.items():
             if mounted := self._at.controllers.get(controller):

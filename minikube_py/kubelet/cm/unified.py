@@ -15,6 +15,10 @@ log = logging.getLogger(__name__)
 CONTROLLERS = ("cpu", "memory", "pids", "cpuset", "io", "hugetlb")
 """Those that pods and their containers are limited or measured by."""
 
+HUGEPAGES = ("", "rsvd.")
+"""What is limited of huge pages, as files are named: those in use, and those that a mapping reserves, which
+fails at once where there are too few."""
+
 
 def make(root: Path, path: str) -> Path:
     """The cgroup at `path` (such as /kubepods/burstable) below the hierarchy's `root`, made with all
@@ -28,8 +32,8 @@ def make(root: Path, path: str) -> Path:
 
 
 def _hand_down(directory: Path) -> None:
-    given = set(_words(directory / "cgroup.subtree_control"))
-    available = set(_words(directory / "cgroup.controllers")) - given
+    given = set(words(directory / "cgroup.subtree_control"))
+    available = set(words(directory / "cgroup.controllers")) - given
     for name in CONTROLLERS:
         if name in available:
             write(directory / "cgroup.subtree_control", f"+{name}")
@@ -51,7 +55,7 @@ def files(limits: Resources) -> Iterator[tuple[str, str]]:
     if limits.pids:
         yield "pids.max", str(limits.pids)
     for size, most in limits.hugepages.items():
-        yield f"hugetlb.{size}.max", str(most)
+        yield from ((f"hugetlb.{size}.{kind}max", str(most)) for kind in HUGEPAGES)
 
 
 def kill(directory: Path) -> None:
@@ -69,7 +73,8 @@ def write(file: Path, text: str) -> None:
         log.warning("cannot write %r to %s: %s", text, file, error.strerror)
 
 
-def _words(file: Path) -> list[str]:
+def words(file: Path) -> list[str]:
+    """The words in a cgroup's file; none where it cannot be read."""
     try:
         return file.read_text().split()
     except OSError:

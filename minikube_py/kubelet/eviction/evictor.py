@@ -44,6 +44,8 @@ class Node:
     """Records an event about the node: type, reason, message."""
     changed: Callable[[], None]
     """The pressures have changed."""
+    count: Callable[[str], None] = lambda signal: None
+    """Counts an eviction by its signal."""
 
 
 class Evictor:
@@ -105,6 +107,7 @@ class Evictor:
         log.warning("evicting pod %s: the node is low on %s", key_of(chosen.pod), threshold.meaning.resource)
         text = message(threshold, seen, chosen)
         self._node.evict(uid_of(chosen.pod), text, grace_for(threshold, self._config))
+        self._node.count(threshold.signal)
         return uid_of(chosen.pod)
 
     async def _cleanup(self, uid: str) -> None:

@@ -51,6 +51,7 @@ class Pressure:
             return all(container.state != "running" for container in view.of(uid).containers.values())
 
         self.images = ImageGc(shared.runtime.images, shared.clock, config.image_gc, in_use, warn)
+        self.images.collected = lambda reason: shared.metrics.collected_images.add((reason,))
         node = Node(
             read=rest.read,
             measure=self.measuring.uses,
@@ -59,5 +60,6 @@ class Pressure:
             is_gone=is_gone,
             tell=rest.tell,
             changed=rest.changed,
+            count=lambda signal: shared.metrics.evictions.add((signal,)),
         )
         self.evictor = Evictor(config, shared.clock, node)

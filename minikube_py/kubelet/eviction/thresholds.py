@@ -5,12 +5,14 @@ its grace period. Source: the Kubernetes documentation, Node-pressure Eviction.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from minikube_py.meta.quantity import BINARY, DECIMAL, format_quantity, int_value, parse_quantity
 
 MEMORY, PIDS = "memory.available", "pid.available"
+PODS_MEMORY = "allocatableMemory.available"
+"""Of what the cgroup of all pods is limited to; a hard threshold of MEMORY counts for it too."""
 NODEFS, IMAGEFS = "nodefs.available", "imagefs.available"
 NODEFS_INODES, IMAGEFS_INODES = "nodefs.inodesFree", "imagefs.inodesFree"
 DEFAULT_HARD = {
@@ -31,6 +33,7 @@ class Meaning(NamedTuple):
 
 SIGNALS = {
     MEMORY: Meaning("MemoryPressure", "memory"),
+    PODS_MEMORY: Meaning("MemoryPressure", "memory"),
     NODEFS: Meaning("DiskPressure", "ephemeral-storage"),
     NODEFS_INODES: Meaning("DiskPressure", "inodes"),
     IMAGEFS: Meaning("DiskPressure", "ephemeral-storage"),
@@ -119,6 +122,7 @@ def thresholds(config: EvictionConfig) -> list[Threshold]:
         for signal, value in config.hard.items()
         if not is_off(checked(signal, value))
     ]
+    found += [replace(hard, signal=PODS_MEMORY) for hard in found if hard.signal == MEMORY]
     for signal, value in config.soft.items():
         if signal not in config.soft_grace:
             raise ValueError(f"grace period must be specified for the soft eviction threshold {signal}")

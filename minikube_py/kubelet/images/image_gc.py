@@ -100,6 +100,8 @@ class ImageGc:
         self._images, self._clock, self._config = images, clock, config
         self._in_use, self._tell = in_use, tell
         self._known: dict[str, Known] = {}
+        self.collected: Callable[[str], None] = lambda reason: None
+        """Told of each image that was removed, and why: age or space."""
 
     async def run(self, folder: Path) -> None:
         """Collect every five minutes until cancelled; `folder` is on the disk that holds images."""
@@ -124,14 +126,14 @@ class ImageGc:
         """Remove what is too old, and as much as the disk needs. Errors: RuntimeFailed, OSError."""
         candidates, now = await self.look(), self._clock.now().timestamp()
         for each in (old := too_old(self._config, candidates, now)):
-            await self._remove(each)
+            await self._remove(each, "age")
         disk = await asyncio.to_thread(os.statvfs, folder)
         wanted = to_free(self._config, disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize)
         if not wanted:
             return
         freed = 0
         for each in chosen(self._config, [c for c in candidates if c not in old], wanted, now):
-            freed += await self._remove(each)
+            freed += await self._remove(each, "space")
         if freed < wanted:
             self._tell(
                 "FreeDiskSpaceFailed",
@@ -142,9 +144,9 @@ class ImageGc:
     async def remove_unused(self) -> None:
         """Remove every image that may go, whatever its age: the disk is full. Errors: RuntimeFailed."""
         for each in await self.look():
-            await self._remove(each)
+            await self._remove(each, "space")
 
-    async def _remove(self, known: Known) -> int:
+    async def _remove(self, known: Known, reason: str) -> int:
         """Remove an image by all its names; the bytes that frees."""
         image = known.image
         log.info("removing the unused image %s (%d bytes)", next(iter(image.tags), image.id), image.size)
@@ -154,4 +156,5 @@ class ImageGc:
             log.warning("image %s cannot be removed: %s", image.id, error)
             return 0
         self._known.pop(image.id, None)
+        self.collected(reason)
         return image.size

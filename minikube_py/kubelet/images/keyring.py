@@ -6,6 +6,8 @@ docker.io where nothing else matches.
 """
 
 import binascii
+import contextlib
+import re
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -20,11 +22,16 @@ JSON_TYPE, JSON_KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"
 OLD_TYPE, OLD_KEY = "kubernetes.io/dockercfg", ".dockercfg"
 
 
+class BadAuth(Exception):
+    """A pull secret whose `auth` is no credentials, in Go's words: no image is pulled with it."""
+
+
 def credentials_for(image: str, secrets: Sequence[Obj], node_config: bytes = b"") -> list[Credentials]:
     """The credentials to try one after another for `image` (`docker.io/library/web`: without tag and digest):
-    those of the secrets, then those of the node's own docker config.json."""
+    those of the secrets, then those of the node's own docker config.json. Errors: BadAuth of a secret."""
     found = _matching(image, [entry for secret in secrets for entry in _of_secret(secret)])
-    found += _matching(image, list(_entries(node_config, nested=True)))
+    with contextlib.suppress(BadAuth):
+        found += _matching(image, list(_entries(node_config, nested=True)))
     return list(dict.fromkeys(found))
 
 
@@ -87,5 +94,13 @@ def _credentials(entry: Obj) -> Credentials:
     auth = (entry.get("auth") or "").strip()
     if not auth:
         return Credentials(entry.get("username") or "", entry.get("password") or "")
-    user, _, password = b64decode(auth + "=" * (-len(auth) % 4)).decode().partition(":")
+    if wrong := re.search("[^A-Za-z0-9+/\r\n=]", auth):
+        raise BadAuth(f"illegal base64 data at input byte {wrong.start()}")
+    try:
+        decoded = b64decode(auth + "=" * (-len(auth) % 4)).decode(errors="replace")
+    except binascii.Error as error:
+        raise BadAuth(f"illegal base64 data at input byte {len(auth)}") from error
+    user, colon, password = decoded.partition(":")
+    if not colon:
+        raise BadAuth("unable to parse auth field, must be formatted as base64(username:password)")
     return Credentials(user, password)

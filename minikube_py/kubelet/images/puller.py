@@ -13,7 +13,7 @@ from pathlib import Path
 from minikube_py.aio.clock import Clock
 from minikube_py.aio.tasks import Tasks
 from minikube_py.kubelet.backoff import Backoff
-from minikube_py.kubelet.images.keyring import credentials_for
+from minikube_py.kubelet.images.keyring import BadAuth, credentials_for
 from minikube_py.meta.objects import Obj, namespace_of, uid_of
 from minikube_py.runtime.base import (
     Credentials,
@@ -26,6 +26,8 @@ from minikube_py.runtime.base import (
 from minikube_py.runtime.reference import BadReference, parse
 
 SHOWN = 3.0  # seconds for which a failed pull is shown before the wait for the next one
+
+AGAIN = 10.0  # seconds after which a pull secret is looked at again that could not be read
 
 FRESH = 0.2  # seconds for which it is known, of the image asked for last, that it is there
 
@@ -58,6 +60,9 @@ class ImagePuller:
         self._pulls: dict[tuple[str, Credentials | None], asyncio.Task[Pulled]] = {}
         self._present: tuple[str, float, Image | None] = ("", 0.0, None)  # until when the image is known so
         self._tasks = Tasks("kubelet/pulls")
+        self.pulled: Callable[[str, float, float, int], None] = lambda uid, begun, ended, size: None
+        """Told of each image that was pulled: the pod's uid, when it was begun and ended (in seconds of the
+        clock), bytes."""
 
     async def close(self) -> None:
         """Cancel what is being pulled."""
@@ -85,7 +90,10 @@ class ImagePuller:
             tell("Warning", "ErrImageNeverPull", why)
             raise ImageRefused("ErrImageNeverPull", why)
         node_config = await asyncio.to_thread(self._read_node_config)
-        keys = credentials_for(f"{reference.domain}/{reference.path}", credentials, node_config)
+        try:
+            keys = credentials_for(f"{reference.domain}/{reference.path}", credentials, node_config)
+        except BadAuth as error:  # it is its own reason, as in a kubelet
+            raise ImageRefused(str(error), str(error), self._clock.now().timestamp() + AGAIN) from error
         return await self._pull(f"{uid_of(pod)}_{text}", text, keys, tell)
 
     def _read_node_config(self) -> bytes:
@@ -136,6 +144,7 @@ class ImagePuller:
         took = self._clock.monotonic() - begun
         self._backoff.forget(key)
         self._last_error.pop(key, None)
+        self.pulled(key.partition("_")[0], begun + waited, begun + took, image.size)
         tell(
             "Normal",
             "Pulled",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from minikube_py.kubelet.cm.qos import HostLimits, container_resources
 from minikube_py.kubelet.config import KubeletConfig
+from minikube_py.kubelet.devicemanager.options import NOTHING, RunOptions
 from minikube_py.kubelet.kuberuntime.environment import expand
 from minikube_py.kubelet.kuberuntime.sandbox import GRACE, identity, namespaces
 from minikube_py.kubelet.kuberuntime.security import security
@@ -32,6 +33,7 @@ class Parts:
     target: str = ""  # the id of the container whose processes an ephemeral container is to see
     user: UserNamespace | None = None
     host: HostLimits = field(default_factory=HostLimits)
+    given: RunOptions = NOTHING
     profiles: Path = Path("/var/lib/kubelet/seccomp")  # where Localhost seccomp profiles lie
 
 
@@ -47,7 +49,9 @@ def message_file(config: KubeletConfig, uid: str, name: str, attempt: int) -> st
 
 def container_config(pod: Obj, spec: Obj, parts: Parts) -> ContainerConfig:
     """What the runtime is told of one container. Errors: ConfigRefused."""
-    known: Mapping[str, str] = dict(parts.env)
+    given = parts.given
+    env = [*given.envs.items(), *parts.env]
+    known: Mapping[str, str] = dict(env)
     return ContainerConfig(
         name=spec["name"],
         image=parts.image.id,
@@ -56,11 +60,13 @@ def container_config(pod: Obj, spec: Obj, parts: Parts) -> ContainerConfig:
         command=[expand(word, known) for word in spec.get("command") or ()],
         args=[expand(word, known) for word in spec.get("args") or ()],
         working_dir=spec.get("workingDir", ""),
-        env=parts.env,
-        mounts=parts.mounts,
-        devices=parts.devices,
+        env=env,
+        mounts=[*given.mounts, *parts.mounts],
+        devices=[*given.devices, *parts.devices],
+        cdi_devices=given.cdi_devices,
         labels={**identity(pod), CONTAINER_NAME: spec["name"]},
         annotations={
+            **given.annotations,
             HASH_ANNOTATION: container_hash(spec),
             RESTARTS: str(parts.attempt),
             MESSAGE_PATH: spec.get("terminationMessagePath", "/dev/termination-log"),

@@ -168,10 +168,13 @@ def _escaped(char: str) -> str:
 
 def resource_value(ref: Obj, pod: Obj, container: Obj, facts: PodFacts) -> str:
     """The number that a resourceFieldRef asks for, in units of its divisor, rounded up.
-    A limit that is not set (or 0) is the pod's, or else the node's allocatable."""
+    A limit that is not set (or 0) is the pod's, or else the node's allocatable. Errors: ConfigRefused where the
+    container that it names is not there."""
     if name := ref.get("containerName"):
-        every = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
-        container = next((c for c in every if c["name"] == name), container)
+        every = [*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or ())]
+        container = next((c for c in every if c["name"] == name), {})
+        if not container:
+            raise ConfigRefused(f"container {name} not found")
     side, _, resource = ref["resource"].partition(".")
     amount = dig(container, f"resources.{side}", {}).get(resource)
     if side == "limits" and resource in _DEFAULTED and not parse_quantity(amount or "0"):

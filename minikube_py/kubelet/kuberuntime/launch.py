@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from minikube_py.aio.tasks import Tasks
 from minikube_py.kubelet.backoff import Backoff
-from minikube_py.kubelet.kuberuntime.devices import DevicesUnprepared, prepare_devices
+from minikube_py.kubelet.devicemanager.claiminfo import ClaimsUnprepared
 from minikube_py.kubelet.kuberuntime.start import Starter, StartRefused
 from minikube_py.kubelet.kuberuntime.stop import Stopper
 from minikube_py.kubelet.memory import PodMemory
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 SANDBOX_CHANGED = "Pod sandbox changed, it will be killed and re-created."
 TOO_LATE = "rpc error: code = DeadlineExceeded desc = context deadline exceeded"
+UNFORESEEN = "FailedSync"
 AWAY = 2.0  # seconds between attempts while the runtime does not answer
 
 
@@ -92,16 +93,8 @@ class Launch:
                 for start in todo.start:
                     await self._container(start.name, start.attempt, sandbox)
             self._retry.forget("start")
-        except VolumeFailed as failure:
-            self._failed("FailedMount", str(failure))
-        except DevicesUnprepared as failure:
-            told = f"Failed to prepare dynamic resources: {failure}"
-            self._failed("FailedPrepareDynamicResources", told)
-        except RuntimeUnavailable as failure:
-            self._failed("FailedCreatePodSandBox", f"Failed to create pod sandbox: {failure}", self._away)
-        except (RuntimeFailed, TimeoutError) as failure:
-            why = failure.decorated if isinstance(failure, RuntimeFailed) else TOO_LATE
-            self._failed("FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}")
+        except Exception as failure:
+            self._failed(failure)
         finally:
             self._task = None
             self._follower.ended()
@@ -111,16 +104,21 @@ class Launch:
         except (RuntimeFailed, TimeoutError) as failure:
             log.warning("%s: cannot remove dead containers: %s", key_of(pod), failure)
 
-    def _failed(self, reason: str, message: str, backoff: Backoff | None = None) -> None:
+    def _failed(self, failure: Exception) -> None:
+        """Tell why a series has failed, and have the next one wait."""
+        reason, message = event_of(failure)
+        if reason == UNFORESEEN:
+            log.error("%s: its start failed", key_of(self._pod()), exc_info=failure)
         self._shared.recorder.record(self._pod(), "Warning", reason, message)
-        (backoff or self._retry).next("start", self._shared.epoch())
+        backoff = self._away if isinstance(failure, RuntimeUnavailable) else self._retry
+        backoff.next("start", self._shared.epoch())
 
     async def _ready_sandbox(self, todo: Plan) -> Sandbox | None:
         pod, means = self._pod(), self._means
         for id in todo.stop_sandboxes:
             await means.stopper.sandbox(id)
         if todo.sandbox is not None:
-            await prepare_devices(pod, self._shared.client)
+            await self._shared.devices.claims.prepare(pod)
             if todo.sandbox > 0:
                 self._shared.recorder.record(pod, "Normal", "SandboxChanged", SANDBOX_CHANGED)
             names = {start.name for start in todo.start}
@@ -133,13 +131,38 @@ class Launch:
         pod, memory = self._pod(), self._means.memory
         spec = next(c for c in containers_of(pod["spec"]) if c["name"] == name)
         memory.note_start(name, attempt)
+        self._shared.metrics.container_starts(pod, spec)
         try:
             container = await self._means.stopper.clear_unstarted(uid_of(pod), name)
             if container is None:
                 container = await self._means.starter.container(pod, spec, attempt, sandbox)
         except StartRefused as refusal:
             memory.note_refusal(name, refusal)
+            self._shared.metrics.container_failed(pod, spec, refusal.reason)
             return
         memory.note_running(name)
         if container.state == "running":
             self._follower.running(spec, container)
+
+
+def event_of(failure: Exception) -> tuple[str, str]:
+    """Reason and message of the event that tells why a pod could not be started."""
+    match failure:
+        case VolumeFailed():
+            return "FailedMount", str(failure)
+        case ClaimsUnprepared():
+            return "FailedPrepareDynamicResources", f"Failed to prepare dynamic resources: {failure}"
+        case RuntimeUnavailable():
+            return _no_sandbox(str(failure))
+        case RuntimeFailed():
+            return _no_sandbox(failure.decorated)
+        case TimeoutError():
+            return _no_sandbox(TOO_LATE)
+        case OSError():
+            return "FailedToMakePodDataDirectories", f"error making pod data directories: {failure}"
+        case _:
+            return UNFORESEEN, f"error determining status: {failure}"
+
+
+def _no_sandbox(why: str) -> tuple[str, str]:
+    return "FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}"

@@ -1,7 +1,8 @@
 """What is left on the node of pods that the API no longer has: stopped and removed.
 
 A pod of the runtime without a worker is an orphan only if it is one at two looks in a row, so that a cache
-that has not caught up never costs a container.
+that has not caught up never costs a container. Removals go on beside the looks: one whose shim hangs holds up
+nothing else.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from minikube_py.aio.tasks import Tasks
 from minikube_py.kubelet.kuberuntime.stop import Stopper
 from minikube_py.kubelet.pod_volumes import remove_pod_dir
 from minikube_py.kubelet.shared import Shared
@@ -22,18 +24,21 @@ GRACE = 1.0  # seconds for containers of a pod that is known no more, as after a
 
 
 class Orphans:
-    """Finds and removes them; `known` gives the uids of pods that have a worker."""
+    """Finds and removes them, in `tasks`; `known` gives the uids of pods that have a worker."""
 
-    def __init__(self, shared: Shared, known: Callable[[], Collection[str]]) -> None:
-        self._shared, self._known = shared, known
+    def __init__(self, shared: Shared, known: Callable[[], Collection[str]], tasks: Tasks) -> None:
+        self._shared, self._known, self._tasks = shared, known, tasks
         self._suspects: set[str] = set()
+        self._going: set[str] = set()
 
     async def remove(self) -> bool:
-        """One look: remove what was suspect before and still is. Whether another look is due soon, as there is
-        what was not suspect before."""
+        """One look: begin to remove what was suspect before and still is. Whether another look is due soon, as
+        there is what was not suspect before."""
         present = set(self._shared.view.uids()) | await asyncio.to_thread(self._traces)
         found = {uid for uid in present if uid and uid not in self._known()}
-        await asyncio.gather(*(self._remove(uid) for uid in sorted(found & self._suspects)))
+        for uid in sorted((found & self._suspects) - self._going):
+            self._going.add(uid)
+            self._tasks.spawn(self._remove(uid), f"orphan/{uid}")
         fresh = found - self._suspects
         self._suspects = found
         return bool(fresh)
@@ -69,6 +74,8 @@ class Orphans:
                 await shared.clock.sleep(ENDING)
         except (RuntimeFailed, TimeoutError, OSError) as error:
             log.warning("cannot remove what is left of pod %s yet: %s", uid, error)
+        finally:
+            self._going.discard(uid)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -218,3 +218,11 @@ def sandbox_config(pod: Obj, attempt: int, config: KubeletConfig, host: Resolver
         resources=resources,
         overhead=overhead,
     )
+
+
+def host_resolver(config: KubeletConfig) -> Resolver:
+    """How the node itself resolves names; with nothing where its file cannot be read."""
+    try:
+        return parse_resolv_conf(config.resolv_conf.read_text(errors="replace"))
+    except OSError:
+        return Resolver()

@@ -1,21 +1,26 @@
 """Starting a pod's sandbox and containers: the effect side, in as few steps one after another as possible.
 
 Images, and volumes made of what is there, are made ready while the sandbox starts; all other volumes before it.
-What was created is recorded in the view at once, and a cancelled start never leaves a container or sandbox that
-the view does not know.
+What was created is recorded in the view at once. A start that is not wanted any more is waited for, so that the
+view knows what it made; one that takes long is cut off, and what containerd then leaves the relist finds.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from minikube_py.aio.tasks import Tasks
+from minikube_py.kubelet.devicemanager.claiminfo import ClaimsUnprepared
+from minikube_py.kubelet.devicemanager.poddevices import DevicesLacking
 from minikube_py.kubelet.images.puller import ImageRefused, namespace_secrets
 from minikube_py.kubelet.kuberuntime.containers import Parts, container_config
 from minikube_py.kubelet.kuberuntime.environment import ConfigRefused, environment
+from minikube_py.kubelet.kuberuntime.pace import Start
 from minikube_py.kubelet.kuberuntime.sandbox import dns_warnings, hostname_fault, hosts_file, sandbox_config
+from minikube_py.kubelet.kuberuntime.stop import Stopper, Stopping
 from minikube_py.kubelet.pod_volumes import PodVolumes
 from minikube_py.kubelet.prober.handlers import Target
 from minikube_py.kubelet.prober.hooks import run_hook
@@ -28,6 +33,9 @@ Work = Callable[[], Awaitable[T]]
 Tell = Callable[[str, str, str], None]
 
 CONFIG_RETRY = 10.0  # seconds until a container that could not be configured is tried again
+CUT_OFF = 5.0
+"""Seconds that a call to the runtime which is not wanted any more has to end by itself: what it made is known
+then. One that takes longer is given up, as containerd then gives up what it is for."""
 HOOK_LIMIT = 24 * 3600.0  # a postStart hook has no time limit of its own
 
 
@@ -86,7 +94,8 @@ class Starter:
         volumes = self._tasks.spawn(_answer(self._volumes.prepare), "volumes")
         for warning in dns_warnings(pod, self._shared.config, self._shared.host_resolver):
             self._shared.recorder.record(pod, "Warning", "DNSConfigForming", warning)
-        sandbox = await self.finish(partial(self._run_sandbox, config), "sandbox")
+        async with self._shared.pace.place(Start.SANDBOX, self._tasks):
+            sandbox = await self.finish(partial(self._run_sandbox, config), "sandbox", CUT_OFF)
         events.release()
         failure = await volumes
         if isinstance(failure, Exception):
@@ -136,13 +145,14 @@ class Starter:
             raise StartRefused(refusal.reason, refusal.message, retry) from refusal
         try:
             config = await self._configure(pod, spec, attempt, (image, sandbox))
-        except (ConfigRefused, OSError) as refusal:
+        except (ConfigRefused, DevicesLacking, ClaimsUnprepared, OSError) as refusal:
             tell("Warning", "Failed", f"Error: {refusal}")
             retry = self._shared.epoch() + CONFIG_RETRY
             raise StartRefused("CreateContainerConfigError", str(refusal), retry) from refusal
         work = partial(self._create_and_start, pod, spec, config, (image, sandbox))
         try:
-            container = await self.finish(work, f"start/{spec['name']}")
+            async with self._shared.pace.place(Start.CONTAINER, self._tasks):
+                container = await self.finish(work, f"start/{spec['name']}", CUT_OFF)
             await self._after_start(pod, spec, container, sandbox)
         finally:
             self.hooked.clear()
@@ -162,6 +172,7 @@ class Starter:
         shared = self._shared
         image, sandbox = ready
         facts = shared.facts(self.addresses(pod, sandbox))
+        given = await shared.devices.options(pod, spec)
         env = environment(pod, spec, facts, shared.services(pod), shared.lookup)
         self._write_hosts(pod, sandbox)
         recursive = shared.isolation.recursive_read_only(pod)
@@ -176,6 +187,7 @@ class Starter:
             user=await shared.isolation.users(pod),
             host=shared.host_limits,
             devices=self._volumes.devices(spec),
+            given=given,
             profiles=shared.config.seccomp_dir,
         )
         return container_config(pod, spec, parts)
@@ -275,27 +287,35 @@ class Starter:
         if not failure:
             return
         tell("Warning", "FailedPostStartHook", "PostStartHook failed")
-        tell("Normal", "Killing", "FailedPostStartHook")
         asked = pod["spec"].get("terminationGracePeriodSeconds")
-        grace = max(1.0, float(30 if asked is None else asked))
+        how = Stopping(float(30 if asked is None else asked), "FailedPostStartHook")
         try:
-            await shared.runtime.containers.stop(container.id, grace)
+            await Stopper(shared).container(pod, container, how)
             await shared.view.refresh(container.id)
         except (RuntimeFailed, TimeoutError) as error:
             raise StartRefused("PostStartHookError", str(error)) from error
         raise StartRefused("PostStartHookError", failure)
 
-    async def finish(self, work: Work[T], name: str) -> T:
-        """Do `work` to its end even if the caller is cancelled meanwhile."""
+    async def finish(self, work: Work[T], name: str, patience: float = math.inf) -> T:
+        """Do `work` to its end even if the caller is cancelled meanwhile, but for no longer than `patience`
+        seconds after that."""
         task = self._tasks.spawn(_answer(work), name)
         try:
             answer = await asyncio.shield(task)
         except asyncio.CancelledError:
-            await asyncio.wait((task,))
+            await self._let_end(task, patience)
             raise
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    async def _let_end(self, task: asyncio.Task[Any], patience: float) -> None:
+        if patience < math.inf:
+            timer = self._tasks.spawn(self._shared.clock.sleep(patience), "patience")
+            await asyncio.wait((task, timer), return_when=asyncio.FIRST_COMPLETED)
+            timer.cancel()
+            task.cancel()
+        await asyncio.wait((task,))
 
 
 async def _answer(work: Work[Any]) -> Any:

@@ -22,7 +22,7 @@ from minikube_py.runtime.base import Container, RuntimeFailed
 
 log = logging.getLogger(__name__)
 
-MIN_GRACE = 2.0  # seconds that a container keeps after its preStop hook
+MIN_GRACE = 2.0  # seconds between the signals that every container has, however short its grace
 RETRIES = (0.5, 1.0, 2.0, 5.0, 10.0)  # seconds between attempts while the runtime fails
 
 
@@ -72,11 +72,11 @@ class Stopper:
         if spec is not None:
             tell = shared.teller(pod, spec)
             tell("Normal", "Killing", how.message or f"Stopping container {container.name}")
-            if hook := (spec.get("lifecycle") or {}).get("preStop"):
+            if (hook := (spec.get("lifecycle") or {}).get("preStop")) and grace > 0:
                 grace = await self._pre_stop(pod, container, spec, (hook, grace))
-        if how.after:
-            grace = max(1.0, grace - await self._turn(how.after, grace))
-        await self._stop(container.id, grace)
+        if how.after and grace > 0:
+            grace -= await self._turn(how.after, grace)
+        await self._stop(container.id, max(MIN_GRACE, grace))
 
     async def _turn(self, after: Sequence[asyncio.Event], limit: float) -> int:
         """Wait for a container's turn, at most `limit` seconds; the whole seconds it took."""
@@ -108,7 +108,7 @@ class Stopper:
     async def _pre_stop(
         self, pod: Obj, container: Container, spec: Obj, hook_and_grace: tuple[Obj, float]
     ) -> float:
-        """Run the hook within the grace period; the seconds that are left."""
+        """Run the hook within the grace period; the seconds that are left, none where it took them all."""
         shared = self._shared
         hook, grace = hook_and_grace
         sandbox = shared.view.of(uid_of(pod)).ready_sandbox()
@@ -120,7 +120,7 @@ class Stopper:
         if failure := await run_hook(hook, target, pod, grace, tell):
             log.info("%s: %s", uid_of(pod), failure)
             tell("Warning", "FailedPreStopHook", "PreStopHook failed")
-        return max(MIN_GRACE, grace - (shared.clock.monotonic() - begun))
+        return grace - (shared.clock.monotonic() - begun)
 
     async def everything(self, pod: Obj, grace: float) -> None:
         """Stop all containers, then the sandboxes; tried again until the runtime has done it."""
@@ -142,7 +142,7 @@ class Stopper:
 
     async def hurry(self, uid: str, grace: float) -> None:
         """Stop every running container of a pod within `grace` seconds from now, whatever was asked before."""
-        stop = self._shared.runtime.containers.stop
+        stop, grace = self._shared.runtime.containers.stop, max(MIN_GRACE, grace)
         running = [c.id for c in self._shared.view.of(uid).containers.values() if c.state == "running"]
         for failure in await asyncio.gather(*(_outcome(partial(stop, id, grace)) for id in running)):
             if failure is not None:
@@ -227,14 +227,14 @@ class Stopper:
 
     async def clear_unstarted(self, uid: str, name: str) -> Container | None:
         """Remove the newest container of this name where it was made and never started, which takes no attempt;
-        the container where it runs after all. Errors: RuntimeFailed, TimeoutError."""
+        the container where it runs after all, or did. Errors: RuntimeFailed, TimeoutError."""
         runs = self._shared.view.of(uid).by_name().get(name)
         if not runs or runs[0].state != "created":
             return None
         found = await self._shared.view.refresh(runs[0].id)
         if found is not None and found.state == "created":
             await self.remove_container(found.id)
-        return found if found is not None and found.state == "running" else None
+        return found if found is not None and found.state != "created" else None
 
     async def prune(self, uid: str) -> None:
         """Remove dead containers but the newest two of each name, and sandboxes that hold none of those."""

@@ -29,6 +29,13 @@ def was_cut_off(container: Container) -> bool:
     return container.state == "exited" and cancelled
 
 
+def as_ended(container: Container, event: RuntimeEvent) -> Container:
+    """A running container as the runtime will tell it once it knows of its end."""
+    reason = container.reason or ("Completed" if event.exit_code == 0 else "Error")
+    code, moment = event.exit_code, event.finished_at
+    return replace(container, state="exited", exit_code=code, finished_at=moment, reason=reason)
+
+
 @dataclass(slots=True)
 class PodRuntime:
     """Sandboxes and containers of one pod, by id."""
@@ -170,6 +177,11 @@ class RuntimeView:
             return  # our own doing, recorded by the worker
         known = self.of(uid)
         sandbox, container = known.sandboxes.get(event.container_id), known.containers.get(event.container_id)
+        if event.type == "ended":
+            if container is not None and container.state == "running":
+                self.record_container(as_ended(container, event))
+                self._on_change(uid)
+            return  # of all else the exit tells
         told = container is not None and container.state == "exited" and event.type == "exited"
         try:
             if container is not None and not told:

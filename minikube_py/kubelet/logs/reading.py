@@ -74,6 +74,16 @@ def tail_offset(file: int, count: int) -> int:
     return 0
 
 
+def why_no_log(path: str, id: str) -> str:
+    """Why the log of a container (by its id) cannot be read, in a kubelet's words; empty where it is there."""
+    if not path:
+        return f"unable to retrieve container logs for containerd://{id}"
+    if Path(path).is_file():
+        return ""
+    missing = next((place for place in [*reversed(Path(path).parents), Path(path)] if not place.exists()), path)
+    return f'failed to try resolving symlinks in path "{path}": lstat {missing}: no such file or directory'
+
+
 def tail_text(path: Path, lines: int, limit: int) -> str:
     """The text of the last lines of a log, at most `limit` bytes; empty where there is no log."""
     try:

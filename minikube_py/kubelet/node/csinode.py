@@ -1,6 +1,7 @@
 """The CSINode object of this node: its CSI drivers, and what they say of the node on the Node itself."""
 
 import asyncio
+import contextlib
 import logging
 
 import orjson
@@ -9,7 +10,7 @@ from minikube_py.client.base import Client
 from minikube_py.errors import AlreadyExists, ApiError, Conflict, NotFound
 from minikube_py.kinds.core.node import Node
 from minikube_py.kinds.storage.csinode import CSINode
-from minikube_py.meta.objects import Key, Obj, annotations_of, dig, labels_of, owner_reference
+from minikube_py.meta.objects import Key, Obj, annotations_of, dig, labels_of, owner_reference, uid_of
 from minikube_py.runtime.csi import NodeInfo
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,17 @@ class CsiNodeWriter:
                 await self._create()
             except ApiError as error:
                 log.warning("cannot create the node's CSINode: %s", error)
+
+    async def renew(self) -> None:
+        """Make the object anew, with no driver, where it is that of a Node which is no more. Errors:
+        ApiError."""
+        async with self._lock:
+            node = await self._client.get(Node, self._node)
+            with contextlib.suppress(NotFound):
+                found = await self._client.get(CSINode, self._node)
+                if all(ref["uid"] != uid_of(node) for ref in dig(found, "metadata.ownerReferences") or ()):
+                    await self._client.delete(CSINode, Key("", self._node))
+            await self._create()
 
     async def set(self, name: str, info: NodeInfo | None) -> None:
         """Tell that a driver is registered, or is no more. Errors: ApiError."""

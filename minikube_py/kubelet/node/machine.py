@@ -87,6 +87,16 @@ def process_counts() -> tuple[int, int]:
     return min((limit for limit in limits if limit), default=0), used
 
 
+def cpu_topology(folder: Path = Path("/sys/devices/system/cpu")) -> tuple[int, int]:
+    """How many cores and how many sockets the CPUs of this machine sit on, each counted once."""
+    cores, sockets = set(), set()
+    for place in folder.glob("cpu[0-9]*/topology"):
+        socket = _text(str(place / "physical_package_id"))
+        sockets.add(socket)
+        cores.add((socket, _text(str(place / "core_id"))))
+    return len(cores), len(sockets)
+
+
 def has_apparmor() -> bool:
     """Whether the kernel enforces AppArmor profiles."""
     enabled = _text("/sys/module/apparmor/parameters/enabled").startswith("Y")

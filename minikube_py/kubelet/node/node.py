@@ -6,7 +6,7 @@ status when it changes, and every five minutes.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from minikube_py.aio.clock import Clock, within
 from minikube_py.client.base import MERGE_PATCH, Client
@@ -18,14 +18,18 @@ from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.node.lease import renew
 from minikube_py.kubelet.node.machine import Machine, read_machine
 from minikube_py.kubelet.node.node_status import (
+    ALLOCATABLE_ENFORCED,
     Observation,
     node_annotations,
     node_object,
     node_status,
     schedulable,
     told,
+    unseen,
     without_heartbeats,
 )
+from minikube_py.kubelet.volumes.storage import nothing
+from minikube_py.meta.amounts import Amounts
 from minikube_py.meta.objects import (
     Key,
     Obj,
@@ -59,6 +63,10 @@ class NodeReporter:
         self._images_until = 0.0
         self.recorder: EventRecorder | None = None
         """Takes the events about the node; None: nobody does yet."""
+        self.devices: Callable[[], tuple[Amounts, Amounts]] = lambda: ({}, {})
+        """Capacity and allocatable of the resources of device plugins."""
+        self.made_anew: Callable[[], Awaitable[None]] = nothing
+        """What is to be done once the Node, deleted by somebody, was registered again. Errors: ApiError."""
         self.pressures: Callable[[], frozenset[str]] = frozenset
         """The pressure conditions that hold now."""
 
@@ -74,8 +82,9 @@ class NodeReporter:
             self._cordoned = cordoned
             self.tell(*schedulable(name_of(node), cordoned=cordoned))
         status = node.get("status") or {}
-        given = status.get("allocatable") or {}
-        if withdrawn(status) or any(given.get(name) != amount for name, amount in extended(status).items()):
+        given, told = status.get("allocatable") or {}, self.devices()[0]
+        others = {name: amount for name, amount in extended(status).items() if name not in told}
+        if withdrawn(status) or any(given.get(name) != amount for name, amount in others.items()):
             self._changed.set()
 
     def changed(self) -> None:
@@ -85,6 +94,8 @@ class NodeReporter:
 
     async def register(self, machine: Machine) -> Obj:
         """Create the Node, or bring the one that is there up to date; its object, with status and Lease."""
+        if self._machine is None and self._config.cgroup_root:
+            self.tell("Normal", *ALLOCATABLE_ENFORCED)
         self._machine = machine
         wanted = node_object(self._config, machine)
         try:
@@ -102,7 +113,7 @@ class NodeReporter:
                 body["spec"] = wanted["spec"]
             if body:
                 node = await self._client.patch(Node, Key("", name_of(node)), body, type=MERGE_PATCH)
-        await self._write_status(node.get("status") or {})
+        await self._write_status(node.get("status") or {}, first=True)
         await self._renew(node)
         return node
 
@@ -119,7 +130,7 @@ class NodeReporter:
             log.warning("the container runtime does not answer: %s", error)
             if self._clock.monotonic() - self._answered >= RUNTIME_MISSED:
                 self._info = None
-        return Observation(self._info, self._images, self.pressures(), self._clock.now())
+        return Observation(self._info, self._images, self.pressures(), self._clock.now(), *self.devices())
 
     def tell(self, type: str, reason: str, message: str) -> None:
         """Record an event about the node."""
@@ -128,7 +139,7 @@ class NodeReporter:
         if self.recorder is not None:
             self.recorder.record(about, type, reason, message)
 
-    async def _write_status(self, old: Obj) -> None:
+    async def _write_status(self, old: Obj, *, first: bool = False) -> None:
         seen = await self.observe()
         assert self._machine is not None
         status = node_status(self._config, self._machine, seen, old)
@@ -139,7 +150,7 @@ class NodeReporter:
         key = Key("", self._config.node_name)
         await self._client.patch(Node, key, {"status": status}, type=MERGE_PATCH, subresource="status")
         self._written, self._written_at = status, now
-        for event in told(self._config.node_name, old, status):
+        for event in told(self._config.node_name, unseen(old) if first else old, status):
             self.tell(*event)
 
     async def keep_status(self) -> None:
@@ -152,6 +163,7 @@ class NodeReporter:
                 if node is None and self._machine is not None:
                     self._written = {}
                     await self.register(self._machine)
+                    await self.made_anew()
                 else:
                     await self._write_status((node or {}).get("status") or {})
             except ApiError as error:

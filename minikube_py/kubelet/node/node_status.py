@@ -1,7 +1,7 @@
 """The Node object as this kubelet tells it: labels, addresses, what it has, its conditions and images. Pure."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from minikube_py.kinds.storage.localpath import ROOT
@@ -19,6 +19,8 @@ PRESSURES = (
     ("PIDPressure", "KubeletHasInsufficientPID", "KubeletHasSufficientPID", "PID"),
 )
 """Type, the reasons where the node is under pressure and where not, and what it is about."""
+ALLOCATABLE_ENFORCED = ("NodeAllocatableEnforced", "Updated Node Allocatable limit across pods")
+"""The event of a kubelet that has limited all pods together to what is allocatable: reason, message."""
 NETWORK = {
     "type": "NetworkUnavailable",
     "status": "False",
@@ -37,6 +39,9 @@ class Observation:
     pressures: frozenset[str]
     """The pressure conditions that hold."""
     now: datetime
+    device_capacity: Mapping[str, str] = field(default_factory=dict)
+    device_allocatable: Mapping[str, str] = field(default_factory=dict)
+    """Of the resources of device plugins."""
 
 
 def node_object(config: KubeletConfig, machine: Machine) -> Obj:
@@ -78,14 +83,15 @@ def node_status(config: KubeletConfig, machine: Machine, seen: Observation, old:
 
     `old` is the one before, whose transition times are kept."""
     version = f"{seen.info.name}://{seen.info.version}" if seen.info else ""
-    whole = capacity(config, machine) | extended(old)
+    whole = capacity(config, machine) | extended(old) | dict(seen.device_capacity)
+    given = allocatable(config, whole) | dict(seen.device_allocatable)
     addresses = [
         {"type": "InternalIP", "address": config.node_ip},
         {"type": "Hostname", "address": config.hostname or config.node_name},
     ]
     status: Obj = {
         "addresses": addresses,
-        "allocatable": dict.fromkeys(withdrawn(old)) | allocatable(config, whole),
+        "allocatable": dict.fromkeys(withdrawn(old)) | given,
         "capacity": whole,
         "conditions": _conditions(seen, old.get("conditions") or []),
         "images": [_image(image) for image in _largest(seen.images)],
@@ -179,6 +185,12 @@ def without_heartbeats(status: Obj) -> Obj:
         for entry in status.get("conditions") or ()
     ]
     return {**status, "conditions": conditions}
+
+
+def unseen(status: Obj) -> Obj:
+    """A status as a kubelet that has just started knows it: of pressures nothing, so that it tells of each."""
+    pressures = {kind for kind, *_ in PRESSURES}
+    return {**status, "conditions": [c for c in status.get("conditions") or () if c["type"] not in pressures]}
 
 
 def told(name: str, old: Obj, new: Obj) -> Iterator[tuple[str, str, str]]:

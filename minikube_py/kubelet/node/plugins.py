@@ -1,23 +1,21 @@
-"""Node plugins: sockets in <kubelet>/plugins_registry are asked who they are, and CSI drivers are registered.
+"""Node plugins: sockets in <kubelet>/plugins_registry are asked who they are; handlers by type do the rest.
 
 The folder is watched, not polled. A plugin that cannot be registered is told why and asked again with backoff
-as long as its socket is there; a driver whose socket goes is registered no more. Only CSI drivers are known.
+as long as its socket is there; one whose socket goes is registered no more.
 """
 
 import asyncio
 import logging
-import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
-from minikube_py.aio.clock import within
+from minikube_py.aio.clock import Clock, within
 from minikube_py.aio.inotify import FolderWatch
 from minikube_py.aio.tasks import Tasks
 from minikube_py.errors import ApiError
-from minikube_py.kubelet.node.csinode import CsiNodeWriter
-from minikube_py.kubelet.volumes.storage import Driver, Storage
-from minikube_py.kubelet.volumes.teardown import sweep
-from minikube_py.runtime.csi import CsiFailed, Registration
+from minikube_py.runtime.plugins import PluginFailed, PluginInfo, Registration
 
 log = logging.getLogger(__name__)
 
@@ -25,43 +23,56 @@ REGISTRY = "plugins_registry"
 FIRST_RETRY, LONGEST_RETRY = 0.5, 120.0  # seconds
 FIRST_LOOK = 2.0
 """Seconds that the kubelet waits at its start for plugins that are there already."""
-_VERSION = re.compile(r"v?(\d+)\.(\d+)(\.\d+)?")
 
 
 class PluginRefused(Exception):
     """A plugin cannot be registered; the message is what it is told."""
 
 
-def check_versions(name: str, versions: tuple[str, ...]) -> None:
-    """That a CSI driver speaks version 1. Errors: PluginRefused."""
-    found = [match for text in versions if (match := _VERSION.fullmatch(text))]
-    if not any(match.group(1) == "1" for match in found):
-        told = f"rpc error: plugin {name} does not support any of the versions that are supported: 1.x"
-        raise PluginRefused(f"RegisterPlugin error -- failed to get plugin versions: {told}")
+class PluginHandler(Protocol):
+    """Who knows the plugins of one type."""
+
+    def validate(self, info: PluginInfo) -> None:
+        """That the plugin can be registered at all. Errors: PluginRefused."""
+
+    async def register(self, info: PluginInfo) -> None:
+        """Use the plugin. Errors: PluginRefused, PluginFailed, ApiError."""
+
+    async def registered(self, info: PluginInfo) -> None:
+        """The plugin was told that it is registered."""
+
+    async def deregister(self, info: PluginInfo) -> None:
+        """The plugin's registration socket is gone."""
 
 
 class PluginWatch:
-    """Watches for plugins; `run` until cancelled."""
+    """Watches for plugins of the types in `handlers` below the kubelet's folder `root`; `run` until
+    cancelled."""
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._folder = storage.config.root_dir / REGISTRY
-        self._writer = CsiNodeWriter(storage.client, storage.config.node_name)
+    def __init__(self, root: Path, clock: Clock, handlers: Mapping[str, PluginHandler]) -> None:
+        self._folder, self._clock, self._handlers = root / REGISTRY, clock, handlers
         self._seen: dict[Path, tuple[int, int]] = {}
         self._work: dict[Path, asyncio.Task[None]] = {}
-        self._names: dict[Path, str] = {}
+        self._known: dict[Path, PluginInfo] = {}
+
+    async def start(self, tasks: Tasks) -> asyncio.Task[None]:
+        """The task that registers plugins, once it has asked those that are there already."""
+        asked = asyncio.Event()
+        task = tasks.spawn(self.run(asked), "plugins")
+        waiter = tasks.spawn(asked.wait(), "plugins/asked")
+        await asyncio.wait((task, waiter), return_when=asyncio.FIRST_COMPLETED)
+        return task
 
     async def run(self, ready: asyncio.Event) -> None:
         """Register plugins until cancelled; `ready` is set once those that are there were asked, or did not
         answer in time."""
-        for folder in (self._folder, self._storage.config.root_dir / "plugins"):
+        for folder in (self._folder, self._folder.parent / "plugins"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-        await self._writer.ensure()
         async with FolderWatch() as watch, Tasks("kubelet/plugins") as tasks:
             await self._look(watch, tasks)
             if first := list(self._work.values()):
                 try:
-                    await within(self._storage.clock, FIRST_LOOK, asyncio.wait(first))
+                    await within(self._clock, FIRST_LOOK, asyncio.wait(first))
                 except TimeoutError:
                     log.info("a node plugin does not answer yet")
             ready.set()
@@ -87,16 +98,9 @@ class PluginWatch:
         if (task := self._work.pop(path, None)) is not None:
             task.cancel()
             await asyncio.wait((task,))
-        name = self._names.pop(path, None)
-        driver = self._storage.drivers.pop(name, None) if name is not None else None
-        if driver is None:
-            return
-        log.info("CSI driver %s is registered no more", driver.name)
-        await driver.node.close()
-        try:
-            await self._writer.set(driver.name, None)
-        except ApiError as error:
-            log.warning("cannot tell that CSI driver %s is gone: %s", driver.name, error)
+        if (info := self._known.pop(path, None)) is not None:
+            log.info("%s %s is registered no more", info.type, info.name)
+            await self._handlers[info.type].deregister(info)
 
     async def _register(self, path: Path) -> None:
         """Register one plugin, tried again until it works."""
@@ -104,44 +108,35 @@ class PluginWatch:
         while True:
             plugin = Registration(path)
             try:
-                await self._attempt(plugin, path)
+                info = await self._attempt(plugin, path)
                 break
-            except (CsiFailed, ApiError, OSError, PluginRefused) as error:
+            except (PluginFailed, ApiError, OSError, PluginRefused) as error:
                 log.warning("cannot register the plugin at %s: %s", path, error)
             finally:
                 await plugin.close()
-            await self._storage.clock.sleep(wait)
+            await self._clock.sleep(wait)
             wait = min(LONGEST_RETRY, wait * 2)
-        self._storage.changed()
-        if (driver := self._storage.drivers.get(self._names[path])) is not None:
-            await sweep(self._storage, driver)
+        log.info("%s %s is registered", info.type, info.name)
+        await self._handlers[info.type].registered(info)
 
-    async def _attempt(self, plugin: Registration, path: Path) -> None:
-        info = await plugin.info()
+    async def _attempt(self, plugin: Registration, path: Path) -> PluginInfo:
+        info = self._known.get(path) or await plugin.info()
+        handler = self._handlers.get(info.type)
+        step = "plugin validation failed with err: "
         try:
-            if info.type != "CSIPlugin":
+            if handler is None:
+                step = ""
                 raise PluginRefused(f"no handler registered for plugin type: {info.type} at socket {path}")
-            check_versions(info.name, info.versions)
-            driver = Driver(info.name, Path(info.endpoint), self._storage.config.root_dir)
-            await self._admit(driver, path)
-        except (CsiFailed, ApiError, PluginRefused) as error:
-            await plugin.notify(f"RegisterPlugin error -- plugin registration failed with err: {error}")
+            handler.validate(info)
+            step = "plugin registration failed with err: "
+            if path not in self._known:
+                await handler.register(info)
+                self._known[path] = info
+        except (PluginFailed, ApiError, PluginRefused) as error:
+            await plugin.notify(f"RegisterPlugin error -- {step}{error}")
             raise
         await plugin.notify()
-
-    async def _admit(self, driver: Driver, path: Path) -> None:
-        """Make the driver known on the node and in the API. Errors: CsiFailed, ApiError."""
-        try:
-            await self._writer.set(driver.name, await driver.node.info())
-        except BaseException:
-            await driver.node.close()
-            raise
-        before = self._storage.drivers.get(driver.name)
-        self._storage.drivers[driver.name] = driver
-        self._names[path] = driver.name
-        if before is not None:
-            await before.node.close()
-        log.info("CSI driver %s is registered", driver.name)
+        return info
 
 
 def _sockets(folder: Path, watch: FolderWatch) -> dict[Path, tuple[int, int]]:

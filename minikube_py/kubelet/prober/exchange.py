@@ -1,17 +1,25 @@
-"""One HTTP/1.1 request over a connection of its own, of whose answer only the beginning is read.
+"""One HTTP/1.1 request over a connection of its own, of whose answer's body only the beginning is read.
 
 No library, no stream objects: a probe is asked for every second in every pod, and this costs half of what a
 reader and a writer do.
 """
 
 import asyncio
+import re
 import ssl
 from dataclasses import dataclass
 from typing import cast
 
+from minikube_py.kubelet.kuberuntime.environment import quoted
+
 HEAD_LIMIT = 64 * 1024
 BODY_LIMIT = 10 * 1024
-SWITCHING, NOT_MODIFIED = 101, 304
+SWITCHING = 101
+WITHOUT_BODY = frozenset((SWITCHING, 204, 304))
+BROKEN = "net/http: HTTP/1.x transport connection broken"
+HEADERS = re.compile(rb"\r\n(content-length|transfer-encoding|location):[ \t]*([^\r]*)", re.I)
+VERSION = re.compile(r"HTTP/\d\.\d")
+CHUNK = re.compile(rb"([0-9a-fA-F]+)[^\r\n]*\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +31,27 @@ class HttpAnswer:
     body: str = ""
 
 
+class BodyLost(Exception):
+    """An answer had begun, and its body did not come to its end; in Go's words."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a request has come: whether the head of its answer is there."""
+
+    has_head: bool = False
+
+
 def endpoint(host: str, port: int) -> str:
     """host:port, an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def exchange(request: bytes, host: str, port: int, tls: ssl.SSLContext | None = None) -> HttpAnswer:
-    """The answer to a request. Errors: OSError, ValueError where what came is no HTTP."""
-    call = _Exchange(request)
+async def exchange(
+    request: bytes, host: str, port: int, tls: ssl.SSLContext | None, progress: Progress
+) -> HttpAnswer:
+    """The answer to a request. Errors: OSError, ValueError where what came is no HTTP, BodyLost."""
+    call = _Exchange(request, progress)
     await asyncio.get_running_loop().create_connection(lambda: call, host, port, ssl=tls)
     try:
         return await call.answer
@@ -38,37 +59,75 @@ async def exchange(request: bytes, host: str, port: int, tls: ssl.SSLContext | N
         call.close()
 
 
-def read_answer(data: bytes, *, ended: bool) -> HttpAnswer | None:
-    """What the beginning of an answer says; None where more must come. Only one that leads elsewhere is worth
-    the beginning of its body. Errors: ValueError."""
+def read_answer(data: bytes, *, ended: bool, progress: Progress | None = None) -> HttpAnswer | None:
+    """What the beginning of an answer says; None where more must come. Errors: ValueError, BodyLost."""
     head, found, body = data.partition(b"\r\n\r\n")
     if not found:
+        if b"\n" in head:
+            _status_of(head)
         if ended or len(data) > HEAD_LIMIT:
-            raise ValueError("EOF")
+            raise ValueError(f"{BROKEN}: unexpected EOF" if data else "EOF")
         return None
-    lines = head.decode("latin-1").split("\r\n")
-    words = lines[0].split(" ", 2)
-    if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
-        broken = "net/http: HTTP/1.x transport connection broken"
-        raise ValueError(f'{broken}: malformed HTTP response "{lines[0][:80]}"')
-    status = int(words[1])
+    status = _status_of(head)
     if 100 <= status < 200 and status != SWITCHING:
-        return read_answer(body, ended=ended)
-    if not 300 <= status < 400:
-        return HttpAnswer(status)
-    fields = {name.strip().lower(): value.strip() for name, _, value in (h.partition(":") for h in lines[1:])}
-    length = fields.get("content-length", "")
-    wanted = min(int(length), BODY_LIMIT) if length.isdigit() else status != NOT_MODIFIED
-    if len(body) < wanted and not ended:
+        return read_answer(body, ended=ended, progress=progress)
+    if progress is not None:
+        progress.has_head = True
+    fields = {name.lower(): value.strip() for name, value in HEADERS.findall(head)}
+    content = b"" if status in WITHOUT_BODY else _body_of(fields, body, ended=ended)
+    if content is None:
         return None
-    return HttpAnswer(status, fields.get("location", ""), body[:BODY_LIMIT].decode(errors="replace"))
+    target = fields.get(b"location", b"").decode("latin-1")
+    return HttpAnswer(status, target, content.decode(errors="replace") if 300 <= status < 400 else "")
+
+
+def _status_of(head: bytes) -> int:
+    """The status in the first line of an answer. Errors: ValueError in Go's words."""
+    line = head.partition(b"\n")[0].rstrip(b"\r").decode("latin-1")
+    version, separator, rest = line.partition(" ")
+    code = rest.lstrip(" ").partition(" ")[0]
+    if not separator:
+        raise ValueError(f"{BROKEN}: malformed HTTP response {quoted(line)}")
+    if len(code) != 3 or not code.isdecimal():
+        raise ValueError(f"{BROKEN}: malformed HTTP status code {quoted(code)}")
+    if not VERSION.fullmatch(version):
+        raise ValueError(f"{BROKEN}: malformed HTTP version {quoted(version)}")
+    return int(code)
+
+
+def _body_of(fields: dict[bytes, bytes], body: bytes, *, ended: bool) -> bytes | None:
+    """The beginning of a body that is there to its end or limit, else None. Errors: BodyLost."""
+    length = fields.get(b"content-length", b"")
+    if fields.get(b"transfer-encoding", b"").lower() == b"chunked":
+        content, is_whole = _unchunked(body)
+    elif length.isdigit():
+        content, is_whole = body[: int(length)], len(body) >= int(length)
+    else:
+        content, is_whole = body, ended
+    if is_whole or len(content) >= BODY_LIMIT:
+        return content[:BODY_LIMIT]
+    if ended:
+        raise BodyLost("unexpected EOF")
+    return None
+
+
+def _unchunked(body: bytes) -> tuple[bytes, bool]:
+    """What came of a body in chunks, and whether that is all of it."""
+    content, position = b"", 0
+    while len(content) < BODY_LIMIT and (size := CHUNK.match(body, position)):
+        length, begin = int(size[1], 16), size.end()
+        if length == 0:
+            return content, True
+        content += body[begin : begin + length]
+        position = begin + length + 2
+    return content, False
 
 
 class _Exchange(asyncio.Protocol):
     """A connection that sends `request`; `answer` is its answer, or the error."""
 
-    def __init__(self, request: bytes) -> None:
-        self._request, self._data = request, b""
+    def __init__(self, request: bytes, progress: Progress) -> None:
+        self._request, self._data, self._progress = request, b"", progress
         self.answer: asyncio.Future[HttpAnswer] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
 
@@ -85,7 +144,8 @@ class _Exchange(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and not self.answer.done():
-            self.answer.set_exception(self._in_words(exc))
+            error = self._in_words(exc)
+            self.answer.set_exception(BodyLost(str(error)) if self._progress.has_head else error)
         self._look(ended=True)
 
     def _in_words(self, error: Exception) -> Exception:
@@ -100,8 +160,8 @@ class _Exchange(asyncio.Protocol):
         if self.answer.done():
             return
         try:
-            answer = read_answer(self._data, ended=ended)
-        except ValueError as error:
+            answer = read_answer(self._data, ended=ended, progress=self._progress)
+        except (ValueError, BodyLost) as error:
             self.answer.set_exception(error)
             return
         if answer is not None:

@@ -14,13 +14,22 @@ from socket import gaierror
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from minikube_py.aio.clock import Clock, within
-from minikube_py.kubelet.prober.exchange import BODY_LIMIT, HttpAnswer, endpoint, exchange
+from minikube_py.kubelet.kuberuntime.environment import quoted
+from minikube_py.kubelet.prober.exchange import (
+    BODY_LIMIT,
+    BodyLost,
+    HttpAnswer,
+    Progress,
+    endpoint,
+    exchange,
+)
 from minikube_py.meta.objects import Obj
 from minikube_py.runtime.base import RuntimeFailed, Streams
 from minikube_py.runtime.health import Health, check
 
 USER_AGENT = "kube-probe/1.34"
 MAX_REDIRECTS = 10
+LATE, IN_BODY = "context deadline exceeded", "or context cancellation while reading body"
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 NOT_SENT = frozenset(("Host", "Content-Length", "Transfer-Encoding", "Trailer"))
 """Headers that are not the prober's to add to the request's own."""
@@ -30,13 +39,14 @@ URL_SAFE = "%/?&=+,;:@!$'()*~[]"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether the action succeeded, and what it said. `known` is False where it could not even be tried,
-    `doubtful` where a success is worth a warning."""
+    """Whether the action succeeded, and what it said. `known` is False where it could not even be tried, or its
+    answer broke off (`broken`), `doubtful` where a success is worth a warning."""
 
     ok: bool
     message: str = ""
     known: bool = True
     doubtful: bool = False
+    broken: bool = False
 
 
 Headers = tuple[tuple[str, str], ...]
@@ -116,27 +126,36 @@ def question(request: HttpRequest) -> bytes:
     return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1", "replace")
 
 
-async def fetch(request: HttpRequest) -> HttpAnswer:
-    """One request, without following redirects. Errors: OSError, ValueError."""
+async def fetch(request: HttpRequest, progress: Progress) -> HttpAnswer:
+    """One request, without following redirects. Errors: OSError, ValueError, BodyLost."""
     tls = _unverified() if request.scheme == "https" else None
-    return await exchange(question(request), request.host, request.port, tls)
+    return await exchange(question(request), request.host, request.port, tls, progress)
 
 
-async def follow(request: HttpRequest) -> HttpAnswer:
-    """The answer to a request, redirects on the same host followed. Errors: GetFailed."""
+async def follow(request: HttpRequest, progress: Progress | None = None) -> HttpAnswer:
+    """The answer to a request, redirects on the same host followed; `progress` is of the latest one.
+    Errors: GetFailed, BodyLost."""
+    progress = progress or Progress()
     for _ in range(MAX_REDIRECTS):
+        progress.has_head = False
         try:
-            answer = await fetch(request)
+            answer = await fetch(request, progress)
         except (OSError, ValueError) as error:
             is_plain = isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER"
             why = reason_of(error, request.host, request.port)
             raise GetFailed(request.url, why, is_plain=is_plain) from error
         if answer.status not in REDIRECTS or not answer.location:
             return answer
-        target = urlsplit(urljoin(request.url, answer.location))
-        if target.hostname != request.host.lower():
-            return answer
-        request = _redirected(request, target, is_absolute=bool(urlsplit(answer.location).netloc))
+        try:
+            target = urlsplit(urljoin(request.url, answer.location))
+            if target.hostname != request.host.lower():
+                return answer
+            request = _redirected(request, target, is_absolute=bool(urlsplit(answer.location).netloc))
+        except ValueError as error:
+            url = quoted(answer.location)
+            fault = "missing ']' in host" if "IPv6" in str(error) else f"invalid port: {error}"
+            why = f"failed to parse Location header {url}: parse {url}: {fault}"
+            raise GetFailed(request.url, why) from error
     raise GetFailed(answer.location, f"stopped after {MAX_REDIRECTS} redirects")
 
 
@@ -150,12 +169,15 @@ def _redirected(request: HttpRequest, target: SplitResult, *, is_absolute: bool)
     return HttpRequest(target.scheme, request.host, port, path, headers)
 
 
-async def http_get(request: HttpRequest) -> Answer:
-    """200 to 399 succeed; redirects are followed on the same host."""
+async def http_get(request: HttpRequest, progress: Progress | None = None) -> Answer:
+    """200 to 399 succeed; redirects are followed on the same host. An answer that breaks off says nothing of
+    the container."""
     try:
-        answer = await follow(request)
+        answer = await follow(request, progress)
     except GetFailed as failure:
         return Answer(False, str(failure))
+    except BodyLost as lost:
+        return Answer(False, str(lost), known=False, broken=True)
     if 300 <= answer.status < 400:
         return Answer(True, f"Probe terminated redirects, Response body: {answer.body}", doubtful=True)
     if 200 <= answer.status < 300:
@@ -243,12 +265,15 @@ async def act(action: Obj, target: Target, timeout: float) -> Answer:
         return grpc_answer(health, address, timeout)
     try:
         if request := action.get("httpGet"):
-            get = http_request(request, target.spec, target.ip)
+            get, progress = http_request(request, target.spec, target.ip), Progress()
             try:
-                return await within(target.clock, timeout, http_get(get))
+                return await within(target.clock, timeout, http_get(get, progress))
             except TimeoutError:
-                why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-                return Answer(False, f'Get "{get.url}": {why}')
+                if progress.has_head:
+                    return Answer(False, f"{LATE} (Client.Timeout {IN_BODY})", known=False, broken=True)
+                return Answer(
+                    False, f'Get "{get.url}": {LATE} (Client.Timeout exceeded while awaiting headers)'
+                )
         if socket := action.get("tcpSocket"):
             host, port = socket.get("host") or target.ip, port_of(socket["port"], target.spec)
             try:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from minikube_py.aio.clock import within
 from minikube_py.kubelet.kuberuntime.environment import quoted
+from minikube_py.kubelet.prober.exchange import BodyLost
 from minikube_py.kubelet.prober.handlers import GetFailed, Target, follow, http_request
 from minikube_py.meta.objects import Obj, name_of, namespace_of, uid_of
 from minikube_py.runtime.base import ExecResult, RuntimeFailed
@@ -69,6 +70,8 @@ async def _request(action: Obj, target: Target, tell: Tell) -> str:
         return str(error)
     try:
         await follow(request)
+    except BodyLost:
+        return ""
     except GetFailed as failure:
         if not failure.is_plain:
             return str(failure)
@@ -76,5 +79,7 @@ async def _request(action: Obj, target: Target, tell: Tell) -> str:
             await follow(replace(request, scheme="http"))
         except GetFailed as plain:
             return str(plain)
+        except BodyLost:
+            return ""
         tell("Warning", "LifecycleHTTPFallback", FALLBACK)
     return ""

@@ -36,10 +36,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Watcher:
-    """Who is told: `changed` wakes the worker, `tell(container spec, reason, message)` records a warning."""
+    """Who is told: `changed` wakes the worker, `tell(container spec, reason, message)` records a warning,
+    `took(container, type of probe, seconds)` counts how long an answer took."""
 
     changed: Callable[[], None]
     tell: Callable[[Obj, str, str], None]
+    took: Callable[[str, str, float], None] = lambda container, kind, seconds: None
 
 
 class PodProbes:
@@ -129,7 +131,7 @@ class PodProbes:
         """Try often until the first success; whether the probe has come to its end."""
         end, wait = self._clock.monotonic() + probe.period, FIRST_RETRY
         while self._clock.monotonic() + wait < end:
-            answer = await probe.act()
+            answer = await self._timed(probe)
             if answer.ok:
                 if self._take(probe, verdict, answer):
                     return True
@@ -141,7 +143,13 @@ class PodProbes:
         return False
 
     async def _once(self, probe: "_Probe", verdict: Verdict) -> bool:
-        return self._take(probe, verdict, await probe.act())
+        return self._take(probe, verdict, await self._timed(probe))
+
+    async def _timed(self, probe: "_Probe") -> Answer:
+        begun, name = self._clock.monotonic(), probe.target.spec["name"]
+        answer = await probe.act()
+        self._watcher.took(name, probe.kind.capitalize(), self._clock.monotonic() - begun)
+        return answer
 
     def _take(self, probe: "_Probe", verdict: Verdict, answer: Answer) -> bool:
         """Count one answer; whether the probe has come to its end. A probe that could not be tried says
@@ -150,7 +158,8 @@ class PodProbes:
         result_name = ("successful" if answer.ok else "failed") if answer.known else "unknown"
         self.counts[(spec["name"], probe.kind.capitalize(), result_name)] += 1
         if not answer.known:
-            why = f"{what} errored and resulted in unknown state: {answer.message}"
+            state = "failure" if answer.broken else "unknown"
+            why = f"{what} errored and resulted in {state} state: {answer.message}"
             self._watcher.tell(spec, "Unhealthy", why)
             return False
         if not answer.ok:

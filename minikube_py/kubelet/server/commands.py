@@ -24,6 +24,7 @@ from minikube_py.kubelet.server.channels import (
     CommandClient,
     Wanted,
 )
+from minikube_py.kubelet.server.resizing import Resizing, sizes
 from minikube_py.kubelet.server.spdy import SpdyConnection, SpdyFailed, SpdyStream
 from minikube_py.kubelet.server.upgrade import both_ways
 from minikube_py.runtime.base import Process, RuntimeFailed
@@ -229,26 +230,18 @@ async def _pump_out(client: CommandClient, command: Command, number: int, idle: 
 
 async def _pump_in(client: CommandClient, command: Command, idle: Idle) -> None:
     """Pass input on until the client goes."""
-    while message := await client.receive():
-        number, data = message
-        idle.touch()
-        if number == STDIN and data:
-            await command.write(data)
-        elif number == CLOSE and data[:1] == bytes((STDIN,)):
-            await command.end_input()
-        elif number == RESIZE:
-            for size in sizes(data):
-                await command.resize(size)
-
-
-def sizes(data: bytes) -> list[dict[str, int]]:
-    """The terminal sizes in a message, one JSON document or several; what is none is left out."""
-    found = []
-    for text in data.replace(b"}{", b"}\n{").splitlines():
-        with contextlib.suppress(orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            size = orjson.loads(text)
-            found.append({side: int(size[side]) & 0xFFFF for side in ("Width", "Height")})
-    return found
+    async with Resizing(command.resize) as resizing:
+        while message := await client.receive():
+            number, data = message
+            idle.touch()
+            if number == RESIZE:
+                resizing.to(sizes(data))
+                continue
+            await resizing.settled()
+            if number == STDIN and data:
+                await command.write(data)
+            elif number == CLOSE and data[:1] == bytes((STDIN,)):
+                await command.end_input()
 
 
 def exit_status(code: int, argv: Sequence[str]) -> bytes:

@@ -2,6 +2,7 @@
 
 from minikube_py.kubelet.config import KubeletConfig
 from minikube_py.kubelet.memory import go_duration
+from minikube_py.kubelet.node.node_status import MAX_IMAGES
 from minikube_py.kubelet.server.reviews import ALLOWED_SECONDS, DENIED_SECONDS, TOKEN_SECONDS
 from minikube_py.meta.objects import Obj
 
@@ -25,18 +26,37 @@ def configuration(config: KubeletConfig) -> Obj:
                 "cacheUnauthorizedTTL": go_duration(DENIED_SECONDS),
             },
         },
+        "registerNode": True,
+        "enableDebuggingHandlers": True,
+        "enableProfilingHandler": False,
+        "enableDebugFlagsHandler": False,
+        "enableSystemLogHandler": config.system_logs is not None,
+        "enableSystemLogQuery": False,
+        "healthzPort": 0,
         "clusterDomain": config.cluster_domain,
         "clusterDNS": list(config.cluster_dns),
         "streamingConnectionIdleTimeout": go_duration(config.stream_idle_timeout),
         "nodeStatusUpdateFrequency": "10s",
         "nodeStatusReportFrequency": go_duration(config.status_interval),
         "nodeLeaseDurationSeconds": config.lease_duration,
+        "nodeStatusMaxImages": MAX_IMAGES,
         "imageMinimumGCAge": go_duration(images.minimum_age),
         "imageMaximumGCAge": go_duration(images.maximum_age),
         "imageGCHighThresholdPercent": images.high,
         "imageGCLowThresholdPercent": images.low,
         "cgroupRoot": config.cgroup_root or "/",
         "cgroupDriver": "cgroupfs",
+        "cgroupsPerQOS": bool(config.cgroup_root),
+        "cpuManagerPolicy": "none",
+        "memoryManagerPolicy": "None",
+        "topologyManagerPolicy": "none",
+        "topologyManagerScope": "container",
+        "cpuCFSQuota": True,
+        "cpuCFSQuotaPeriod": "100ms",
+        "enforceNodeAllocatable": ["pods"] if config.cgroup_root else ["none"],
+        "seccompDefault": False,
+        "localStorageCapacityIsolation": True,
+        "configMapAndSecretChangeDetectionStrategy": "Watch",
         "failSwapOn": False,
         "memorySwap": {},
         "maxPods": config.max_pods,
@@ -49,6 +69,7 @@ def configuration(config: KubeletConfig) -> Obj:
         "evictionMaxPodGracePeriod": eviction.max_pod_grace,
         "containerLogMaxSize": f"{config.log_max_size >> 20}Mi",
         "containerLogMaxFiles": config.log_max_files,
+        "containerLogMonitorInterval": go_duration(config.log_check_interval),
         "systemReserved": dict(config.system_reserved),
         "kubeReserved": dict(config.kube_reserved),
         "allowedUnsafeSysctls": list(config.allowed_unsafe_sysctls),

@@ -125,6 +125,25 @@ def _waiting_reason(pod: Obj, name: str) -> str:
     return IMAGE_WAITS.get(reason, reason)
 
 
+def asked_ports(values: Sequence[str]) -> list[int]:
+    """The ports of a port-forward by the older WebSocket protocol. Errors: Refused."""
+    if not values:
+        raise Refused(400, 'query parameter "port" is required')
+    ports = []
+    for value in values:
+        if not value:
+            raise Refused(400, 'query parameter "port" cannot be empty')
+        for text in value.split(","):
+            if not text.isdecimal() or int(text) > 0xFFFF:
+                why = "value out of range" if text.isdecimal() else "invalid syntax"
+                told = f'strconv.ParseUint: parsing "{text}": {why}'
+                raise Refused(400, f'unable to parse "{value}" as a port: {told}')
+            if int(text) < 1:
+                raise Refused(400, f'port "{value}" must be > 0')
+            ports.append(int(text))
+    return ports
+
+
 def log_options(query: Mapping[str, str], now: datetime) -> LogOptions:
     """The options of a log request. Errors: Refused."""
     try:
@@ -132,15 +151,19 @@ def log_options(query: Mapping[str, str], now: datetime) -> LogOptions:
         if query.get("sinceSeconds"):
             since = now - timedelta(seconds=int(query["sinceSeconds"]))
         return LogOptions(
-            follow=query.get("follow") in ("true", "1"),
+            follow=asked(query, "follow"),
             tail=_count(query, "tailLines"),
             since=since,
-            timestamps=query.get("timestamps") in ("true", "1"),
+            timestamps=asked(query, "timestamps"),
             limit=_count(query, "limitBytes"),
-            stream=query.get("stream", ""),
         )
     except ValueError as error:
         raise Refused(400, f"invalid log options: {error}") from error
+
+
+def asked(query: Mapping[str, str], name: str) -> bool:
+    """Whether a log's option is given and is not false."""
+    return query.get(name, "false").lower() not in ("false", "0")
 
 
 def _count(query: Mapping[str, str], name: str) -> int | None:

@@ -2,8 +2,8 @@
 statistics (port 10250).
 
 A request is authenticated by a client certificate of the cluster's CA or a bearer token. Members of
-system:masters may do everything; for all others `Access` decides; nobody else gets anything. Checkpoints and
-the node's own log files are not served.
+system:masters may do everything; for all others `Access` decides; nobody else gets anything. Checkpoints,
+profiles and flags are not served.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -19,16 +20,18 @@ from aiohttp import web
 from minikube_py.errors import ApiError, Unauthorized
 from minikube_py.kinds.core.pod import Pod
 from minikube_py.kubelet.config import ServerConfig
-from minikube_py.kubelet.logs.reading import read_log
+from minikube_py.kubelet.logs.reading import read_log, why_no_log
 from minikube_py.kubelet.server.access import Access, AccessRequest
 from minikube_py.kubelet.server.find import (
     Refused,
+    asked,
     find_container,
     kept_log,
     log_options,
     picked_run,
     running_pod,
 )
+from minikube_py.kubelet.server.node_logs import node_logs
 from minikube_py.kubelet.server.spdy import SpdyFailed
 from minikube_py.kubelet.server.stats_handlers import StatsHandlers
 from minikube_py.kubelet.server.stream_handlers import StreamHandlers
@@ -43,6 +46,22 @@ MASTERS = "system:masters"
 EXEC_LIMIT = 120.0  # seconds for /run
 MAX_LINE = 1 << 20  # bytes of a request line or header, as in Go's server: commands of exec stand in the line
 Handler = Callable[[web.BaseRequest, list[str]], Awaitable[web.StreamResponse]]
+COUNTED = frozenset(
+    (
+        *("pods", "runningpods", "healthz", "configz", "containerLogs", "exec", "attach", "portForward", "run"),
+        *("checkpoint", "logs", "stats", "metrics", "metrics/resource", "metrics/cadvisor", "metrics/probes"),
+        "metrics/slis",
+    )
+)
+READ, CALL = frozenset(("GET", "HEAD")), frozenset(("GET", "POST"))
+ALLOWED = {
+    **dict.fromkeys(("pods", "runningpods", "stats", "containerLogs", "logs"), READ),
+    **dict.fromkeys(("exec", "attach", "portForward"), CALL),
+    **dict.fromkeys(("run", "checkpoint"), frozenset(("POST",))),
+}
+"""The methods of paths by their first part; those that are not here take any."""
+METHODS = frozenset(("GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS"))
+"""What requests are counted by; of paths the first part."""
 CHECKS = ("ping", "log", "syncloop")
 """What /healthz consists of; each can be asked for by itself."""
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -98,12 +117,25 @@ class KubeletServer:
         return [address[1] for address in (self._runner.addresses if self._runner else ())]
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        metrics, begun = self._shared.metrics, perf_counter()
+        labels = request_labels(request.method, request.path)
+        metrics.requests.add(labels)
+        metrics.requests_in_flight.add(labels)
+        try:
+            return await self._answer(request)
+        finally:
+            metrics.requests_in_flight.add(labels, -1)
+            metrics.request_durations.observe(labels, perf_counter() - begun)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         parts = [part for part in request.path.split("/") if part]
         handler = self._routes.get(parts[0]) if parts else None
         try:
             await self._authorize(request, parts)
             if handler is None:
                 raise Refused(404, "404 page not found\n")
+            if request.method not in ALLOWED.get(parts[0], METHODS):
+                raise Refused(405, "405: Method Not Allowed")
             return await handler(request, parts[1:])
         except Refused as refusal:
             return web.Response(status=refusal.status, text=str(refusal))
@@ -147,6 +179,8 @@ class KubeletServer:
     async def _healthz(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
         if rest and (len(rest) > 1 or rest[0] not in CHECKS):
             raise Refused(404, "404 page not found\n")
+        for name in rest or CHECKS:
+            self._shared.metrics.checked(name)
         if rest or "verbose" not in request.query:
             return web.Response(text="ok")
         return web.Response(text="".join(f"[+]{name} ok\n" for name in CHECKS) + "healthz check passed\n")
@@ -169,13 +203,14 @@ class KubeletServer:
     async def _logs(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
         pod, name = find_container(self._shared, rest)
         options = log_options(request.query, self._shared.clock.now())
-        previous = request.query.get("previous") in ("true", "1")
+        previous = asked(request.query, "previous")
         id, kept = kept_log(self._shared.config, pod, name, previous=previous)
         view = self._shared.view
         if not kept or view.of(uid_of(pod)).by_name().get(name):
             run = picked_run(self._shared, pod, name, previous=previous)
             id, kept = run.id, run.log_path
-        path = await asyncio.to_thread(_existing, kept)
+        if lost := await asyncio.to_thread(why_no_log, kept, id):
+            return web.Response(text=lost)  # a kubelet says it in the log's place
 
         def is_running() -> bool:
             found = view.find(id)
@@ -184,7 +219,7 @@ class KubeletServer:
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)
         try:
-            async for piece in read_log(path, options, is_running):
+            async for piece in read_log(Path(kept), options, is_running):
                 await response.write(piece)
         except ConnectionError:
             return response  # the client has seen enough
@@ -197,7 +232,10 @@ class KubeletServer:
         raise Refused(404, "checkpointing is not supported by this node\n")
 
     async def _node_logs(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
-        raise Refused(405, "logs endpoint is disabled.\n")
+        root = self._shared.config.system_logs
+        if root is None:
+            raise Refused(405, "logs endpoint is disabled.\n")
+        return await node_logs(request, root, request.path.partition("logs")[2])
 
     async def _run(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
         pod, name = find_container(self._shared, rest)
@@ -205,6 +243,15 @@ class KubeletServer:
         command = request.query.get("cmd", "").split() or request.query.getall("command", [])
         result = await self._shared.runtime.streams.exec_sync(run.id, command, EXEC_LIMIT)
         return web.Response(body=result.stdout + result.stderr, content_type="text/plain")
+
+
+def request_labels(method: str, path: str) -> tuple[str, str, str, str]:
+    """How a request is counted: (long_running, method, path, server_type); what is unknown is `other`."""
+    parts = path.strip("/").split("/")
+    root = "/".join(parts[:2]) if parts[0] == "metrics" else parts[0]
+    known = root if root in COUNTED else "other"
+    long_running = "true" if known in ("exec", "attach", "portforward", "debug") else "false"
+    return long_running, method if method in METHODS else "other", known, "readwrite"
 
 
 def _tls(config: ServerConfig) -> ssl.SSLContext:
@@ -224,12 +271,6 @@ def _subject(request: web.BaseRequest) -> tuple[str, tuple[str, ...]]:
     pairs = [pair for part in certificate.get("subject", ()) for pair in part]
     user = next((value for name, value in pairs if name == "commonName"), "")
     return user, tuple(value for name, value in pairs if name == "organizationName")
-
-
-def _existing(path: str) -> Path:
-    if not path or not Path(path).is_file():
-        raise Refused(404, f"failed to try resolving symlinks in path {path!r}: no such file or directory")
-    return Path(path)
 
 
 def _json(obj: Any) -> web.Response:

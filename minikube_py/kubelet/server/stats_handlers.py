@@ -1,46 +1,51 @@
 """/stats, /metrics and /configz of the kubelet's server: statistics are read when they are asked for."""
 
+import asyncio
+import gzip
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import orjson
 from aiohttp import web
+from cryptography import x509
 
+from minikube_py.aio.process_metrics import build_info, process_metrics
+from minikube_py.kubelet.node.machine import Machine
 from minikube_py.kubelet.server.configz import configuration
 from minikube_py.kubelet.server.find import Refused
 from minikube_py.kubelet.shared import Shared
-from minikube_py.kubelet.stats.exposition import Metric, render
+from minikube_py.kubelet.stats.exposition import page, render
+from minikube_py.kubelet.stats.features import feature_metric
 from minikube_py.kubelet.stats.measuring import Measuring
-from minikube_py.kubelet.stats.metrics import (
-    GAUGE,
-    cadvisor_metrics,
-    probe_metrics,
-    resource_metrics,
-    volume_metrics,
+from minikube_py.kubelet.stats.metrics import probe_metrics, resource_metrics, volume_metrics
+from minikube_py.kubelet.stats.state import (
+    State,
+    certificate_metrics,
+    node_metrics,
+    pod_metrics,
+    volume_count,
 )
 from minikube_py.kubelet.stats.summary import summary
+from minikube_py.meta.version import VERSION
 
-Counts = Mapping[tuple[str, ...], int]
-"""How often probes had which result, by the labels of their series."""
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+SMALL = 1400
+"""Bytes up to which a page is not worth compressing."""
 
 
 class StatsHandlers:
-    """Answers requests for statistics; `routes` are by the first part of the path. `probes` gives the counts of
-    each pod's probes, `machine` cores and kernel."""
+    """Answers requests for statistics; `routes` are by the first part of the path. `state` is what the rest of
+    the kubelet gives."""
 
-    def __init__(
-        self,
-        shared: Shared,
-        measuring: Measuring,
-        probes: Callable[[], Iterable[Counts]],
-        machine: tuple[int, str],
-    ) -> None:
-        self._shared, self._measuring, self._probes, self._machine = shared, measuring, probes, machine
-        self._metrics: Mapping[tuple[str, ...], Callable[[], Awaitable[list[Metric]]]] = {
+    def __init__(self, shared: Shared, measuring: Measuring, state: State, machine: Machine) -> None:
+        self._shared, self._measuring, self._state, self._machine = shared, measuring, state, machine
+        self._process = [*process_metrics(), build_info(VERSION), feature_metric()]
+        self._pages: Mapping[tuple[str, ...], Callable[[], Awaitable[str]]] = {
             (): self._own,
             ("resource",): self._resource,
             ("cadvisor",): self._cadvisor,
             ("probes",): self._of_probes,
+            ("slis",): self._checks,
         }
 
     def routes(self) -> Mapping[str, Callable[[web.BaseRequest, list[str]], Awaitable[web.StreamResponse]]]:
@@ -57,51 +62,55 @@ class StatsHandlers:
         return _json(summary(node, records))
 
     async def _show(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
-        found = self._metrics.get(tuple(rest))
+        found = self._pages.get(tuple(rest))
         if found is None:
             raise Refused(404, "404 page not found\n")
-        body = render(await found()).encode()
-        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        body, headers = (await found()).encode(), {"Content-Type": TEXT}
+        if "gzip" in request.headers.get("Accept-Encoding", "") and len(body) > SMALL:
+            body = await asyncio.to_thread(gzip.compress, body, 1)
+            headers["Content-Encoding"] = "gzip"
+        return web.Response(body=body, headers=headers)
 
-    async def _resource(self) -> list[Metric]:
+    async def _resource(self) -> str:
         used = await self._measuring.usage()
-        return resource_metrics(await self._measuring.node(), used)
+        return render(resource_metrics(await self._measuring.node(), used))
 
-    async def _cadvisor(self) -> list[Metric]:
-        used = await self._measuring.usage(disk=True)
-        return cadvisor_metrics(await self._measuring.node(), used, *self._machine)
+    async def _cadvisor(self) -> str:
+        return await self._measuring.cadvisor(self._machine)
 
-    async def _of_probes(self) -> list[Metric]:
+    async def _of_probes(self) -> str:
         total: Counter[tuple[str, ...]] = Counter()
-        for counts in self._probes():
+        for counts in self._state.probes():
             total.update(counts)
-        return probe_metrics(total)
+        return page([self._shared.metrics.probe_durations, *probe_metrics(total)])
 
-    async def _own(self) -> list[Metric]:
-        view = self._shared.view
-        states: Counter[str] = Counter(
-            container.state for uid in view.uids() for container in view.of(uid).containers.values()
+    async def _checks(self) -> str:
+        metrics = self._shared.metrics
+        return page([metrics.healthy, metrics.health_checks])
+
+    async def _own(self) -> str:
+        shared, pods = self._shared, self._state.pods()
+        expiry = await self._certificate_end()
+        volumes = await self._measuring.volumes()
+        return page(
+            [
+                *shared.metrics.families(),
+                *node_metrics(shared.config.node_name, shared.view),
+                *pod_metrics(pods),
+                volume_count(pods, self._state.mounted),
+                *(certificate_metrics(expiry, shared.epoch()) if expiry else ()),
+                *volume_metrics(volumes),
+                *self._process,
+            ]
         )
-        sandboxes = sum(view.of(uid).ready_sandbox() is not None for uid in view.uids())
-        node = self._shared.config.node_name
-        containers = [({"container_state": state}, float(count)) for state, count in sorted(states.items())]
-        help = "[ALPHA] The node's name. The count is always 1."
-        return [
-            Metric("kubelet_node_name", GAUGE, help, [({"node": node}, 1.0)]),
-            Metric(
-                "kubelet_running_pods",
-                GAUGE,
-                "[BETA] Number of pods that have a running pod sandbox",
-                [({}, float(sandboxes))],
-            ),
-            Metric(
-                "kubelet_running_containers",
-                GAUGE,
-                "[BETA] Number of containers currently running",
-                containers,
-            ),
-            *volume_metrics(await self._measuring.volumes()),
-        ]
+
+    async def _certificate_end(self) -> float:
+        """When the serving certificate expires (seconds since the epoch)."""
+        server = self._shared.config.server
+        if server is None:
+            return 0.0
+        pem = await asyncio.to_thread(server.certificate.read_bytes)
+        return x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
 
     async def _configz(self, request: web.BaseRequest, rest: list[str]) -> web.StreamResponse:
         return _json(configuration(self._shared.config))

@@ -29,7 +29,14 @@ from minikube_py.kubelet.server.commands import (
     failed_status,
     serve,
 )
-from minikube_py.kubelet.server.find import Refused, attached_run, find_container, find_pod, picked_run
+from minikube_py.kubelet.server.find import (
+    Refused,
+    asked_ports,
+    attached_run,
+    find_container,
+    find_pod,
+    picked_run,
+)
 from minikube_py.kubelet.server.spdy import SpdyStream, spdy_over
 from minikube_py.kubelet.server.spdy_client import V4, SpdyClient
 from minikube_py.kubelet.server.upgrade import UpgradeRefused, upgrade_at
@@ -147,8 +154,6 @@ class StreamHandlers:
         sandbox = self._shared.view.of(pod["metadata"]["uid"]).ready_sandbox()
         if sandbox is None:
             raise Refused(404, f'not found sandbox for pod "{rest[1]}"')
-        texts = [text for value in request.query.getall("ports", []) for text in value.split(",")]
-        ports = [int(text) for text in texts + request.query.getall("port", []) if text.isdigit()]
         id, connect = sandbox.id, self._shared.runtime.streams.connect
 
         async def dial(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -158,7 +163,9 @@ class StreamHandlers:
                 raise OSError(str(error)) from error
 
         if is_websocket(request) and not streams.tunnels(request):
-            return await streams.serve_channels(request, dial, id, ports)
+            return await streams.serve_channels(
+                request, dial, id, asked_ports(request.query.getall("port", []))
+            )
         forwarder = streams.Forwarder(dial, id, self._idle())
         serve = streams.serve_tunnel if is_websocket(request) else streams.serve_spdy
         return await serve(request, forwarder)

@@ -15,18 +15,16 @@ from minikube_py.kubelet.cm.cgroups import Hierarchies
 from minikube_py.kubelet.eviction.disk_use import DiskMeter, PodDisk
 from minikube_py.kubelet.eviction.ranking import PodUse
 from minikube_py.kubelet.eviction.thresholds import Observations
-from minikube_py.kubelet.node.machine import cpu_seconds, uptime
+from minikube_py.kubelet.node.machine import Machine, cpu_seconds, memory_fields, uptime
 from minikube_py.kubelet.shared import Shared
 from minikube_py.kubelet.stats.pressure import read_pressures
+from minikube_py.kubelet.stats.scrape import Scrape
 from minikube_py.kubelet.stats.summary import NodeUsage, PodRecord, disk_total
-from minikube_py.kubelet.stats.usage import Interface, PodUsage, Use, interfaces, read_use
+from minikube_py.kubelet.stats.usage import PodUsage, Use, machine_interfaces, read_use
 from minikube_py.kubelet.stats.usage_reader import FRESH, UsageReader
 from minikube_py.kubelet.volumes.base import Mounted
 from minikube_py.kubelet.volumes.csistats import driver_usage
 from minikube_py.meta.objects import Obj, uid_of
-
-OWN_NETWORK = ("veth", "lo")
-"""Starts of the names of interfaces that are the pods', or nobody's."""
 
 
 class Measuring:
@@ -43,12 +41,17 @@ class Measuring:
     ) -> None:
         self._shared, self._at, self._pods, self._signals = shared, hierarchies, pods, signals
         self._usage = UsageReader(shared, hierarchies, pods)
+        self._scrape = Scrape(shared, hierarchies, self._usage)
         self._disk = DiskMeter(shared.clock, shared.config, mounted, partial(driver_usage, shared.storage))
         self._before = (0.0, 0.0)
 
     async def usage(self, *, disk: bool = False) -> list[PodUsage]:
         """What every running pod uses now. Errors: RuntimeFailed, TimeoutError."""
         return await self._usage.read(disk=disk)
+
+    async def cadvisor(self, machine: Machine) -> str:
+        """The page /metrics/cadvisor."""
+        return await self._scrape.page(machine)
 
     async def records(self) -> list[PodRecord]:
         """Every running pod with all that it uses, CPU rates and disk too. Errors: RuntimeFailed."""
@@ -106,11 +109,17 @@ class Measuring:
             seconds,
             self._signals(),
             rate,
-            _network(),
+            machine_interfaces(),
             images,
             {"kubelet": own_use()} | ({"pods": whole} if whole else {}),
             read_pressures(self._at.unified) if self._at.v2 and self._at.unified is not None else {},
+            _swap(),
         )
+
+
+def _swap() -> tuple[int, int]:
+    fields = memory_fields()
+    return fields.get("SwapTotal", 0), fields.get("SwapFree", 0)
 
 
 def own_use() -> Use:
@@ -127,8 +136,3 @@ def own_use() -> Use:
         major_faults=usage.ru_majflt,
         processes=1,
     )
-
-
-def _network() -> list[Interface]:
-    found = interfaces(Path("/proc/net/dev").read_text())
-    return [interface for interface in found if not interface.name.startswith(OWN_NETWORK)]

@@ -41,6 +41,8 @@ class NodeUsage:
     system: Mapping[str, Use] = field(default_factory=dict)
     """What system containers use: kubelet (this process) and pods (all of them)."""
     pressures: Pressures = field(default_factory=dict)
+    swap: tuple[int, int] = (0, 0)
+    """Bytes of swap in all, and free."""
 
     def signal(self, name: str) -> Observed:
         """A signal as it was read; zeros where it could not be."""
@@ -65,6 +67,7 @@ def _node(node: NodeUsage) -> Obj:
     time, memory = timestamp(node.now), node.signal(MEMORY)
     pods, used = node.system.get("pods", Use()), memory.capacity - memory.available
     most, left = node.signal(PIDS).capacity, node.signal(PIDS).available
+    swap, free = node.swap
     result = {
         "nodeName": node.name,
         "systemContainers": [
@@ -90,7 +93,7 @@ def _node(node: NodeUsage) -> Obj:
             "containerFs": _disk(node, IMAGEFS, IMAGEFS_INODES),
         },
         "rlimit": {"time": time, "maxpid": most, "curproc": most - left},
-        "swap": {"time": time, "swapUsageBytes": pods.swap},
+        "swap": {"time": time, "swapAvailableBytes": free, "swapUsageBytes": swap - free},
     }
     return result | ({"network": _network(node.network, time)} if node.network else {})
 

@@ -76,6 +76,18 @@ class PodUsage:
     """Nanocores by container name, the pod's own under ''; empty where nothing is known of before."""
 
 
+@dataclass(frozen=True, slots=True)
+class V2:
+    """What the files of a cgroup v2 tell besides memory.stat. Bytes, nanoseconds."""
+
+    used: int
+    limit: int
+    swap: int
+    cpu: int
+    processes: int
+    pressures: Pressures
+
+
 def read_use(at: Hierarchies, path: str) -> Use | None:
     """The use of the cgroup at `path`, None where it has gone. Blocking."""
     try:
@@ -95,8 +107,17 @@ def _v1(at: Hierarchies, path: str) -> Use | None:
     limit = _number(memory / "memory.limit_in_bytes") if memory else 0
     if cpu is None and memory is None:
         return None
+    spent, processes = (
+        _number(cpu / "cpuacct.usage") if cpu else 0,
+        _number(pids / "pids.current") if pids else 0,
+    )
+    return v1_use(stat, used, limit, spent, processes)
+
+
+def v1_use(stat: Mapping[str, int], used: int, limit: int, cpu: int, processes: int) -> Use:
+    """The use of a cgroup v1 by its memory.stat and the numbers of its other files."""
     return Use(
-        cpu=_number(cpu / "cpuacct.usage") if cpu else 0,
+        cpu=cpu,
         working_set=max(0, used - stat.get("total_inactive_file", 0)),
         memory=used,
         rss=stat.get("total_rss", 0),
@@ -104,7 +125,7 @@ def _v1(at: Hierarchies, path: str) -> Use | None:
         swap=stat.get("total_swap", 0),
         page_faults=stat.get("total_pgfault", 0),
         major_faults=stat.get("total_pgmajfault", 0),
-        processes=_number(pids / "pids.current") if pids else 0,
+        processes=processes,
         memory_limit=limit if limit < NO_LIMIT else 0,
     )
 
@@ -117,18 +138,24 @@ def _v2(at: Hierarchies, path: str) -> Use | None:
     stat = _pairs(folder / "memory.stat") if (folder / "memory.stat").exists() else {}
     used = _number(folder / "memory.current") if stat else 0
     swap, pids, limit = folder / "memory.swap.current", folder / "pids.current", folder / "memory.max"
+    most, swapped, processes = (_number(file) if file.exists() else 0 for file in (limit, swap, pids))
+    return v2_use(stat, V2(used, most, swapped, cpu, processes, read_pressures(folder)))
+
+
+def v2_use(stat: Mapping[str, int], told: V2) -> Use:
+    """The use of a cgroup v2 by its memory.stat and what its other files tell."""
     return Use(
-        cpu=cpu,
-        working_set=max(0, used - stat.get("inactive_file", 0)),
-        memory=used,
+        cpu=told.cpu,
+        working_set=max(0, told.used - stat.get("inactive_file", 0)),
+        memory=told.used,
         rss=stat.get("anon", 0),
         cache=stat.get("file", 0),
-        swap=_number(swap) if swap.exists() else 0,
+        swap=told.swap,
         page_faults=stat.get("pgfault", 0),
         major_faults=stat.get("pgmajfault", 0),
-        processes=_number(pids) if pids.exists() else 0,
-        memory_limit=_number(limit) if limit.exists() else 0,
-        pressures=read_pressures(folder),
+        processes=told.processes,
+        memory_limit=told.limit,
+        pressures=told.pressures,
     )
 
 
@@ -174,3 +201,13 @@ def interfaces(text: str) -> Iterator[Interface]:
                 send_errors=sent[2],
                 send_dropped=sent[3],
             )
+
+
+OWN_NETWORK = ("veth", "lo")
+"""Starts of the names of interfaces that are the pods', or nobody's."""
+
+
+def machine_interfaces() -> list[Interface]:
+    """The interfaces of the machine itself. Blocking."""
+    found = interfaces(Path("/proc/net/dev").read_text())
+    return [interface for interface in found if not interface.name.startswith(OWN_NETWORK)]

@@ -13,7 +13,7 @@ from minikube_py.kubelet.cm.qos import cgroup_path
 from minikube_py.kubelet.shared import Shared
 from minikube_py.kubelet.stats.usage import ContainerUse, PodUsage, Use, read_network, read_use
 from minikube_py.meta.objects import Obj, name_of, namespace_of, uid_of
-from minikube_py.runtime.base import Container, ContainerStats
+from minikube_py.runtime.base import Container, ContainerStats, Sandbox
 
 FRESH, STALE = 5.0, 120.0
 """Seconds between which a reading can be compared with the next one."""
@@ -23,12 +23,12 @@ BETWEEN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be read of one pod."""
+    """What is to be read of one pod; `network` is the id of the sandbox where it has a network of its own."""
 
     pod: Obj
     path: str
-    sandbox: str
-    began: float
+    sandbox: Sandbox
+    network: str
     containers: tuple[Container, ...]
 
 
@@ -43,11 +43,11 @@ class UsageReader:
     async def read(self, *, disk: bool = False) -> list[PodUsage]:
         """Every pod that runs something; with their writable layers where `disk`, which asks the runtime.
         Errors: RuntimeFailed, TimeoutError."""
-        wanted = [self._wanted(pod) for pod in self._pods()]
+        wanted = self.wanted()
         alone = not self._shared.config.cgroup_root
         stats = await self._shared.runtime.monitor.stats() if disk or alone else ()
         measured = {entry.container_id: entry for entry in stats}
-        found = await asyncio.to_thread(self._read_all, [w for w in wanted if w is not None], measured)
+        found = await asyncio.to_thread(self._read_all, wanted, measured)
         return self._with_rates(found)
 
     async def rates(self, *, disk: bool = False) -> list[PodUsage]:
@@ -59,6 +59,10 @@ class UsageReader:
         self._before = self._latest
         return await self.read(disk=disk)
 
+    def wanted(self) -> list[Wanted]:
+        """Every pod that runs something, and where to look for it."""
+        return [found for pod in self._pods() if (found := self._wanted(pod)) is not None]
+
     def _wanted(self, pod: Obj) -> Wanted | None:
         runtime = self._shared.view.of(uid_of(pod))
         sandbox = runtime.ready_sandbox()
@@ -67,8 +71,8 @@ class UsageReader:
             return None
         root = self._shared.config.cgroup_root
         path = cgroup_path(root, pod) if root else ""
-        host = sandbox.network_namespace_is_host
-        return Wanted(pod, path, "" if host else sandbox.id, sandbox.created_at, running)
+        network = "" if sandbox.network_namespace_is_host else sandbox.id
+        return Wanted(pod, path, sandbox, network, running)
 
     def _read_all(self, wanted: list[Wanted], measured: Mapping[str, ContainerStats]) -> list[PodUsage]:
         return [self._read(each, measured) for each in wanted]
@@ -83,12 +87,12 @@ class UsageReader:
                 disk = (stats.disk_used, stats.inodes_used) if stats else (0, 0)
                 containers.append(ContainerUse(container, use, path, *disk))
         whole = read_use(self._at, wanted.path) if wanted.path else None
-        network = f"{wanted.path}/{wanted.sandbox}" if wanted.path and wanted.sandbox else ""
+        network = f"{wanted.path}/{wanted.network}" if wanted.path and wanted.network else ""
         return PodUsage(
             uid_of(pod),
             namespace_of(pod),
             name_of(pod),
-            wanted.began,
+            wanted.sandbox.created_at,
             wanted.path,
             whole or total(containers),
             containers,

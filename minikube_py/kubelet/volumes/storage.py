@@ -6,7 +6,7 @@ that hangs holds up its own volume only), and the Node's list of volumes in use,
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,14 +54,20 @@ def on_host(path: Path, root: Path) -> Path:
     return root / path.relative_to(DEFAULT_ROOT) if path.is_relative_to(DEFAULT_ROOT) else path
 
 
+async def nothing() -> None:
+    """There is nothing to be told."""
+
+
 class Storage:
-    """One kubelet's. `changed` is called once a driver has registered or gone."""
+    """One kubelet's. `changed` is called once a driver has registered or gone; `tell_again` tells a Node that
+    was made anew of all drivers."""
 
     def __init__(self, client: Client, clock: Clock, config: KubeletConfig, recorder: EventRecorder) -> None:
         self.client, self.clock, self.config = client, clock, config
         self._recorder = recorder
         self.drivers: dict[str, Driver] = {}
         self.changed: Callable[[], None] = lambda: None
+        self.tell_again: Callable[[], Awaitable[None]] = nothing
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._threads = ThreadPoolExecutor(THREADS, "volumes")
 

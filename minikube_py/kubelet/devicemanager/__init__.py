@@ -1,0 +1,1 @@
+"""The devices of this node: device plugins, drivers of dynamic resources, and what containers get of them."""
