@@ -19,8 +19,9 @@ from google.protobuf.json_format import MessageToDict
 from minikube_py.kubelet.volumes.mounts import bind, bind_with, is_mounted, unmount_below
 from minikube_py.kubelet.volumes.usage import volume_usage
 from minikube_py.runtime.calls import CODES
-from minikube_py.runtime.plugins import Methods, PluginFailed, PluginServer, Serve
+from minikube_py.runtime.plugins import Methods, PluginFailed, Serve
 from minikube_py.runtime.proto import csi_pb2 as csi
+from minikube_py.testing.plugin_sockets import PluginSockets
 
 NAME = "hostpath.csi.minikube-py.local"
 VERSIONS = ("1.0.0",)
@@ -52,7 +53,7 @@ class CsiHostPath:
         """Method > what it waits for before it works."""
         self.registered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """What the kubelet said of the registration: '' or its error."""
-        self._servers: list[PluginServer] = []
+        self._sockets = PluginSockets()
         self._called: dict[str, asyncio.Event] = {}
 
     @property
@@ -107,18 +108,14 @@ class CsiHostPath:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for server in reversed(self._servers):
-            await server.stop()
-        self._servers.clear()
+        await self._sockets.close()
 
     async def _listen(self, path: Path, services: dict[str, Methods]) -> None:
         served = {
             name: {method: (request, self._served(method, work)) for method, (request, work) in methods.items()}
             for name, methods in services.items()
         }
-        server = PluginServer(path, served)
-        await server.start()
-        self._servers.append(server)
+        await self._sockets.serve(path, served)
 
     def _served(self, method: str, work: Serve) -> Serve:
         async def serve(request: Any) -> Any:

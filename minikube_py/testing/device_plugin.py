@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from minikube_py.runtime.devices import VERSION, Allocation, encode_allocation
-from minikube_py.runtime.plugins import Methods, PluginChannel, PluginFailed, PluginServer, Serve
+from minikube_py.runtime.plugins import Methods, PluginChannel, PluginFailed, Serve
 from minikube_py.runtime.proto import csi_pb2 as registration
 from minikube_py.runtime.proto import devices_pb2 as pb
+from minikube_py.testing.plugin_sockets import PluginSockets
 
 
 @dataclass
@@ -47,7 +48,7 @@ class DevicePluginServer:
         """What the kubelet said of a registration by socket: '' or its error."""
         self._changed = asyncio.Event()
         self._ending = False
-        self._servers: list[PluginServer] = []
+        self._sockets = PluginSockets()
 
     @property
     def socket(self) -> Path:
@@ -62,7 +63,7 @@ class DevicePluginServer:
             "Allocate": (pb.AllocateRequest, self._served("Allocate", self._allocate)),
             "PreStartContainer": (pb.PreStartContainerRequest, self._served("PreStart", self._pre_start)),
         }
-        await self._listen(self.socket, {f"{VERSION}.DevicePlugin": methods})
+        await self._sockets.serve(self.socket, {f"{VERSION}.DevicePlugin": methods})
         if self.plugin.watched:
             name = f"{self.plugin.resource.replace('/', '-')}-reg.sock"
             serves: Methods = {
@@ -70,7 +71,7 @@ class DevicePluginServer:
                 "NotifyRegistrationStatus": (registration.RegistrationStatus, self._notified),
             }
             place = self.plugin.kubelet / "plugins_registry" / name
-            await self._listen(place, {"pluginregistration.Registration": serves})
+            await self._sockets.serve(place, {"pluginregistration.Registration": serves})
         else:
             await self.register()
         return self
@@ -80,14 +81,7 @@ class DevicePluginServer:
     ) -> None:
         self._ending = True
         self._changed.set()
-        for server in reversed(self._servers):
-            await server.stop()
-        self._servers.clear()
-
-    async def _listen(self, path: Path, services: dict[str, Methods]) -> None:
-        server = PluginServer(path, services)
-        await server.start()
-        self._servers.append(server)
+        await self._sockets.close()
 
     async def register(self) -> None:
         """Register at the kubelet's socket. Errors: PluginFailed."""

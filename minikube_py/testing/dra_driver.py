@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from minikube_py.runtime.devices import SERVICES, PreparedDevice
-from minikube_py.runtime.plugins import Methods, PluginFailed, PluginServer
+from minikube_py.runtime.plugins import Methods, PluginFailed
 from minikube_py.runtime.proto import csi_pb2 as registration
 from minikube_py.runtime.proto import devices_pb2 as pb
+from minikube_py.testing.plugin_sockets import PluginSockets
 
 
 @dataclass
@@ -41,7 +42,7 @@ class DraDriverServer:
         self.registered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """What the kubelet said of the registration: '' or its error."""
         self._called = asyncio.Event()
-        self._servers: list[PluginServer] = []
+        self._sockets = PluginSockets()
 
     @property
     def socket(self) -> Path:
@@ -60,26 +61,19 @@ class DraDriverServer:
             "NodeUnprepareResources": (pb.NodeResourcesRequest, self._unprepare),
         }
         names = [SERVICES[version].strip("/") for version in self.driver.versions if version in SERVICES]
-        await self._listen(self.socket, dict.fromkeys(names, methods))
+        await self._sockets.serve(self.socket, dict.fromkeys(names, methods))
         serves: Methods = {
             "GetInfo": (registration.Empty, self._info),
             "NotifyRegistrationStatus": (registration.RegistrationStatus, self._notified),
         }
         place = self.driver.kubelet / "plugins_registry" / f"{self.driver.name}-{self.driver.instance}.sock"
-        await self._listen(place, {"pluginregistration.Registration": serves})
+        await self._sockets.serve(place, {"pluginregistration.Registration": serves})
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for server in reversed(self._servers):
-            await server.stop()
-        self._servers.clear()
-
-    async def _listen(self, path: Path, services: dict[str, Methods]) -> None:
-        server = PluginServer(path, services)
-        await server.start()
-        self._servers.append(server)
+        await self._sockets.close()
 
     def _note(self, method: str, request: Any) -> None:
         self.calls.append((method, [claim.name for claim in request.claims]))
