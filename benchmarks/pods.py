@@ -6,8 +6,9 @@ pod of each that warms, and medians are told with the machine's load. `--only` p
 create   one pod from POST until a watcher has read it as Running. Limit: 1.15 times the bare calls.
 delete   one pod, grace 0, from DELETE until its object and its sandbox are gone. Limit: 1.2 times.
 burst    50 pods at once until all are Running. Limit: 1.1 times 50 by bare CRI at once.
-status   a container's end, from containerd's deletion of its task (CRI notes the end right after that, and its
-         own event follows) until a watcher has read it. Limit: 50 ms. From the exit itself there is no limit.
+status   a container's end, from containerd's deletion of its task (all its output has been read then; CRI
+         notes the end later) until a watcher has read it. Limit: 50 ms. From the exit itself, which includes
+         what containerd takes to delete the task, there is no limit.
 idle     the CPU of the cluster's process with 50 quiet pods, in percent of a core. Limit: 2.
 memory   what its resident memory grows by, for each of 50 pods. Limit: 200 KB.
 """
@@ -149,7 +150,7 @@ async def status(cluster: OwnCluster, both: Sides) -> list[Row]:
             whole.append(seen - moments["exit", both.watcher.ids[name]])
             await both.watcher.delete([name], 0)
     return [
-        Row("status: an end known to CRI until seen", "ms", ms(late), 50),
+        Row("status: an end, its output read, until seen", "ms", ms(late), 50),
         Row("status: an exit until seen", "ms", ms(whole)),
     ]
 
