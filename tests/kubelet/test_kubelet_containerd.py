@@ -206,8 +206,6 @@ async def test_logs_exec_and_port_forward(node: RealNode) -> None:
             assert sorted([await answer.content.readline() for _ in range(2)]) == [b"one\n", b"two\n"]
         async with session.get(logs, params={"tailLines": "1"}, ssl=node.tls) as answer:
             assert len((await answer.text()).splitlines()) == 1
-        async with session.get(logs, params={"stream": "Stderr"}, ssl=node.tls) as answer:
-            assert await answer.text() == "two\n"
         async with session.get(logs, ssl=node.anonymous) as answer:
             assert answer.status == 401
         async with session.get(f"{node.url}/stats/summary", ssl=node.tls) as answer:
